@@ -1,0 +1,18 @@
+//! What two of Portolan's processes must agree on.
+//!
+//! `sys` holds every unsafe operation of the project (with `memory::map` the only other home);
+//! `model` is the configuration as both of its readers produce it; `message` and `channel` are how
+//! processes talk; `memory` is what workers share; `log` and `notify` are how we speak to the
+//! system; `signal` is the queue of signals that all three main loops read.
+
+pub mod channel;
+pub mod log;
+pub mod memory;
+pub mod message;
+pub mod model;
+pub mod notify;
+pub mod signal;
+pub mod sys;
+
+/// The version of the package, as `-v` prints it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

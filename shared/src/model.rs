@@ -1,0 +1,139 @@
+//! The configuration, valid by construction: what every reader of a file format produces and every
+//! process understands.
+//!
+//! Core: no I/O. The readers (in the master) resolve names, apply `defaults`, check references and
+//! refuse what they cannot honour; whoever holds a [`Config`] need not check it again.
+//!
+//! - Order in the file is order here; ids are positions in these vectors.
+//! - `object` fields are 0 when a reader returns the model; the master gives each object its place
+//!   in shared memory by name and position (see `memory`).
+
+mod proxy;
+mod target;
+
+pub use proxy::{
+    Backend, BackendId, Balance, Bind, BindAddress, BindOptions, Fastopen, Frontend, FrontendId,
+    Keepalive, LogOptions, Mode, ProxyProtocolIn, ProxyProtocolOut, ProxyProtocolVersion,
+    Redispatch, Server, ServerAddress, ServerId, Source, SourceAddress, SpliceOptions, Timeouts,
+    Tlv, UnixOptions,
+};
+pub use target::{Facility, LogEndpoint, LogFormat, LogLevel, LogTarget};
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// One configuration, complete.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// What concerns the processes themselves.
+    pub process: Process,
+    /// Sizes and budgets of the event loop.
+    pub tune: Tune,
+    /// `[global] log`: taken by every proxy that says `log = "global"`; events go here too. Empty:
+    /// events go to stderr, and there is no access log.
+    pub logs: Vec<LogTarget>,
+    /// What faces clients, in file order; a `listen` section is one of these and a backend.
+    pub frontends: Vec<Frontend>,
+    /// Groups of servers, in file order.
+    pub backends: Vec<Backend>,
+}
+
+/// How the processes are started and limited.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Process {
+    /// Number of workers, 1 to 256 (`"auto"` is resolved by the reader: one per usable core).
+    pub workers: u16,
+    /// The user the workers become; `None`: they stay who started the master.
+    pub user: Option<Identity>,
+    /// The group the workers become.
+    pub group: Option<Identity>,
+    /// Supplementary groups; `None`: all are dropped when running as root, else kept.
+    pub groups: Vec<u32>,
+    /// The directory the workers are confined to.
+    pub chroot: Option<PathBuf>,
+    /// Most connections at once over all workers; `None`: derived from the descriptor limit.
+    pub maxconn: Option<u32>,
+    /// `ulimit_n`: the soft limit of descriptors each worker asks for; `None`: computed from maxconn.
+    pub descriptor_limit: Option<u64>,
+    /// Whether workers may leave a core file.
+    pub core_dumps: bool,
+    /// How long after a soft-stop what is left is ended; `None`: never.
+    pub hard_stop_after: Option<Duration>,
+    /// How long a stopping worker still accepts (HAProxy's `grace`); usually zero.
+    pub grace: Duration,
+    /// How long a loop may stand still before its worker is treated as dead. Default 2 s.
+    pub heartbeat_timeout: Duration,
+    /// How long a new generation may take to be ready before a reload counts as failed. Default 30 s.
+    pub start_timeout: Duration,
+    /// The master's control socket; `None`: there is none.
+    pub control_socket: Option<PathBuf>,
+    /// `pidfile`, written by the master when no wrapper does it.
+    pub pidfile: Option<PathBuf>,
+    /// The name of this node in logs and statistics; `None`: the host's name.
+    pub node: Option<String>,
+    /// Free text for statistics.
+    pub description: Option<String>,
+    /// The host name in syslog lines: `None` leaves the field as RFC 3164 daemons expect it from
+    /// local senders (absent); set by `log_send_hostname`.
+    pub log_hostname: Option<String>,
+    /// The tag of log lines, `portolan` by default.
+    pub log_tag: String,
+    /// Slots × addresses above which one shared socket serves all slots of an address.
+    pub listener_sockets_max: u32,
+}
+
+/// A user or group as written and as resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// As written (a name, or digits).
+    pub name: String,
+    /// The number it stands for.
+    pub id: u32,
+}
+
+/// Sizes and budgets; defaults are HAProxy's where HAProxy has the setting.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tune {
+    /// Bytes of one buffer. Default 16384, 1024 to 1 MiB.
+    pub buffer_size: u32,
+    /// Most buffers one worker keeps in use at once; 0: as many as the connections need.
+    pub buffer_limit: u32,
+    /// Connections accepted in a row from one listener. Default 64; 0: without bound.
+    pub maxaccept: u32,
+    /// Events taken from the kernel at once. Default 200.
+    pub maxpollevents: u32,
+    /// Tasks run per cycle. Default 200.
+    pub runqueue_depth: u32,
+    /// Pollers that may not be used (`noepoll`, `nopolling`, `nopoll`, `noselect`, or -de -dk -dp -ds).
+    pub disabled_pollers: Vec<String>,
+    /// Pipes for splicing over all workers; 0 turns splicing off; `None`: maxconn / 4.
+    pub maxpipes: Option<u32>,
+    /// SO_SNDBUF and SO_RCVBUF of each side, bytes; `None`: the system's.
+    pub client_sndbuf: Option<u32>,
+    /// See `client_sndbuf`.
+    pub client_rcvbuf: Option<u32>,
+    /// See `client_sndbuf`.
+    pub server_sndbuf: Option<u32>,
+    /// See `client_sndbuf`.
+    pub server_rcvbuf: Option<u32>,
+}
+
+impl Default for Tune {
+    fn default() -> Self {
+        Self {
+            buffer_size: 16_384,
+            buffer_limit: 0,
+            maxaccept: 64,
+            maxpollevents: 200,
+            runqueue_depth: 200,
+            disabled_pollers: Vec::new(),
+            maxpipes: None,
+            client_sndbuf: None,
+            client_rcvbuf: None,
+            server_sndbuf: None,
+            server_rcvbuf: None,
+        }
+    }
+}

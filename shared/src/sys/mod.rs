@@ -1,0 +1,32 @@
+//! Every unsafe operation of the project, each behind a safe function, one operation a block.
+#![allow(unsafe_code, reason = "this module is their home")]
+
+pub mod title;
+
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+use nix::sys::signal::{SigHandler, Signal, signal};
+
+/// Sets a signal to be ignored.
+pub fn ignore_signal(which: Signal) -> io::Result<()> {
+    // SAFETY: SIG_IGN installs no handler of ours, so no code runs in signal context.
+    unsafe { signal(which, SigHandler::SigIgn) }?;
+    Ok(())
+}
+
+/// Takes a descriptor that this process was started with (from its parent's table, by number).
+///
+/// `None` where nothing is open under this number. To be called at most once for a number, before
+/// anything else could have been opened there: the callers are the mains, with fixed numbers.
+pub fn inherited(number: RawFd) -> Option<OwnedFd> {
+    if number < 0 {
+        return None;
+    }
+    // SAFETY: the descriptor is only asked for its flags while borrowed.
+    let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(number) };
+    let flags = rustix::io::fcntl_getfd(borrowed).ok()?;
+    rustix::io::fcntl_setfd(borrowed, flags | rustix::io::FdFlags::CLOEXEC).ok()?;
+    // SAFETY: it is open, and by this function's contract nobody else owns it.
+    Some(unsafe { OwnedFd::from_raw_fd(number) })
+}
