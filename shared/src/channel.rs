@@ -125,7 +125,7 @@ impl Channel {
         }
         let owned = descriptors
             .iter()
-            .map(|fd| fd.try_clone_to_owned())
+            .map(BorrowedFd::try_clone_to_owned)
             .collect::<io::Result<Vec<_>>>()
             .map_err(ChannelError::Io)?;
         self.outbox.push_back((bytes, owned));
@@ -248,9 +248,8 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ChannelError> {
     }
     match postcard::take_from_bytes(rest) {
         Ok((message, [])) => Ok(message),
-        Ok(_) => Err(ChannelError::Malformed),
         Err(postcard::Error::DeserializeUnexpectedEnd) => Err(ChannelError::Truncated),
-        Err(_) => Err(ChannelError::Malformed),
+        Ok(_) | Err(_) => Err(ChannelError::Malformed),
     }
 }
 
