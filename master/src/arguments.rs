@@ -1,3 +1,330 @@
 //! The command line of `portolan`: HAProxy's flags, long forms of them, and subcommands.
 //!
-//! Core: arguments in, an [`Arguments`] or one error out.
+//! Core: arguments in, [`Arguments`] or one error out; nothing is opened or changed.
+//!
+//! - HAProxy's flags of several letters behind one dash (`-sf`, `-vv`, `-Ws`) are words of their own;
+//!   flags of one letter may be joined with each other and with their value (`-qf FILE`).
+//! - What HAProxy has and we have not is refused by name, not taken for something else.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use lexopt::{Arg, Parser, ValueExt};
+use portolan_shared::model::Config;
+
+#[cfg(test)]
+mod tests;
+
+/// What is printed by `-h`.
+pub const HELP: &str = "\
+Usage: portolan [-f FILE|DIR]... [OPTION]... [-- FILE...]
+       portolan reload [-S SOCKET | -f FILE|DIR]
+       portolan show WORD... [-S SOCKET | -f FILE|DIR]
+       portolan demo
+
+Configuration
+  -f, --file FILE|DIR    read this file, or every *.toml of this directory; may be repeated
+  -C, --directory DIR    change to this directory first
+  -c, --check            only check the configuration; the exit status says whether it is valid
+  -dW                    treat warnings as errors
+
+How it runs
+  -W                     under the wrapper, in the foreground
+  -Ws                    the same, reporting to systemd
+  -D, --daemon           under the wrapper, in the background
+  -Ds                    under the wrapper, in the foreground for another supervisor
+  -d, --debug            without the wrapper, in the foreground, talkative
+  -db, --foreground      without the wrapper, in the foreground
+  -p, --pidfile FILE     write the pid to signal to this file
+  -S, --socket PATH      the master's control socket
+  -sf PID...             soft-stop these processes once the new ones serve
+  -st PID...             terminate these processes once the new ones serve
+
+Limits and system
+  -n, --maxconn N        most connections at once; overrides [global] maxconn
+  -N N                   most connections of a frontend that sets no maxconn
+  -de, -dk, -dp, -ds     do not use the poller epoll, polling, poll, select
+  -dS                    do not use splice
+
+Messages
+  -q, --quiet            print nothing
+  -V, --verbose          print more
+  -v, --version          print the version (-vv: with the pollers and their tests)
+  -h, --help             print this text
+";
+
+/// What to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Command {
+    /// Serve.
+    #[default]
+    Run,
+    /// Only read the configuration.
+    Check,
+    /// Print the version.
+    Version {
+        /// `-vv`: and the pollers.
+        full: bool,
+    },
+    /// Print [`HELP`].
+    Help,
+    /// Ask a running master to reload, and wait.
+    Reload,
+    /// Ask a running master for something.
+    Show(Vec<String>),
+    /// Serve the embedded demonstration.
+    Demo,
+}
+
+/// How the processes are started; where several are given, the later variant holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Start {
+    /// Nothing was said.
+    #[default]
+    Plain,
+    /// `-W`: under the wrapper.
+    Wrapped,
+    /// `-Ws`: under the wrapper, which reports to systemd.
+    WrappedNotify,
+    /// `-Ds`: under the wrapper, which stays in the foreground for a supervisor.
+    Supervised,
+    /// `-D`: under the wrapper, in the background.
+    Daemon,
+    /// `-db`: no wrapper.
+    Foreground,
+    /// `-d`: no wrapper, and talkative.
+    Debug,
+}
+
+/// How much is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verbosity {
+    /// Nothing.
+    Quiet,
+    /// Errors and warnings.
+    #[default]
+    Normal,
+    /// Successes too.
+    Verbose,
+}
+
+/// The command line, understood.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Arguments {
+    /// What to do.
+    pub command: Command,
+    /// `-f` and what follows `--`, in order.
+    pub files: Vec<PathBuf>,
+    /// How to start.
+    pub start: Start,
+    /// How much to print.
+    pub verbosity: Verbosity,
+    /// `-dW`.
+    pub warnings_are_errors: bool,
+    /// `-C`.
+    pub directory: Option<PathBuf>,
+    /// `-p`.
+    pub pidfile: Option<PathBuf>,
+    /// `-S`.
+    pub socket: Option<PathBuf>,
+    /// `-n`.
+    pub maxconn: Option<u32>,
+    /// `-N`.
+    pub frontend_maxconn: Option<u32>,
+    /// `-sf`: to be soft-stopped.
+    pub finish: Vec<i32>,
+    /// `-st`: to be terminated.
+    pub terminate: Vec<i32>,
+    /// `-de` and kin, by the pollers' names.
+    pub disabled_pollers: Vec<&'static str>,
+    /// `-dS`.
+    pub nosplice: bool,
+    /// Hidden: the channel to the wrapper is where it always is.
+    pub wrapper_channel: bool,
+    /// Hidden: run on the state in this descriptor.
+    pub state: Option<i32>,
+    /// Hidden: only say whether the state in this descriptor is understood.
+    pub check_state: Option<i32>,
+}
+
+/// What a flag without a value does.
+type Apply = fn(&mut Arguments);
+
+/// HAProxy's flags of several letters.
+const WORDS: &[(&str, Apply)] = &[
+    ("-vv", |arguments| arguments.command = Command::Version { full: true }),
+    ("-Ws", |arguments| arguments.start_as(Start::WrappedNotify)),
+    ("-Ds", |arguments| arguments.start_as(Start::Supervised)),
+    ("-db", |arguments| arguments.start_as(Start::Foreground)),
+    ("-dW", |arguments| arguments.warnings_are_errors = true),
+    ("-dS", |arguments| arguments.nosplice = true),
+    ("-de", |arguments| arguments.disabled_pollers.push("epoll")),
+    ("-dk", |arguments| arguments.disabled_pollers.push("polling")),
+    ("-dp", |arguments| arguments.disabled_pollers.push("poll")),
+    ("-ds", |arguments| arguments.disabled_pollers.push("select")),
+];
+
+/// What HAProxy would understand and we do not.
+const NOT_SUPPORTED: &[&str] = &[
+    "-4", "-cc", "-dA", "-dC", "-dD", "-dF", "-dG", "-dI", "-dK", "-dL", "-dM", "-dR", "-dT",
+    "-dV", "-dZ", "-dc", "-dr", "-dt", "-dv", "-L", "-m", "-x",
+];
+
+impl Arguments {
+    /// This process's.
+    pub fn from_env() -> Result<Self, lexopt::Error> {
+        Self::parse(std::env::args_os().skip(1))
+    }
+
+    /// Without the program's name.
+    pub fn parse(
+        arguments: impl IntoIterator<Item = impl Into<OsString>>,
+    ) -> Result<Self, lexopt::Error> {
+        let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+        let mut parser = Parser::from_args(arguments);
+        let mut parsed = Self::default();
+        loop {
+            if parsed.word(&mut parser)? {
+                continue;
+            }
+            let Some(argument) = parser.next()? else { break };
+            let option = match argument {
+                Arg::Value(word) => {
+                    let word = word.string()?;
+                    parsed.subcommand(word)?;
+                    continue;
+                }
+                Arg::Short(letter) => letter.to_string(),
+                Arg::Long(name) => name.to_owned(),
+            };
+            parsed.option(&option, &mut parser)?;
+        }
+        if parsed.command == Command::Show(Vec::new()) {
+            return Err("`show` needs to know what, for example `show info`".into());
+        }
+        Ok(parsed)
+    }
+
+    /// Takes what is a word of its own: flags of several letters, and `--`.
+    fn word(&mut self, parser: &mut Parser) -> Result<bool, lexopt::Error> {
+        let Some(mut raw) = parser.try_raw_args() else { return Ok(false) };
+        let Some(word) = raw.peek().and_then(OsStr::to_str).map(str::to_owned) else {
+            return Ok(false);
+        };
+        if let Some(unsupported) = NOT_SUPPORTED.iter().find(|&&known| known == word) {
+            return Err(format!("HAProxy's option '{unsupported}' is not supported").into());
+        }
+        if let Some((_, apply)) = WORDS.iter().find(|(known, _)| *known == word) {
+            raw.next();
+            apply(self);
+            return Ok(true);
+        }
+        match word.as_str() {
+            "-sf" | "-st" => {
+                raw.next();
+                let former = if word == "-sf" { &mut self.finish } else { &mut self.terminate };
+                while let Some(pid) = raw.next_if(|next| !next.as_encoded_bytes().starts_with(b"-"))
+                {
+                    former.push(pid_of(&pid)?);
+                }
+            }
+            "--" => {
+                raw.next();
+                self.files.extend(raw.map(PathBuf::from));
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn subcommand(&mut self, word: String) -> Result<(), lexopt::Error> {
+        match (&mut self.command, word.as_str()) {
+            (Command::Show(words), _) => words.push(word),
+            (Command::Run, "reload") => self.command = Command::Reload,
+            (Command::Run, "show") => self.command = Command::Show(Vec::new()),
+            (Command::Run, "demo") => self.command = Command::Demo,
+            _ => {
+                let message = format!("unexpected '{word}' (a configuration is given with -f)");
+                return Err(message.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn option(&mut self, name: &str, parser: &mut Parser) -> Result<(), lexopt::Error> {
+        match name {
+            "f" | "file" => self.files.push(parser.value()?.into()),
+            "C" | "directory" => self.directory = Some(parser.value()?.into()),
+            "c" | "check" => self.command = Command::Check,
+            "W" => self.start_as(Start::Wrapped),
+            "D" | "daemon" => self.start_as(Start::Daemon),
+            "d" | "debug" => self.start_as(Start::Debug),
+            "foreground" => self.start_as(Start::Foreground),
+            "p" | "pidfile" => self.pidfile = Some(parser.value()?.into()),
+            "S" | "socket" => self.socket = Some(parser.value()?.into()),
+            "n" | "maxconn" => self.maxconn = Some(limit_of(&parser.value()?)?),
+            "N" => self.frontend_maxconn = Some(limit_of(&parser.value()?)?),
+            "q" | "quiet" => self.verbosity = Verbosity::Quiet,
+            "V" | "verbose" => self.verbosity = Verbosity::Verbose,
+            "v" | "version" => self.command = Command::Version { full: false },
+            "h" | "help" => self.command = Command::Help,
+            "wrapper-channel" => self.wrapper_channel = true,
+            "state" => self.state = Some(parser.value()?.parse()?),
+            "check-state" => self.check_state = Some(parser.value()?.parse()?),
+            _ if name.chars().count() == 1 => {
+                return Err(format!("unknown option '-{name}'; 'portolan -h' lists them").into());
+            }
+            _ => {
+                return Err(format!("unknown option '--{name}'; 'portolan -h' lists them").into());
+            }
+        }
+        Ok(())
+    }
+
+    fn start_as(&mut self, start: Start) {
+        self.start = self.start.max(start);
+    }
+
+    /// Puts what the command line overrides into a configuration.
+    pub fn apply(&self, config: &mut Config) {
+        if self.maxconn.is_some() {
+            config.process.maxconn = self.maxconn;
+        }
+        for frontend in &mut config.frontends {
+            frontend.maxconn = frontend.maxconn.or(self.frontend_maxconn);
+        }
+        if let Some(pidfile) = &self.pidfile {
+            config.process.pidfile = Some(pidfile.clone());
+        }
+        if let Some(socket) = &self.socket {
+            config.process.control_socket = Some(socket.clone());
+        }
+        if self.nosplice {
+            config.tune.maxpipes = Some(0);
+        }
+        for &poller in &self.disabled_pollers {
+            if !config.tune.disabled_pollers.iter().any(|disabled| disabled == poller) {
+                config.tune.disabled_pollers.push(poller.to_owned());
+            }
+        }
+    }
+}
+
+fn pid_of(word: &OsStr) -> Result<i32, lexopt::Error> {
+    match word.to_str().and_then(|text| text.parse::<i32>().ok()) {
+        Some(pid) if pid > 0 => Ok(pid),
+        _ => Err(format!("not a pid: {}", word.to_string_lossy()).into()),
+    }
+}
+
+fn limit_of(word: &OsStr) -> Result<u32, lexopt::Error> {
+    match word.to_str().and_then(|text| text.parse::<u32>().ok()) {
+        Some(limit) if (1..=crate::config::MAXCONN_MAX).contains(&limit) => Ok(limit),
+        _ => Err(format!(
+            "not a number of connections from 1 to {}: {}",
+            crate::config::MAXCONN_MAX,
+            word.to_string_lossy()
+        )
+        .into()),
+    }
+}

@@ -26,6 +26,9 @@ use portolan_shared::model::Config;
 pub use diagnostic::{Diagnostic, Place, Severity, render};
 pub use source::SourceText;
 
+/// Connections that may be asked for anywhere; a descriptor table holds no more.
+pub const MAXCONN_MAX: u32 = 100_000_000;
+
 /// What to read, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
