@@ -1,1 +1,28 @@
+//! The harness of the end-to-end tests: starts the real wrapper, master and workers, and the peers on
+//! both sides of them.
+//!
+//! Shell. The tests themselves are in `tests/`, one file per promise.
+//!
+//! - Every process that a test starts is ended by the test, by its pid, also when the test fails.
+//! - Every wait has a deadline ([`deadline::LIMIT`] unless said otherwise); none is a bare sleep.
+//! - Addresses are of the test's own: an unused loopback address per test, a free port on it.
 
+pub mod address;
+pub mod binaries;
+pub mod client;
+pub mod deadline;
+pub mod instance;
+pub mod notify;
+pub mod origin;
+pub mod pattern;
+pub mod poller;
+pub mod processes;
+pub mod proxy_header;
+pub mod setup;
+pub mod syslog;
+pub mod tcp_log;
+
+pub use instance::Portolan;
+pub use origin::Origin;
+pub use poller::Poller;
+pub use setup::Setup;

@@ -1,0 +1,66 @@
+//! Addresses that nobody else uses.
+//!
+//! Shell. Each call takes another address of 127.0.0.0/8 (the second number comes from this process's
+//! id, so that test programs at the same time stay apart) and asks the system for a port that is free
+//! on it. Outgoing connections come from 127.0.0.1 and cannot take such a port in between.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+static NEXT: AtomicU32 = AtomicU32::new(1);
+
+/// A loopback address that no other test of this machine has.
+pub fn own_ip() -> Ipv4Addr {
+    let n = NEXT.fetch_add(1, Ordering::Relaxed);
+    let program = (std::process::id() % 250 + 2) as u8;
+    Ipv4Addr::new(127, program, (n / 250 % 250) as u8, (n % 250 + 2) as u8)
+}
+
+/// A free port on an address of its own.
+///
+/// # Panics
+/// When the system has none.
+pub fn free() -> SocketAddr {
+    free_on(IpAddr::V4(own_ip()))
+}
+
+/// A port that is free on this address.
+///
+/// # Panics
+/// When the system has none.
+pub fn free_on(ip: IpAddr) -> SocketAddr {
+    let probe = TcpListener::bind((ip, 0)).expect("a free port");
+    probe.local_addr().expect("its address")
+}
+
+/// A free port on `::1`.
+///
+/// # Panics
+/// When the system has none.
+pub fn free_v6() -> SocketAddr {
+    free_on(IpAddr::V6(Ipv6Addr::LOCALHOST))
+}
+
+/// A port on 0.0.0.0, for what has to listen on all addresses.
+///
+/// # Panics
+/// When the system has none.
+pub fn free_anywhere() -> u16 {
+    free_on(IpAddr::V4(Ipv4Addr::UNSPECIFIED)).port()
+}
+
+/// A run of free ports on one address of its own: the first of them.
+///
+/// # Panics
+/// When there is no such run.
+pub fn free_range(count: u16) -> SocketAddr {
+    let ip = IpAddr::V4(own_ip());
+    (0..100)
+        .map(|_| free_on(ip))
+        .find(|first| {
+            let ports = first.port()..=first.port().saturating_add(count - 1);
+            ports.clone().count() == usize::from(count)
+                && ports.map(|port| TcpListener::bind((ip, port))).all(|bound| bound.is_ok())
+        })
+        .expect("a run of free ports")
+}
