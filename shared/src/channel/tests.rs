@@ -62,6 +62,7 @@ fn from_wrapper() -> Vec<FromWrapper> {
         FromWrapper::Acknowledged { number: 1 << 40 },
         FromWrapper::Signal { signal: 12, at_ms: 1 << 33 },
         FromWrapper::Reaped { pid: 99, status: 9 },
+        FromWrapper::Refused { number: 2, reason: "too many".into() },
     ]
 }
 
@@ -77,6 +78,7 @@ fn to_wrapper() -> Vec<ToWrapper> {
         ToWrapper::Upgrading { deadline_ms: 10_000 },
         ToWrapper::UpgradeWrapper,
         ToWrapper::Alive,
+        ToWrapper::UpgradeAbandoned,
     ]
 }
 

@@ -1,9 +1,73 @@
 //! Between the wrapper and the master.
+//!
+//! Core: the enums; the wrapper's conduct is in its `core`, the master's in its own.
+//!
+//! **Start.** The master finds its end under [`WRAPPER_FD`] and is told so by `--wrapper-channel`. The
+//! wrapper says `Hello`, one `Kept` for each descriptor, `KeptAll`; the master sets up everything and
+//! says `Ready`. Whoever starts (by exec in place too) reads up to `Hello` and drops what comes before
+//! it but keeps each `Signal`: those were meant for whoever is there.
+//!
+//! **Descriptors the wrapper was born with** (systemd's socket activation, `fd@N`) come first, as
+//! `Kept` under [`born_name`]: sockets only, the value is the name in `LISTEN_FDNAMES` or empty. They
+//! come back at every start until the master drops them.
+//!
+//! **Keeping.** `Keep` is answered by `Acknowledged` (numbers up to this one) or `Refused`. Only what
+//! was acknowledged survives the master. Names are plain: letters, digits, `-`, `_`, `.`.
+//!
+//! **Signals** come over the channel and only while a master is ready; earlier ones are kept, one of
+//! each kind. SIGTERM and SIGINT come at once, before `Ready` too: a master that starts looks for them
+//! and leaves with 128 + signal. A master that has not left [`HARD_STOP_MS`] later is killed.
+//!
+//! **Life.** From its `Ready` on, a master says `Alive` every [`ALIVE_EVERY_MS`] out of its main loop.
+//! One that has said it once and then falls silent for [`SILENCE_MAX`] of the wrapper's seconds
+//! ([`SILENCE_AT_WORK_MAX`] after `Reloading`, until `Ready` or `ReloadFailed`) hangs: it is killed
+//! and started anew.
+//!
+//! **End.** Exit 0: after a soft-stop (`Stopping` was said). Exit 128 + n: after a hard stop by signal
+//! n, all workers ended. Before the first `Ready` every exit is the wrapper's too. Anything else is a
+//! death, and a new master is started on what was kept.
+//!
+//! **Upgrade.** The master tries the new binary as a child, has everything kept and acknowledged,
+//! reads its channel for the last time, says `Upgrading` and executes, the descriptor
+//! [`WRAPPER_FD`] left open. The wrapper answers `Upgrading` with `Hello`, `Kept`…, `KeptAll` at once,
+//! which the new image finds as at any start (`restarts` counts it). Then:
+//!
+//! | what happens | the wrapper |
+//! | --- | --- |
+//! | `Ready` | takes the running image as the one to restart from now on |
+//! | `UpgradeAbandoned`: exec failed, the old image lives | goes on as before; the old image ignores the second `Hello`… |
+//! | it ends, or is not `Ready` by the deadline and is killed | starts the old binary, with what was kept when `Upgrading` came |
+//!
+//! After that the new master may send `UpgradeWrapper`: the wrapper tries its own new binary as a
+//! child and executes it in place, same pid and the same channel; the master notices nothing.
 
 use serde::{Deserialize, Serialize};
 
 /// The master's end of the wrapper's channel is this descriptor.
 pub const WRAPPER_FD: i32 = 3;
+/// How often a ready master says [`ToWrapper::Alive`].
+pub const ALIVE_EVERY_MS: u64 = 1000;
+/// Seconds without [`ToWrapper::Alive`] after which a ready master hangs: ten missed ones, so that a
+/// long configuration file or a slow disk is not taken for a hang.
+pub const SILENCE_MAX: u32 = 10;
+/// The same while it starts again or reloads: reading names may wait for a dead name server.
+pub const SILENCE_AT_WORK_MAX: u32 = 120;
+/// How long a master may take to leave after SIGTERM or SIGINT before it is killed.
+pub const HARD_STOP_MS: u64 = 5000;
+/// Most bytes of the value beside a kept descriptor.
+pub const KEPT_VALUE_MAX: usize = 4096;
+/// Most descriptors that the wrapper keeps.
+pub const KEPT_MAX: usize = 65_536;
+
+/// The name of a descriptor that the wrapper was started with, by its number there.
+pub fn born_name(number: i32) -> String {
+    format!("born-{number}")
+}
+
+/// The number in such a name.
+pub fn born_number(name: &str) -> Option<i32> {
+    name.strip_prefix("born-")?.parse().ok().filter(|number| *number >= 0)
+}
 
 /// From the wrapper to the master.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,7 +76,7 @@ pub enum FromWrapper {
     Hello {
         /// The wrapper's pid, the one in the pid file.
         pid: i32,
-        /// How many masters were started before.
+        /// How many masters were started before, upgrades included.
         restarts: u32,
     },
     /// One descriptor that was kept for the master, under the name it gave.
@@ -44,6 +108,13 @@ pub enum FromWrapper {
         /// As wait(2) reports it.
         status: i32,
     },
+    /// [`ToWrapper::Keep`] of this number is not kept.
+    Refused {
+        /// As counted by the master.
+        number: u64,
+        /// Why, for people.
+        reason: String,
+    },
 }
 
 /// From the master to the wrapper.
@@ -55,7 +126,7 @@ pub enum ToWrapper {
         number: u64,
         /// Unique; `listener-…`, `memory-…`, `config`, `worker-binary` …
         name: String,
-        /// Whatever the next master needs to know of it, at most 4 kB.
+        /// Whatever the next master needs to know of it, at most [`KEPT_VALUE_MAX`] bytes.
         value: Vec<u8>,
     },
     /// Forget and close what has this name.
@@ -86,4 +157,6 @@ pub enum ToWrapper {
     UpgradeWrapper,
     /// The master's loop is alive (for the watchdog).
     Alive,
+    /// The exec after `Upgrading` failed: this master goes on as it was.
+    UpgradeAbandoned,
 }

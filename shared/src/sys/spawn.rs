@@ -101,6 +101,21 @@ pub fn reexec(exe: BorrowedFd<'_>, argv: &[CString], env: &[CString]) -> io::Err
     Image::new(exe, argv, env).execute(exe.as_raw_fd())
 }
 
+/// Splits this process in two; `Some` with the child's pid in the parent.
+///
+/// An error when there is more than one thread: the child would have lost the others and whatever
+/// they had locked.
+pub fn fork() -> io::Result<Option<Pid>> {
+    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::Error::other("a process with several threads cannot be split"));
+    }
+    // SAFETY: this is the only thread, so that the child finds nothing locked or half done.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { child } => Ok(Some(child)),
+        ForkResult::Child => Ok(None),
+    }
+}
+
 /// Sets close-on-exec on every descriptor from `first` on.
 pub fn cloexec_from(first: RawFd) -> io::Result<()> {
     // SAFETY: only flags of descriptors change, which every owner of one expects to be set.
@@ -118,7 +133,7 @@ pub fn cloexec_from(first: RawFd) -> io::Result<()> {
 /// Those variables of our environment that `keep` names, in the form that [`Spawn::env`] wants.
 pub fn environment(keep: impl Fn(&str) -> bool) -> Vec<CString> {
     std::env::vars_os()
-        .filter(|(name, _)| name.to_str().is_some_and(&keep))
+        .filter(|(name, _)| keep(&name.to_string_lossy()))
         .filter_map(|(name, value)| {
             let mut pair: OsString = name;
             pair.push("=");
