@@ -1,1 +1,8 @@
+#[cfg_attr(not(test), expect(dead_code, reason = "the stream takes it up"))]
+mod back;
+#[cfg_attr(not(test), expect(dead_code, reason = "the stream takes it up"))]
+mod balance;
+#[expect(dead_code, reason = "the stream takes it up")]
+mod termination;
+
 fn main() {}
