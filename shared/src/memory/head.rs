@@ -1,0 +1,189 @@
+//! The head: which lanes live, who owns them, and how they do.
+//!
+//! Shell (it reads /proc for the start of an owner). The master alone writes the live bitmap and a
+//! lane's first line, the owner alone its second.
+//! - A live bit is set before the owner is told its lane, and cleared after everything of the dead
+//!   owner was zeroed: a lane that is not live is clean.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+use super::layout::{self, HEAD_WORDS, LANE_WORDS, LANES_MAX, LAYOUT, head, lane as at};
+use super::map::{self, Map};
+use super::owner::{self, Owner};
+use super::{Lane, Memory, MemoryError, Object};
+
+/// The mapped head.
+#[derive(Debug)]
+pub struct Head {
+    map: Map,
+    fd: Option<OwnedFd>,
+}
+
+/// Writes what [`check_start`] looks for.
+pub fn write_start(words: &[AtomicU64], magic: u64, identity: u64, number: u64) {
+    words[head::VERSION].store(LAYOUT, Relaxed);
+    words[head::IDENTITY].store(identity, Relaxed);
+    words[head::NUMBER].store(number, Relaxed);
+    words[head::MAGIC].store(magic, SeqCst);
+}
+
+/// Refuses what is not memory of this kind and layout.
+pub fn check_start(words: &[AtomicU64], magic: u64) -> Result<(), MemoryError> {
+    if words[head::MAGIC].load(SeqCst) != magic {
+        return Err(MemoryError::Magic);
+    }
+    match words[head::VERSION].load(Relaxed) {
+        LAYOUT => Ok(()),
+        found => Err(MemoryError::Version { found }),
+    }
+}
+
+impl Head {
+    pub fn create() -> io::Result<Self> {
+        let (fd, map) = map::create("portolan-lanes", HEAD_WORDS)?;
+        let mut identity = [0; 8];
+        rustix::rand::getrandom(&mut identity, rustix::rand::GetRandomFlags::empty())?;
+        write_start(map.words(), layout::HEAD_MAGIC, u64::from_ne_bytes(identity), 0);
+        Ok(Self { map, fd: Some(fd) })
+    }
+
+    pub fn attach(fd: OwnedFd) -> Result<Self, MemoryError> {
+        let map = map::attach(&fd, HEAD_WORDS)?;
+        check_start(map.words(), layout::HEAD_MAGIC)?;
+        Ok(Self { map, fd: Some(fd) })
+    }
+
+    pub fn descriptor(&self) -> Option<&OwnedFd> {
+        self.fd.as_ref()
+    }
+
+    pub fn close_descriptor(&mut self) {
+        self.fd = None;
+    }
+
+    pub fn identity(&self) -> u64 {
+        self.word(head::IDENTITY).load(Relaxed)
+    }
+
+    /// Lanes below this may hold totals.
+    pub fn lanes_used(&self) -> Lane {
+        self.word(head::LANES_USED).load(Relaxed).min(LANES_MAX.into()) as Lane
+    }
+
+    /// Objects below this may hold gauges.
+    pub fn objects_used(&self) -> Object {
+        Object::try_from(self.word(head::OBJECTS_USED).load(Relaxed)).unwrap_or(Object::MAX)
+    }
+
+    pub fn raise_objects_used(&self, objects: Object) {
+        self.word(head::OBJECTS_USED).fetch_max(objects.into(), SeqCst);
+    }
+
+    /// One word of the live bitmap: bit n of word w is lane 64 w + n.
+    #[inline]
+    pub fn live(&self, word: usize) -> &AtomicU64 {
+        debug_assert!(word < LANE_WORDS);
+        self.word(head::LIVE + word)
+    }
+
+    #[inline]
+    fn word(&self, at: usize) -> &AtomicU64 {
+        &self.map.words()[at]
+    }
+
+    #[inline]
+    pub fn of(&self, lane: Lane, at: usize) -> &AtomicU64 {
+        &self.map.words()[layout::lane_at(lane) + at]
+    }
+}
+
+/// Lanes, as the master sees them.
+impl Memory {
+    /// Gives the lowest free lane to a process, live from now on; `None` when all are taken. Pid 0:
+    /// the owner is not started yet, see [`Self::set_owner`].
+    pub fn claim_lane(&self, pid: i32) -> Option<Lane> {
+        let lane = (0..LANES_MAX).find(|lane| !self.is_live(*lane))?;
+        let header = |at| self.head.of(lane, at);
+        header(at::INCARNATION).fetch_add(1, Relaxed);
+        for cleared in [at::SLOT, at::GENERATION, at::HEARTBEAT, at::ACCEPTING, at::STREAMS] {
+            header(cleared).store(0, Relaxed);
+        }
+        self.set_owner(lane, pid);
+        self.head.word(head::LANES_USED).fetch_max(u64::from(lane) + 1, SeqCst);
+        self.head.live(usize::from(lane / 64)).fetch_or(1 << (lane % 64), SeqCst);
+        Some(lane)
+    }
+
+    /// Notes who owns a lane, with the time it started: pids are used again, the pair is not.
+    pub fn set_owner(&self, lane: Lane, pid: i32) {
+        let start_time = owner::process_start_time(pid).unwrap_or(0);
+        self.head.of(lane, at::START_TIME).store(start_time, Relaxed);
+        self.head.of(lane, at::PID).store(pid.max(0) as u64, SeqCst);
+    }
+
+    /// Notes which slot and generation the owner of a lane serves.
+    pub fn describe_lane(&self, lane: Lane, slot: u16, generation: u32) {
+        self.head.of(lane, at::SLOT).store(slot.into(), Relaxed);
+        self.head.of(lane, at::GENERATION).store(generation.into(), Relaxed);
+    }
+
+    /// Takes a lane back from its dead owner: its gauges and waiters go, its totals stay, and all
+    /// places it held are free. Afterwards ring every doorbell: the dead may have owed a ring.
+    ///
+    /// The owner must be dead (its pidfd has ended), else it goes on counting in a lane of another.
+    pub fn release_lane(&self, lane: Lane) {
+        for object in 0..self.head.objects_used().min(self.objects_max()) {
+            self.chunk(object).release(lane, object);
+        }
+        for cleared in [at::PID, at::START_TIME, at::ACCEPTING, at::STREAMS] {
+            self.head.of(lane, cleared).store(0, Relaxed);
+        }
+        self.head.live(usize::from(lane / 64)).fetch_and(!(1 << (lane % 64)), SeqCst);
+    }
+
+    /// Whether a lane has an owner.
+    pub fn is_live(&self, lane: Lane) -> bool {
+        lane < LANES_MAX
+            && self.head.live(usize::from(lane / 64)).load(SeqCst) & (1 << (lane % 64)) != 0
+    }
+
+    /// Lanes that have an owner, lowest first.
+    pub fn lanes_live(&self) -> impl Iterator<Item = Lane> + '_ {
+        (0..LANES_MAX).filter(|lane| self.is_live(*lane))
+    }
+
+    /// Who owns a lane, or owned it last.
+    pub fn owner(&self, lane: Lane) -> Owner {
+        let header = |at| self.head.of(lane, at).load(SeqCst);
+        Owner {
+            pid: header(at::PID) as i32,
+            incarnation: header(at::INCARNATION),
+            start_time: header(at::START_TIME),
+            slot: header(at::SLOT) as u16,
+            generation: header(at::GENERATION) as u32,
+        }
+    }
+
+    /// The lowest generation of a live lane: what no later one knows, nobody uses.
+    pub fn oldest_generation(&self) -> Option<u32> {
+        self.lanes_live().map(|lane| self.owner(lane).generation).min()
+    }
+
+    /// Counts turns of the owner's loop: what stands still for too long is treated as dead.
+    pub fn heartbeat(&self, lane: Lane) -> u64 {
+        self.head.of(lane, at::HEARTBEAT).load(Relaxed)
+    }
+
+    /// Whether the owner says that it accepts connections.
+    pub fn accepting(&self, lane: Lane) -> bool {
+        self.head.of(lane, at::ACCEPTING).load(Relaxed) != 0
+    }
+
+    /// Streams in the owner.
+    pub fn streams(&self, lane: Lane) -> u32 {
+        self.head.of(lane, at::STREAMS).load(Relaxed) as u32
+    }
+}

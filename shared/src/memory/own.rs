@@ -1,0 +1,87 @@
+//! The lane of this process: what a worker or the checker writes.
+//!
+//! Shell. An [`OwnLane`] does not leave its thread: its owner is the only writer of its cells.
+
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::admission::{self, Entry, Place, Waiters};
+use super::layout::lane as at;
+use super::{Lane, Memory, Object, Total};
+
+/// The lane that the master gave to this process.
+#[derive(Clone, Debug)]
+pub struct OwnLane {
+    memory: Rc<Memory>,
+    lane: Lane,
+}
+
+impl OwnLane {
+    /// Takes a live lane; `None` when it is not. The caller is its owner, alone and in one thread.
+    pub fn new(memory: Rc<Memory>, lane: Lane) -> Option<Self> {
+        memory.is_live(lane).then_some(Self { memory, lane })
+    }
+
+    /// Its number.
+    pub fn number(&self) -> Lane {
+        self.lane
+    }
+
+    /// All lanes together.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Says that the loop turned once more.
+    pub fn beat(&self) {
+        let heartbeat = self.memory.head.of(self.lane, at::HEARTBEAT);
+        heartbeat.store(heartbeat.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+
+    /// Says whether this process accepts connections.
+    pub fn set_accepting(&self, accepting: bool) {
+        self.memory.head.of(self.lane, at::ACCEPTING).store(accepting.into(), Relaxed);
+    }
+
+    /// Says how many streams there are in this process.
+    pub fn set_streams(&self, streams: u32) {
+        self.memory.head.of(self.lane, at::STREAMS).store(streams.into(), Relaxed);
+    }
+
+    /// Counts one more in a place, unless it is full. For newcomers, when nobody waits; see the
+    /// module about whom to ring. Without a limit it always succeeds, and costs one plain store.
+    #[inline]
+    pub fn enter(&self, place: &Place) -> Entry {
+        admission::enter(&*self.memory, self.lane, place)
+    }
+
+    /// Counts one more in a place for the first of the own waiters, if it is their turn and a place
+    /// is free. `In`: take that stream out of the own queue, publish the queue, and take again.
+    pub fn take(&self, place: &Place) -> Entry {
+        admission::take(&*self.memory, self.lane, place)
+    }
+
+    /// Counts one less; answers whom to ring.
+    #[inline]
+    #[must_use = "whose turn it is must be rung"]
+    pub fn leave(&self, place: &Place) -> Option<Lane> {
+        admission::leave(&*self.memory, self.lane, place)
+    }
+
+    /// Whom to ring after a stream left the own queue without this place.
+    #[must_use = "whose turn it is must be rung"]
+    pub fn pass_on(&self, place: &Place) -> Option<Lane> {
+        admission::pass_on(&*self.memory, place)
+    }
+
+    /// Tells the others how the own pending queue of an object stands; `None`: it is empty.
+    pub fn publish(&self, queue: Object, waiters: Option<Waiters>) {
+        admission::publish(&*self.memory, self.lane, queue, waiters);
+    }
+
+    /// Adds to a total.
+    #[inline]
+    pub fn add(&self, object: Object, total: Total, n: u64) {
+        self.memory.chunk(object).add(self.lane, object, total, n);
+    }
+}
