@@ -40,17 +40,17 @@ pub enum LogEndpoint {
 /// How a line is framed, by HAProxy's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LogFormat {
-    /// `<PRI>Mmm dd hh:mm:ss [host] tag[pid]: text` (RFC 3164), the default on sockets.
+    /// `<PRI>Mmm dd hh:mm:ss host tag[pid]: text` (RFC 3164), the default where a host is configured.
     Rfc3164,
     /// `<PRI>1 timestamp host tag pid - - text` (RFC 5424).
     Rfc5424,
-    /// `<PRI>tag[pid]: text` without a date, for a local daemon.
+    /// As `Rfc3164` without the host, HAProxy's default.
     Local,
     /// `<LEVEL>text`, as systemd reads from a service's stderr.
     Short,
-    /// `<LEVEL>` with a time stamp behind it.
+    /// `<LEVEL>date text`, the date as in RFC 5424.
     Timed,
-    /// Only the text, the default on stdout and stderr.
+    /// Only the text.
     Raw,
 }
 

@@ -31,3 +31,15 @@ pub fn inherited(number: RawFd) -> Option<OwnedFd> {
     // SAFETY: it is open, and by this function's contract nobody else owns it.
     Some(unsafe { OwnedFd::from_raw_fd(number) })
 }
+
+/// Duplicates a descriptor that the configuration names by number (`fd@N`); an error where nothing
+/// is open under it.
+pub fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
+    if number < 0 {
+        return Err(rustix::io::Errno::BADF.into());
+    }
+    // SAFETY: the descriptor is only duplicated while borrowed; a number that is not open is an error
+    // of the call, and no other thread of ours could close it meanwhile.
+    let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(number) };
+    Ok(rustix::io::fcntl_dupfd_cloexec(borrowed, 3)?)
+}

@@ -1,0 +1,286 @@
+//! One endpoint's queue and the descriptor it empties into, never blocking.
+//!
+//! Shell. How a descriptor is written to without blocking depends on what it is, because a flag set
+//! on a shared one (stdout) would change it for everybody who has it:
+//!
+//! | descriptor | written with |
+//! | --- | --- |
+//! | datagram socket | sendmmsg, a line a datagram, MSG_DONTWAIT |
+//! | stream socket | send with MSG_DONTWAIT |
+//! | regular file | write, which does not wait for readers |
+//! | pipe or terminal that we opened anew (O_NONBLOCK is then ours alone) | write |
+//! | another pipe or terminal | pwritev2 with RWF_NOWAIT, or where the kernel cannot do that here: poll, then at most PIPE_BUF bytes |
+//!
+//! To a stream go whole lines, at most PIPE_BUF bytes together, so that lines of several processes do
+//! not mix.
+
+use std::fmt;
+use std::io::IoSlice;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
+use rustix::io::{Errno, ReadWriteFlags, pwritev2, write};
+use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketType, send, sendmmsg, sockopt};
+
+use super::queue::Queue;
+use super::sender::{BATCH_LINES_MAX, LATE_MAX};
+use crate::model::LogEndpoint;
+
+/// Bytes that a pipe takes whole or not at all (PIPE_BUF).
+const ATOMIC_BYTES: usize = 4096;
+/// System calls of one flush; a dead UDP daemon costs one per line.
+const CALLS_MAX: u32 = 16;
+/// Pause after a refused attempt; doubled while nothing leaves.
+const RETRY_FIRST: Duration = Duration::from_millis(1);
+/// Longest pause.
+const RETRY_MAX: Duration = Duration::from_millis(64);
+/// Time between two reports of dropped lines.
+const TELL_PAUSE: Duration = Duration::from_secs(10);
+/// Never wait, never SIGPIPE.
+const FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+
+/// What became of the lines of one endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Lines that left.
+    pub sent: u64,
+    /// Lines that were lost: refused by the full queue, too long for a datagram, or the reader is gone.
+    pub dropped: u64,
+}
+
+/// An endpoint.
+#[derive(Debug)]
+pub(super) struct Outlet {
+    endpoint: LogEndpoint,
+    exit: Exit,
+    pub(super) queue: Queue,
+    /// When the queue is to be emptied, if anything waits.
+    pub(super) due: Option<Instant>,
+    /// The pause before the next attempt; zero when the last one succeeded.
+    pause: Duration,
+    pub(super) counts: Counts,
+    /// Of the dropped lines, those that were reported.
+    told: u64,
+    /// Before this no other report.
+    tell_from: Option<Instant>,
+}
+
+/// How lines leave.
+#[derive(Debug)]
+enum Exit {
+    /// No descriptor yet.
+    Closed,
+    Datagram(OwnedFd),
+    StreamSocket(OwnedFd),
+    /// A file, or opened by us with O_NONBLOCK.
+    Plain(OwnedFd),
+    /// Shared with others: RWF_NOWAIT.
+    Shared(OwnedFd),
+    /// As `Shared`, where RWF_NOWAIT is not supported.
+    Polled(OwnedFd),
+}
+
+/// How an attempt ended.
+enum Attempt {
+    /// So many lines left.
+    Lines(usize),
+    /// So many bytes left.
+    Bytes(usize),
+    /// Not now.
+    Blocked,
+    /// The first line cannot be sent at all.
+    Unfit,
+    /// Nobody reads any more.
+    Gone,
+    /// Try the same again at once: interrupted, or an error of an earlier datagram was reported.
+    Again,
+}
+
+impl Outlet {
+    pub(super) fn new(endpoint: LogEndpoint) -> Self {
+        Self {
+            endpoint,
+            exit: Exit::Closed,
+            queue: Queue::default(),
+            due: None,
+            pause: Duration::ZERO,
+            counts: Counts::default(),
+            told: 0,
+            tell_from: None,
+        }
+    }
+
+    pub(super) fn endpoint(&self) -> &LogEndpoint {
+        &self.endpoint
+    }
+
+    /// Takes the descriptor lines leave by from now on; what waits leaves by it.
+    pub(super) fn attach(&mut self, descriptor: OwnedFd, now: Instant) {
+        self.exit = Exit::of(descriptor);
+        self.pause = Duration::ZERO;
+        self.due = (!self.queue.is_empty()).then_some(now);
+    }
+
+    /// A line was written to the queue: sent when a batch is full, else soon.
+    #[inline]
+    pub(super) fn written(&mut self, now: Instant) {
+        if self.due.is_none() {
+            self.due = Some(now + LATE_MAX);
+        }
+        if self.queue.len() >= BATCH_LINES_MAX && self.pause.is_zero() {
+            self.flush(now);
+        }
+    }
+
+    /// A line found the queue full.
+    #[cold]
+    pub(super) fn refuse(&mut self) {
+        self.counts.dropped += 1;
+    }
+
+    /// Sends what can be sent without waiting.
+    pub(super) fn flush(&mut self, now: Instant) {
+        let before = self.counts;
+        let mut calls = 0;
+        while !self.queue.is_empty() && calls < CALLS_MAX {
+            calls += 1;
+            match self.exit.attempt(&self.queue) {
+                Attempt::Lines(count) => {
+                    self.queue.take_lines(count);
+                    self.counts.sent += count as u64;
+                }
+                Attempt::Bytes(count) => {
+                    self.counts.sent += self.queue.take_bytes(count) as u64;
+                }
+                Attempt::Unfit => {
+                    self.queue.take_lines(1);
+                    self.counts.dropped += 1;
+                }
+                Attempt::Gone => {
+                    self.counts.dropped += self.queue.len() as u64;
+                    self.queue.take_lines(usize::MAX);
+                }
+                Attempt::Again => {}
+                Attempt::Blocked => break,
+            }
+        }
+        if self.queue.is_empty() {
+            self.pause = Duration::ZERO;
+            self.due = None;
+        } else {
+            let moved = before != self.counts;
+            self.pause =
+                if moved { RETRY_FIRST } else { (self.pause * 2).clamp(RETRY_FIRST, RETRY_MAX) };
+            self.due = Some(now + self.pause);
+        }
+    }
+
+    /// When [`Outlet::untold`] has something to report.
+    pub(super) fn tell_due(&self, now: Instant) -> Option<Instant> {
+        (self.counts.dropped > self.told).then(|| self.tell_from.unwrap_or(now))
+    }
+
+    /// Lines dropped since the last report, when it is time for one.
+    pub(super) fn untold(&mut self, now: Instant) -> Option<u64> {
+        self.tell_due(now).filter(|due| *due <= now)?;
+        self.tell_from = Some(now + TELL_PAUSE);
+        let count = self.counts.dropped - self.told;
+        self.told = self.counts.dropped;
+        Some(count)
+    }
+}
+
+impl Exit {
+    fn of(descriptor: OwnedFd) -> Self {
+        let kind = fstat(&descriptor).map(|stat| FileType::from_raw_mode(stat.st_mode));
+        match kind {
+            Ok(FileType::Socket) => match sockopt::socket_type(&descriptor) {
+                Ok(SocketType::STREAM) => Self::StreamSocket(descriptor),
+                _ => Self::Datagram(descriptor),
+            },
+            Ok(FileType::RegularFile) => Self::Plain(descriptor),
+            _ => match fcntl_getfl(&descriptor) {
+                Ok(flags) if flags.contains(OFlags::NONBLOCK) => Self::Plain(descriptor),
+                _ => Self::Shared(descriptor),
+            },
+        }
+    }
+
+    fn attempt(&mut self, queue: &Queue) -> Attempt {
+        let chunk = || queue.chunk(ATOMIC_BYTES);
+        let result = match self {
+            Self::Closed => Ok(Attempt::Blocked),
+            Self::Datagram(socket) => send_datagrams(socket, queue).map(Attempt::Lines),
+            Self::StreamSocket(socket) => send(socket, chunk(), FLAGS).map(Attempt::Bytes),
+            Self::Plain(file) => write(file, chunk()).map(Attempt::Bytes),
+            Self::Shared(file) => {
+                // An offset of -1 means the current position, as for write.
+                pwritev2(file, &[IoSlice::new(chunk())], u64::MAX, ReadWriteFlags::NOWAIT)
+                    .map(Attempt::Bytes)
+            }
+            Self::Polled(file) => write_polled(file, chunk()),
+        };
+        match result {
+            Ok(attempt) => attempt,
+            Err(Errno::OPNOTSUPP) if matches!(self, Self::Shared(_)) => {
+                if let Self::Shared(file) = std::mem::replace(self, Self::Closed) {
+                    *self = Self::Polled(file);
+                }
+                Attempt::Again
+            }
+            // An answer to an earlier datagram (UDP), or the first sign that a daemon has gone (UNIX),
+            // which the next call tells apart.
+            Err(Errno::INTR | Errno::CONNREFUSED) => Attempt::Again,
+            Err(Errno::MSGSIZE) => Attempt::Unfit,
+            Err(Errno::PIPE) if !matches!(self, Self::Datagram(_)) => Attempt::Gone,
+            // EAGAIN and ENOBUFS, and what may pass: no route, the daemon's socket is gone (the master
+            // renews it), a filter in between.
+            Err(_) => Attempt::Blocked,
+        }
+    }
+}
+
+/// Sends up to a batch of lines; how many left.
+fn send_datagrams(socket: &OwnedFd, queue: &Queue) -> rustix::io::Result<usize> {
+    let count = queue.len().min(BATCH_LINES_MAX);
+    if count == 1 {
+        return send(socket, queue.chunk(0), FLAGS).map(|_| 1);
+    }
+    let lines: Vec<[IoSlice<'_>; 1]> =
+        queue.lines().take(count).map(|line| [IoSlice::new(line)]).collect();
+    let mut controls: Vec<SendAncillaryBuffer<'_, '_, '_>> =
+        (0..count).map(|_| SendAncillaryBuffer::default()).collect();
+    let mut messages: Vec<MMsgHdr<'_>> = lines
+        .iter()
+        .zip(&mut controls)
+        .map(|(line, control)| MMsgHdr::new(line, control))
+        .collect();
+    sendmmsg(socket, &mut messages, FLAGS)
+}
+
+/// Writes a part that does not block once the descriptor is reported writable (a pipe then has a
+/// page free, unless another writer was faster).
+fn write_polled(file: &OwnedFd, chunk: &[u8]) -> rustix::io::Result<Attempt> {
+    let mut asked = [PollFd::new(file, PollFlags::OUT)];
+    poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+    let found = asked[0].revents();
+    if found.contains(PollFlags::OUT) || found.contains(PollFlags::ERR) {
+        write(file, &chunk[..chunk.len().min(ATOMIC_BYTES)]).map(Attempt::Bytes)
+    } else {
+        Ok(Attempt::Blocked)
+    }
+}
+
+impl fmt::Display for LogEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Udp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "{}", path.display()),
+            Self::Stdout => f.write_str("stdout"),
+            Self::Stderr => f.write_str("stderr"),
+            Self::Fd(number) => write!(f, "fd@{number}"),
+        }
+    }
+}
