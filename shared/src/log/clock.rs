@@ -1,6 +1,6 @@
 //! Wall-clock time and how the local time zone shows it.
 //!
-//! Core, but for [`Wall::now`] and [`Zone::system`], which ask the system. The zone is read once,
+//! Core, but for [`monotonic_ms`], [`Wall::now`] and [`Zone::system`], which ask the system. The zone is read once,
 //! before the process confines itself; a conversion then needs no file.
 //!
 //! A conversion is two subtractions and a division while the time stays between the same two changes
@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::digits::{fixed, pair};
 
@@ -23,6 +24,16 @@ const SECONDS_MAX: u64 = 253_370_764_799;
 /// Different seconds whose text is kept; a power of two.
 const KEPT: usize = 8;
 
+/// Milliseconds since the machine started (CLOCK_MONOTONIC), what deadlines are made of: the scale
+/// of the workers' loop.
+pub type Millis = u64;
+
+/// The monotonic clock now.
+pub fn monotonic_ms() -> Millis {
+    let time = clock_gettime(ClockId::Monotonic);
+    time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
+}
+
 /// A point in time: microseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Wall(u64);
@@ -30,8 +41,7 @@ pub struct Wall(u64);
 impl Wall {
     /// The system's time; 1970 where its clock stands before that.
     pub fn now() -> Self {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+        SystemTime::now().into()
     }
 
     /// A point by its number.
@@ -56,6 +66,13 @@ impl Wall {
 
     pub(super) fn fraction_micros(self) -> u32 {
         (self.0 % 1_000_000) as u32
+    }
+}
+
+impl From<SystemTime> for Wall {
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
     }
 }
 

@@ -7,9 +7,9 @@
 use std::fmt;
 use std::io::Write;
 use std::os::fd::OwnedFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::clock::{Wall, Zone};
+use super::clock::{Millis, Wall, Zone, monotonic_ms};
 use super::frame::Origin;
 use super::limit::{Kind, Limiter, Verdict};
 use super::sender::{Sender, TargetRef};
@@ -31,7 +31,7 @@ impl Log {
         let origin = Origin { tag: "portolan".to_owned(), host: None, pid: std::process::id() };
         let mut sender = Sender::new(zone, origin);
         if let Ok(opened) = open(&LogEndpoint::Stderr) {
-            sender.attach_own(opened.descriptor, Instant::now());
+            sender.attach_own(opened.descriptor, monotonic_ms());
         }
         Self { sender, targets: vec![Sender::OWN], limiter: Limiter::default() }
     }
@@ -54,7 +54,7 @@ impl Log {
 
     /// Gives an endpoint its descriptor, or a renewed one.
     pub fn attach(&mut self, endpoint: u16, descriptor: OwnedFd) {
-        self.sender.attach(endpoint, descriptor, Instant::now());
+        self.sender.attach(endpoint, descriptor, monotonic_ms());
     }
 
     /// Prepares a frontend's targets; to be done once per configuration.
@@ -69,13 +69,13 @@ impl Log {
 
     /// Says an event.
     pub fn say(&mut self, level: LogLevel, text: fmt::Arguments<'_>) {
-        let now = Instant::now();
+        let now = monotonic_ms();
         self.say_to(&self.targets.clone(), level, now, text);
     }
 
     /// Says an event that strangers can cause, unless its kind was said too often lately.
     pub fn say_limited(&mut self, kind: Kind, level: LogLevel, text: fmt::Arguments<'_>) {
-        match self.limiter.ask(kind, Instant::now()) {
+        match self.limiter.ask(kind, monotonic_ms()) {
             Verdict::Suppress => {}
             Verdict::Say { suppressed: 0 } => self.say(level, text),
             Verdict::Say { suppressed } => {
@@ -86,7 +86,7 @@ impl Log {
     }
 
     /// When [`Log::flush`] has something to do.
-    pub fn due(&self, now: Instant) -> Option<Instant> {
+    pub fn due(&self, now: Millis) -> Option<Millis> {
         [self.sender.due(), self.limiter.due(), self.sender.tell_due(now)]
             .into_iter()
             .flatten()
@@ -94,7 +94,7 @@ impl Log {
     }
 
     /// Sends what is due and reports what was lost, without waiting.
-    pub fn flush(&mut self, now: Instant) {
+    pub fn flush(&mut self, now: Millis) {
         self.sender.flush(now);
         while let Some((kind, count)) = self.limiter.expire(now) {
             self.tell_suppressed(kind, count);
@@ -107,11 +107,11 @@ impl Log {
     /// Before the process ends: sends everything, waiting at most so long for endpoints that do not
     /// take their lines.
     pub fn finish(&mut self, wait: Duration) {
-        let until = Instant::now() + wait;
-        self.sender.flush_all(Instant::now());
-        while !self.sender.is_empty() && Instant::now() < until {
+        let until = monotonic_ms() + wait.as_millis() as Millis;
+        self.sender.flush_all(monotonic_ms());
+        while !self.sender.is_empty() && monotonic_ms() < until {
             std::thread::sleep(Duration::from_millis(1));
-            self.sender.flush_all(Instant::now());
+            self.sender.flush_all(monotonic_ms());
         }
     }
 
@@ -120,7 +120,7 @@ impl Log {
     }
 
     /// Not to the endpoint that lost them, where another one hears it.
-    fn tell_dropped(&mut self, endpoint: u16, name: &str, count: u64, now: Instant) {
+    fn tell_dropped(&mut self, endpoint: u16, name: &str, count: u64, now: Millis) {
         let mut targets = self.targets.clone();
         targets.retain(|target| !self.sender.leads_to(*target, endpoint));
         if targets.is_empty() {
@@ -134,7 +134,7 @@ impl Log {
         &mut self,
         targets: &[TargetRef],
         level: LogLevel,
-        now: Instant,
+        now: Millis,
         text: fmt::Arguments<'_>,
     ) {
         self.sender.push(targets, level, now, Wall::now(), |_, line| {

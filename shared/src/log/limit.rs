@@ -1,17 +1,17 @@
 //! How often events of a kind that strangers can cause are said.
 //!
 //! Core: no I/O, the time is an argument. Per kind a bucket of [`BURST`] events that refills by one
-//! per [`REFILL`]; what finds it empty is counted, and the count is told with the next event of the
-//! kind that is said, or by [`Limiter::expire`] once the kind was quiet for [`QUIET`].
+//! per [`REFILL_MS`]; what finds it empty is counted, and the count is told with the next event of the
+//! kind that is said, or by [`Limiter::expire`] once the kind was quiet for [`QUIET_MS`].
 
-use std::time::{Duration, Instant};
+use super::clock::Millis;
 
 /// Events of one kind in a row.
 pub const BURST: u32 = 10;
 /// Time for one more.
-pub const REFILL: Duration = Duration::from_secs(1);
+pub const REFILL_MS: Millis = 1000;
 /// How long after the first suppressed event the count is told at the latest.
-pub const QUIET: Duration = Duration::from_secs(10);
+pub const QUIET_MS: Millis = 10_000;
 
 /// What strangers can cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,10 +79,10 @@ pub struct Limiter {
 struct Bucket {
     tokens: u32,
     /// When `tokens` was right; `None` while it is full.
-    since: Option<Instant>,
+    since: Option<Millis>,
     suppressed: u64,
     /// When the count is told at the latest.
-    due: Option<Instant>,
+    due: Option<Millis>,
 }
 
 impl Default for Limiter {
@@ -94,17 +94,17 @@ impl Default for Limiter {
 
 impl Limiter {
     /// Asks for one event; it counts as said when the answer is `Say`.
-    pub fn ask(&mut self, kind: Kind, now: Instant) -> Verdict {
+    pub fn ask(&mut self, kind: Kind, now: Millis) -> Verdict {
         self.buckets[kind as usize].ask(now)
     }
 
     /// When [`Limiter::expire`] has something to tell.
-    pub fn due(&self) -> Option<Instant> {
+    pub fn due(&self) -> Option<Millis> {
         self.buckets.iter().filter_map(|bucket| bucket.due).min()
     }
 
     /// A kind whose count is due, with the count, which is then told.
-    pub fn expire(&mut self, now: Instant) -> Option<(Kind, u64)> {
+    pub fn expire(&mut self, now: Millis) -> Option<(Kind, u64)> {
         let (kind, bucket) = KINDS
             .iter()
             .zip(&mut self.buckets)
@@ -115,11 +115,11 @@ impl Limiter {
 }
 
 impl Bucket {
-    fn ask(&mut self, now: Instant) -> Verdict {
+    fn ask(&mut self, now: Millis) -> Verdict {
         self.refill(now);
         if self.tokens == 0 {
             self.suppressed += 1;
-            self.due.get_or_insert(now + QUIET);
+            self.due.get_or_insert(now + QUIET_MS);
             return Verdict::Suppress;
         }
         self.tokens -= 1;
@@ -128,16 +128,16 @@ impl Bucket {
         Verdict::Say { suppressed: std::mem::take(&mut self.suppressed) }
     }
 
-    fn refill(&mut self, now: Instant) {
+    fn refill(&mut self, now: Millis) {
         let Some(since) = self.since else { return };
-        let earned = now.saturating_duration_since(since).as_secs() / REFILL.as_secs();
+        let earned = now.saturating_sub(since) / REFILL_MS;
         let missing = u64::from(BURST - self.tokens);
         if earned >= missing {
             self.tokens = BURST;
             self.since = None;
         } else {
             self.tokens += earned as u32;
-            self.since = Some(since + REFILL * earned as u32);
+            self.since = Some(since + REFILL_MS * earned);
         }
     }
 }
@@ -148,20 +148,20 @@ mod tests {
 
     #[test]
     fn a_burst_is_said_and_then_one_a_second_with_the_count_of_the_others() {
-        let start = Instant::now();
+        let start = 5_000;
         let mut limiter = Limiter::default();
         let said = (0..100)
             .filter(|_| limiter.ask(Kind::Accept, start) == Verdict::Say { suppressed: 0 })
             .count();
         assert_eq!(said, BURST as usize);
-        let later = start + Duration::from_millis(1500);
+        let later = start + 1500;
         assert_eq!(limiter.ask(Kind::Accept, later), Verdict::Say { suppressed: 90 });
         assert_eq!(limiter.ask(Kind::Accept, later), Verdict::Suppress);
     }
 
     #[test]
     fn kinds_do_not_take_from_each_other() {
-        let start = Instant::now();
+        let start = 5_000;
         let mut limiter = Limiter::default();
         for _ in 0..50 {
             limiter.ask(Kind::Accept, start);
@@ -171,16 +171,16 @@ mod tests {
 
     #[test]
     fn a_count_is_told_after_a_while_even_when_nothing_more_happens() {
-        let start = Instant::now();
+        let start = 5_000;
         let mut limiter = Limiter::default();
         assert_eq!(limiter.due(), None);
         for _ in 0..BURST + 3 {
             limiter.ask(Kind::ProxyHeader, start);
         }
-        assert_eq!(limiter.due(), Some(start + QUIET));
+        assert_eq!(limiter.due(), Some(start + QUIET_MS));
         assert_eq!(limiter.expire(start), None);
-        assert_eq!(limiter.expire(start + QUIET), Some((Kind::ProxyHeader, 3)));
-        assert_eq!(limiter.expire(start + QUIET), None);
+        assert_eq!(limiter.expire(start + QUIET_MS), Some((Kind::ProxyHeader, 3)));
+        assert_eq!(limiter.expire(start + QUIET_MS), None);
         assert_eq!(limiter.due(), None);
     }
 

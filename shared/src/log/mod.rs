@@ -27,13 +27,13 @@ mod queue;
 mod sender;
 mod socket;
 
-pub use clock::{Clock, Wall, Zone};
+pub use clock::{Clock, Millis, Wall, Zone, monotonic_ms};
 pub use digits::{push_i64, push_u64};
 pub use escape::push_field;
 pub use events::Log;
 pub use limit::{Kind, Limiter, Verdict};
 pub use outlet::Counts;
-pub use sender::{BATCH_LINES_MAX, LATE_MAX, Sender, TargetRef};
+pub use sender::{BATCH_LINES_MAX, LATE_MAX_MS, Sender, TargetRef};
 pub use socket::{Opened, Sockets, open};
 
 use crate::model::{Config, LogEndpoint};

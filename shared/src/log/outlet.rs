@@ -17,15 +17,15 @@
 use std::fmt;
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
-use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
 use rustix::io::{Errno, ReadWriteFlags, pwritev2, write};
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketType, send, sendmmsg, sockopt};
 
+use super::clock::Millis;
 use super::queue::Queue;
-use super::sender::{BATCH_LINES_MAX, LATE_MAX};
+use super::sender::{BATCH_LINES_MAX, LATE_MAX_MS};
 use crate::model::LogEndpoint;
 
 /// Bytes that a pipe takes whole or not at all (PIPE_BUF).
@@ -33,11 +33,11 @@ const ATOMIC_BYTES: usize = 4096;
 /// System calls of one flush; a dead UDP daemon costs one per line.
 const CALLS_MAX: u32 = 16;
 /// Pause after a refused attempt; doubled while nothing leaves.
-const RETRY_FIRST: Duration = Duration::from_millis(1);
+const RETRY_FIRST_MS: Millis = 1;
 /// Longest pause.
-const RETRY_MAX: Duration = Duration::from_millis(64);
+const RETRY_MAX_MS: Millis = 64;
 /// Time between two reports of dropped lines.
-const TELL_PAUSE: Duration = Duration::from_secs(10);
+const TELL_PAUSE_MS: Millis = 10_000;
 /// Never wait, never SIGPIPE.
 const FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
@@ -57,14 +57,14 @@ pub(super) struct Outlet {
     exit: Exit,
     pub(super) queue: Queue,
     /// When the queue is to be emptied, if anything waits.
-    pub(super) due: Option<Instant>,
+    pub(super) due: Option<Millis>,
     /// The pause before the next attempt; zero when the last one succeeded.
-    pause: Duration,
+    pause_ms: Millis,
     pub(super) counts: Counts,
     /// Of the dropped lines, those that were reported.
     told: u64,
     /// Before this no other report.
-    tell_from: Option<Instant>,
+    tell_from: Option<Millis>,
 }
 
 /// How lines leave.
@@ -105,7 +105,7 @@ impl Outlet {
             exit: Exit::Closed,
             queue: Queue::default(),
             due: None,
-            pause: Duration::ZERO,
+            pause_ms: 0,
             counts: Counts::default(),
             told: 0,
             tell_from: None,
@@ -117,19 +117,19 @@ impl Outlet {
     }
 
     /// Takes the descriptor lines leave by from now on; what waits leaves by it.
-    pub(super) fn attach(&mut self, descriptor: OwnedFd, now: Instant) {
+    pub(super) fn attach(&mut self, descriptor: OwnedFd, now: Millis) {
         self.exit = Exit::of(descriptor);
-        self.pause = Duration::ZERO;
+        self.pause_ms = 0;
         self.due = (!self.queue.is_empty()).then_some(now);
     }
 
     /// A line was written to the queue: sent when a batch is full, else soon.
     #[inline]
-    pub(super) fn written(&mut self, now: Instant) {
+    pub(super) fn written(&mut self, now: Millis) {
         if self.due.is_none() {
-            self.due = Some(now + LATE_MAX);
+            self.due = Some(now + LATE_MAX_MS);
         }
-        if self.queue.len() >= BATCH_LINES_MAX && self.pause.is_zero() {
+        if self.queue.len() >= BATCH_LINES_MAX && self.pause_ms == 0 {
             self.flush(now);
         }
     }
@@ -141,7 +141,7 @@ impl Outlet {
     }
 
     /// Sends what can be sent without waiting.
-    pub(super) fn flush(&mut self, now: Instant) {
+    pub(super) fn flush(&mut self, now: Millis) {
         let before = self.counts;
         let mut calls = 0;
         while !self.queue.is_empty() && calls < CALLS_MAX {
@@ -167,25 +167,28 @@ impl Outlet {
             }
         }
         if self.queue.is_empty() {
-            self.pause = Duration::ZERO;
+            self.pause_ms = 0;
             self.due = None;
         } else {
             let moved = before != self.counts;
-            self.pause =
-                if moved { RETRY_FIRST } else { (self.pause * 2).clamp(RETRY_FIRST, RETRY_MAX) };
-            self.due = Some(now + self.pause);
+            self.pause_ms = if moved {
+                RETRY_FIRST_MS
+            } else {
+                (self.pause_ms * 2).clamp(RETRY_FIRST_MS, RETRY_MAX_MS)
+            };
+            self.due = Some(now + self.pause_ms);
         }
     }
 
     /// When [`Outlet::untold`] has something to report.
-    pub(super) fn tell_due(&self, now: Instant) -> Option<Instant> {
+    pub(super) fn tell_due(&self, now: Millis) -> Option<Millis> {
         (self.counts.dropped > self.told).then(|| self.tell_from.unwrap_or(now))
     }
 
     /// Lines dropped since the last report, when it is time for one.
-    pub(super) fn untold(&mut self, now: Instant) -> Option<u64> {
+    pub(super) fn untold(&mut self, now: Millis) -> Option<u64> {
         self.tell_due(now).filter(|due| *due <= now)?;
-        self.tell_from = Some(now + TELL_PAUSE);
+        self.tell_from = Some(now + TELL_PAUSE_MS);
         let count = self.counts.dropped - self.told;
         self.told = self.counts.dropped;
         Some(count)

@@ -2,15 +2,14 @@
 //!
 //! Shell. A line is built once, straight into the queue of the first target that takes it.
 //!
-//! - A line leaves with a batch of [`BATCH_LINES_MAX`], or [`LATE_MAX`] after it was pushed.
+//! - A line leaves with a batch of [`BATCH_LINES_MAX`], or [`LATE_MAX_MS`] after it was pushed.
 //! - Nothing blocks: what an endpoint does not take now waits in its bounded queue.
 //! - Outlet 0 is the process's own stderr, for events; the others are the endpoints of
 //!   [`endpoints`](super::endpoints) in their order.
 
 use std::os::fd::OwnedFd;
-use std::time::{Duration, Instant};
 
-use super::clock::{Clock, Wall, Zone};
+use super::clock::{Clock, Millis, Wall, Zone};
 use super::escape::make_one_line;
 use super::frame::{Frame, Origin};
 use super::outlet::{Counts, Outlet};
@@ -19,7 +18,7 @@ use crate::model::{LogEndpoint, LogLevel, LogTarget};
 /// Lines sent with one system call; so many do not wait any longer.
 pub const BATCH_LINES_MAX: usize = 64;
 /// Longest wait of a line for others.
-pub const LATE_MAX: Duration = Duration::from_millis(10);
+pub const LATE_MAX_MS: Millis = 10;
 
 /// A target and a tag, as [`Sender::target`] found them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,13 +66,13 @@ impl Sender {
 
     /// Gives an endpoint, by its position, the descriptor lines leave by; again when it was renewed.
     /// Positions that the configuration does not have are ignored.
-    pub fn attach(&mut self, endpoint: u16, descriptor: OwnedFd, now: Instant) {
+    pub fn attach(&mut self, endpoint: u16, descriptor: OwnedFd, now: Millis) {
         if let Some(outlet) = self.outlets.get_mut(usize::from(endpoint) + 1) {
             outlet.attach(descriptor, now);
         }
     }
 
-    pub(super) fn attach_own(&mut self, descriptor: OwnedFd, now: Instant) {
+    pub(super) fn attach_own(&mut self, descriptor: OwnedFd, now: Millis) {
         self.outlets[0].attach(descriptor, now);
     }
 
@@ -103,7 +102,7 @@ impl Sender {
         &mut self,
         targets: &[TargetRef],
         level: LogLevel,
-        now: Instant,
+        now: Millis,
         at: Wall,
         build: impl FnOnce(&mut Clock, &mut Vec<u8>),
     ) {
@@ -134,12 +133,12 @@ impl Sender {
     }
 
     /// When [`Sender::flush`] has something to do.
-    pub fn due(&self) -> Option<Instant> {
+    pub fn due(&self) -> Option<Millis> {
         self.outlets.iter().filter_map(|outlet| outlet.due).min()
     }
 
     /// Sends what is due, without waiting.
-    pub fn flush(&mut self, now: Instant) {
+    pub fn flush(&mut self, now: Millis) {
         for outlet in &mut self.outlets {
             if outlet.due.is_some_and(|due| due <= now) {
                 outlet.flush(now);
@@ -148,7 +147,7 @@ impl Sender {
     }
 
     /// Sends everything that can leave now, due or not.
-    pub fn flush_all(&mut self, now: Instant) {
+    pub fn flush_all(&mut self, now: Millis) {
         for outlet in &mut self.outlets {
             outlet.flush(now);
         }
@@ -165,7 +164,7 @@ impl Sender {
     }
 
     /// Sends at once what waits for these targets.
-    pub(super) fn hurry(&mut self, targets: &[TargetRef], now: Instant) {
+    pub(super) fn hurry(&mut self, targets: &[TargetRef], now: Millis) {
         for target in targets {
             if let Some((outlet, _)) = self.frames.get(target.0 as usize) {
                 self.outlets[*outlet].flush(now);
@@ -174,12 +173,12 @@ impl Sender {
     }
 
     /// When [`Sender::untold`] has something to report.
-    pub(super) fn tell_due(&self, now: Instant) -> Option<Instant> {
+    pub(super) fn tell_due(&self, now: Millis) -> Option<Millis> {
         self.outlets[1..].iter().filter_map(|outlet| outlet.tell_due(now)).min()
     }
 
     /// An endpoint that lost lines since its last report: its position, name, and how many.
-    pub(super) fn untold(&mut self, now: Instant) -> Option<(u16, String, u64)> {
+    pub(super) fn untold(&mut self, now: Millis) -> Option<(u16, String, u64)> {
         self.outlets[1..].iter_mut().enumerate().find_map(|(position, outlet)| {
             let count = outlet.untold(now)?;
             Some((position as u16, outlet.endpoint().to_string(), count))
