@@ -2,7 +2,9 @@
 mod back;
 #[cfg_attr(not(test), expect(dead_code, reason = "the stream takes it up"))]
 mod balance;
-#[expect(dead_code, reason = "the stream takes it up")]
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the stream takes it up"))]
+mod log;
+#[cfg_attr(not(test), expect(dead_code, reason = "the stream takes it up"))]
 mod termination;
 
 fn main() {}

@@ -19,10 +19,16 @@ pub enum Cause {
     ServerTimeout,
     /// The proxy would not: a limit, or a rule.
     Proxy,
+    /// It was answered here.
+    Local,
     /// Something ran out here: memory, descriptors, ports.
     Resource,
     /// We made a mistake.
     Internal,
+    /// The server was found down, and its streams are ended then.
+    Down,
+    /// A server was found up, and streams of backup servers are ended then.
+    Up,
     /// The process or the stream was told to end.
     Killed,
 }
@@ -37,8 +43,11 @@ impl Cause {
             Self::Server => 'S',
             Self::ServerTimeout => 's',
             Self::Proxy => 'P',
+            Self::Local => 'L',
             Self::Resource => 'R',
             Self::Internal => 'I',
+            Self::Down => 'D',
+            Self::Up => 'U',
             Self::Killed => 'K',
         }
     }
@@ -55,10 +64,14 @@ pub enum Phase {
     Queue,
     /// On the way to a server.
     Connect,
+    /// Before the head of the answer was complete.
+    Headers,
     /// While data flowed.
     Data,
     /// The server was done, the client had not taken everything.
     Last,
+    /// It was held without an answer on purpose.
+    Tarpit,
 }
 
 impl Phase {
@@ -69,8 +82,10 @@ impl Phase {
             Self::Request => 'R',
             Self::Queue => 'Q',
             Self::Connect => 'C',
+            Self::Headers => 'H',
             Self::Data => 'D',
             Self::Last => 'L',
+            Self::Tarpit => 'T',
         }
     }
 }
@@ -97,5 +112,43 @@ impl Termination {
 impl fmt::Display for Termination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.cause.letter(), self.phase.letter())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cause_and_phase_has_haproxys_letter() {
+        let causes = [
+            (Cause::Client, 'C'),
+            (Cause::Server, 'S'),
+            (Cause::Proxy, 'P'),
+            (Cause::Local, 'L'),
+            (Cause::Resource, 'R'),
+            (Cause::Internal, 'I'),
+            (Cause::Down, 'D'),
+            (Cause::Up, 'U'),
+            (Cause::Killed, 'K'),
+            (Cause::ClientTimeout, 'c'),
+            (Cause::ServerTimeout, 's'),
+            (Cause::Normal, '-'),
+        ];
+        let phases = [
+            (Phase::Request, 'R'),
+            (Phase::Queue, 'Q'),
+            (Phase::Connect, 'C'),
+            (Phase::Headers, 'H'),
+            (Phase::Data, 'D'),
+            (Phase::Last, 'L'),
+            (Phase::Tarpit, 'T'),
+            (Phase::Over, '-'),
+        ];
+        for (cause, first) in causes {
+            for (phase, second) in phases {
+                assert_eq!(Termination::new(cause, phase).to_string(), format!("{first}{second}"));
+            }
+        }
     }
 }

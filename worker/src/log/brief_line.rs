@@ -1,0 +1,67 @@
+//! The two short lines: a connection without tcplog, and one that failed before its stream began.
+//!
+//! Core: no I/O. HAProxy's manual, sections 8.2.1 and 8.2.5.
+
+use portolan_shared::log::{Clock, Wall, push_field, push_u64};
+
+use super::Peer;
+
+/// `Connect from %ci:%cp to %fi:%fp (%f/TCP)`
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectLine<'a> {
+    /// Who connected.
+    pub client: Peer,
+    /// To where.
+    pub destination: Peer,
+    /// The frontend that accepted it.
+    pub frontend: &'a str,
+}
+
+impl ConnectLine<'_> {
+    /// Appends the line's text.
+    pub fn write(&self, line: &mut Vec<u8>) {
+        line.extend_from_slice(b"Connect from ");
+        self.client.push(line);
+        line.extend_from_slice(b" to ");
+        self.destination.push(line);
+        line.extend_from_slice(b" (");
+        push_field(line, self.frontend.as_bytes());
+        line.extend_from_slice(b"/TCP)");
+    }
+}
+
+/// `%ci:%cp [%t] frontend/bind: why`
+#[derive(Clone, Copy, Debug)]
+pub struct FailureLine<'a> {
+    /// Who connected.
+    pub client: Peer,
+    /// When it was accepted.
+    pub accepted: Wall,
+    /// The frontend that accepted it.
+    pub frontend: &'a str,
+    /// The bind's name, empty when it has none.
+    pub bind: &'a str,
+    /// The bind's number, shown when it has no name.
+    pub bind_id: u32,
+    /// What went wrong.
+    pub why: &'a str,
+}
+
+impl FailureLine<'_> {
+    /// Appends the line's text.
+    pub fn write(&self, clock: &mut Clock, line: &mut Vec<u8>) {
+        self.client.push(line);
+        line.extend_from_slice(b" [");
+        clock.push_accept_date(self.accepted, line);
+        line.extend_from_slice(b"] ");
+        push_field(line, self.frontend.as_bytes());
+        line.push(b'/');
+        if self.bind.is_empty() {
+            push_u64(line, u64::from(self.bind_id));
+        } else {
+            push_field(line, self.bind.as_bytes());
+        }
+        line.extend_from_slice(b": ");
+        push_field(line, self.why.as_bytes());
+    }
+}

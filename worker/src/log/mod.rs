@@ -1,0 +1,88 @@
+//! The access log: which line a connection gives, at which moment, at which level.
+//!
+//! Core: no I/O. The shell pushes what is written here into `portolan_shared::log::Sender`.
+//!
+//! | frontend | at accept | connected to the server | at the end | failed before its stream began |
+//! | --- | --- | --- | --- | --- |
+//! | without tcplog | [`ConnectLine`] | | | [`FailureLine`] |
+//! | tcplog | | | [`TcpLine`] | [`FailureLine`] |
+//! | tcplog, logasap | | [`TcpLine`] with `+` | the same if there was none yet | [`FailureLine`] |
+
+mod brief_line;
+mod peer;
+mod tcp_line;
+
+pub use brief_line::{ConnectLine, FailureLine};
+pub use peer::Peer;
+pub use tcp_line::{Load, TcpLine};
+
+use portolan_shared::model::{LogLevel, LogOptions};
+
+use crate::termination::{Cause, Termination};
+
+/// When a line can be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// The connection was accepted and has its session.
+    Accept,
+    /// The connection to the server stands.
+    Connected,
+    /// The stream is over.
+    End,
+}
+
+/// What the choice of a level looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Why it ended; [`Termination::NORMAL`] while it has not.
+    pub termination: Termination,
+    /// Connection attempts after the first.
+    pub retries: u32,
+    /// Whether a retry went to another server.
+    pub redispatched: bool,
+    /// Bytes that came from the client.
+    pub from_client: u64,
+}
+
+impl Outcome {
+    /// What `dontlog_normal` keeps and `log_separate_errors` raises: errors, timeouts, retries and
+    /// redispatches; what was answered here is neither.
+    fn is_error(&self) -> bool {
+        match self.termination.cause {
+            Cause::Local => self.redispatched,
+            Cause::Normal => self.redispatched || self.retries > 0,
+            _ => true,
+        }
+    }
+}
+
+/// The level of the line to write at this moment, or `None` for no line.
+///
+/// At the end to be asked only when no line was written before, so that a stream has at most one.
+pub fn level(options: LogOptions, moment: Moment, outcome: &Outcome) -> Option<LogLevel> {
+    let error = outcome.is_error();
+    let wanted = match moment {
+        Moment::Accept => !options.tcplog,
+        Moment::Connected => {
+            options.tcplog && options.logasap && (error || !options.dontlog_normal)
+        }
+        Moment::End => {
+            options.tcplog
+                && (error || !options.dontlog_normal)
+                && (outcome.from_client > 0 || !options.dontlognull)
+        }
+    };
+    wanted.then(|| raised(options, error && moment != Moment::Accept))
+}
+
+/// The level of a [`FailureLine`], or `None` for no line: `from_client` as in [`Outcome`].
+pub fn failure_level(options: LogOptions, from_client: u64) -> Option<LogLevel> {
+    (from_client > 0 || !options.dontlognull).then(|| raised(options, true))
+}
+
+fn raised(options: LogOptions, error: bool) -> LogLevel {
+    if error && options.separate_errors { LogLevel::Err } else { LogLevel::Info }
+}
+
+#[cfg(test)]
+mod tests;
