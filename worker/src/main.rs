@@ -4,6 +4,8 @@ mod back;
 mod balance;
 #[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the stream takes it up"))]
 mod log;
+#[cfg_attr(not(test), expect(dead_code, reason = "the session takes it up"))]
+mod proxy_protocol;
 #[cfg_attr(not(test), expect(dead_code, reason = "the stream takes it up"))]
 mod termination;
 
