@@ -228,14 +228,9 @@ impl State {
             (Self::Est, Input::Over(why)) => (Self::Dis(why), Action::Disconnect),
             (Self::Dis(why), Input::Disconnected) => (Self::Clo(why), Action::End(why)),
 
+            (Self::Ini, Input::Aborted(cause)) => end(cause, Phase::Request),
             (
-                Self::Ini
-                | Self::Req
-                | Self::Tar(_)
-                | Self::Ass
-                | Self::Con
-                | Self::Cer(_)
-                | Self::Rdy,
+                Self::Req | Self::Tar(_) | Self::Ass | Self::Con | Self::Cer(_) | Self::Rdy,
                 Input::Aborted(cause),
             ) => end(cause, Phase::Connect),
             (Self::Que, Input::Aborted(cause)) => end(cause, Phase::Queue),
