@@ -76,13 +76,8 @@ impl Notifier {
     }
 
     /// The service serves; its main process has this pid.
-    pub fn ready(&self, main_pid: u32, status: &str) -> io::Result<()> {
-        let status = one_line(status);
-        self.send(&[
-            NotifyState::Ready,
-            NotifyState::MainPid(main_pid),
-            NotifyState::Status(&status),
-        ])
+    pub fn ready(&self, main_pid: u32) -> io::Result<()> {
+        self.send(&[NotifyState::Ready, NotifyState::MainPid(main_pid)])
     }
 
     /// A reload has begun; it ends with the next [`Notifier::ready`].
@@ -137,12 +132,12 @@ mod tests {
     }
 
     #[test]
-    fn readiness_names_the_main_process_and_a_status_in_one_datagram() {
+    fn readiness_names_the_main_process_in_one_datagram() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
-        Notifier::to(path.as_os_str()).unwrap().ready(42, "generation 1").unwrap();
-        assert_eq!(heard(&manager), "READY=1\nMAINPID=42\nSTATUS=generation 1\n");
+        Notifier::to(path.as_os_str()).unwrap().ready(42).unwrap();
+        assert_eq!(heard(&manager), "READY=1\nMAINPID=42\n");
     }
 
     #[test]
@@ -190,6 +185,6 @@ mod tests {
     fn an_address_of_another_kind_is_an_error_and_no_manager_is_silence() {
         assert!(Notifier::to(OsStr::new("relative")).is_err());
         assert!(Notifier::to(OsStr::new("@")).is_err());
-        assert!(Notifier { way: None, watchdog: None }.ready(1, "").is_ok());
+        assert!(Notifier { way: None, watchdog: None }.ready(1).is_ok());
     }
 }

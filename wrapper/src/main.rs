@@ -1,1 +1,109 @@
-fn main() {}
+//! `portolan-wrapper`: starts the master, relays signals to it, speaks to the service manager, keeps
+//! what a new master would need, and starts a new one when the old one dies.
+//!
+//! Shell. It reads no configuration and no network.
+//!
+//! - Signals are blocked until their handlers stand.
+//! - Inherited descriptors are taken before anything else is opened.
+
+mod arguments;
+mod backoff;
+mod born;
+mod children;
+mod core;
+mod daemon;
+mod log;
+mod master;
+mod pid_file;
+mod programs;
+mod saved;
+mod store;
+mod timers;
+mod wrapper;
+
+use std::fmt::Display;
+use std::io;
+use std::process::ExitCode;
+
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use portolan_shared::signal;
+
+use arguments::{Arguments, HELP, Mode};
+use daemon::Side;
+use saved::Saved;
+use wrapper::Wrapper;
+
+/// Exit status of what never came to serve.
+const FAILURE: u8 = 1;
+
+fn main() -> ExitCode {
+    if let Err(error) = signal::block_all() {
+        return failure(format_args!("cannot block signals: {error}"));
+    }
+    let arguments = match Arguments::parse(std::env::args_os().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(error) => return failure(error),
+    };
+    let status = match arguments.mode {
+        Mode::Version => {
+            println!("portolan-wrapper version {}", portolan_shared::VERSION);
+            Ok(0)
+        }
+        Mode::Help => {
+            print!("{HELP}");
+            Ok(0)
+        }
+        Mode::CheckState { state } => match Saved::read(state) {
+            Ok(_) => Ok(0),
+            Err(error) => return failure(error),
+        },
+        Mode::GoOn { state } => match Saved::read(state) {
+            Ok(saved) => go_on(arguments, saved),
+            Err(error) => return failure(error),
+        },
+        Mode::Run => run(arguments),
+    };
+    match status {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => failure(error),
+    }
+}
+
+fn run(arguments: Arguments) -> io::Result<u8> {
+    let store = born::take();
+    let announcer = if arguments.daemon {
+        match daemon::split()? {
+            Side::Front(status) => return Ok(status),
+            Side::Back(announcer) => Some(announcer),
+        }
+    } else {
+        None
+    };
+    let foreign = children::list();
+    settle()?;
+    let program = programs::open_master()?;
+    Ok(Wrapper::new(arguments, program, store, foreign, announcer)?.run())
+}
+
+fn go_on(arguments: Arguments, saved: Saved) -> io::Result<u8> {
+    settle()?;
+    log::notice(format_args!("the wrapper was upgraded to version {}", portolan_shared::VERSION));
+    Ok(Wrapper::go_on(arguments, saved)?.run())
+}
+
+/// What the kernel is to know of this process.
+fn settle() -> io::Result<()> {
+    prctl::set_child_subreaper(true)?;
+    // The kernel cuts it to 15 bytes; after an exec by descriptor it would be a number.
+    prctl::set_name(c"portolan-wrapper")?;
+    // Every listener of every slot is kept here too.
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok(())
+}
+
+fn failure(reason: impl Display) -> ExitCode {
+    log::alert(reason);
+    ExitCode::from(FAILURE)
+}

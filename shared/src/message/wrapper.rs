@@ -4,15 +4,15 @@
 //!
 //! **Start.** The master finds its end under [`WRAPPER_FD`] and is told so by `--wrapper-channel`. The
 //! wrapper says `Hello`, one `Kept` for each descriptor, `KeptAll`; the master sets up everything and
-//! says `Ready`. Whoever starts (by exec in place too) reads up to `Hello` and drops what comes before
-//! it but keeps each `Signal`: those were meant for whoever is there.
+//! says `Ready`. Whoever starts (by exec in place too) reads up to `KeptAll` and drops what comes
+//! before `Hello`, but obeys each `Signal` wherever it comes: it was meant for whoever is there.
 //!
 //! **Descriptors the wrapper was born with** (systemd's socket activation, `fd@N`) come first, as
 //! `Kept` under [`born_name`]: sockets only, the value is the name in `LISTEN_FDNAMES` or empty. They
 //! come back at every start until the master drops them.
 //!
-//! **Keeping.** `Keep` is answered by `Acknowledged` (numbers up to this one) or `Refused`. Only what
-//! was acknowledged survives the master. Names are plain: letters, digits, `-`, `_`, `.`.
+//! **Keeping.** `Keep` is answered by `Acknowledged` (all numbers up to this one, but those that were
+//! `Refused` before). What was acknowledged survives the master. Names are plain: letters, digits, `-`, `_`, `.`.
 //!
 //! **Signals** come over the channel and only while a master is ready; earlier ones are kept, one of
 //! each kind. SIGTERM and SIGINT come at once, before `Ready` too: a master that starts looks for them
@@ -141,7 +141,7 @@ pub enum ToWrapper {
     },
     /// sd_notify RELOADING=1 with MONOTONIC_USEC.
     Reloading,
-    /// sd_notify STATUS=.
+    /// sd_notify STATUS=; after a `Ready` it is "generation N serves" until this is said.
     Status(String),
     /// A reload failed; READY again, the old generation serves on.
     ReloadFailed(String),

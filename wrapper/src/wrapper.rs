@@ -1,0 +1,308 @@
+//! The wrapper at work: one loop that polls signals, the master and timers, feeds the core and enacts
+//! what it says.
+//!
+//! Shell. The decisions are in `core`; here is how each is carried out.
+//!
+//! - Nothing in the loop waits but the poll.
+//! - What the master sent before it ended is heard before its end is.
+//! - A signal is relayed over the channel and never by kill(2): one that was sent to the whole group
+//!   has reached the master already, which takes both for one.
+
+mod enact;
+mod messages;
+mod upgrade;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use portolan_shared::message::wrapper::FromWrapper;
+use portolan_shared::notify::Notifier;
+use portolan_shared::signal::Signals;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::time::ClockId;
+
+use crate::arguments::Arguments;
+use crate::backoff::BackOff;
+use crate::children::{self, End};
+use crate::core::{Input, State};
+use crate::daemon::Announcer;
+use crate::log;
+use crate::master::Master;
+use crate::pid_file::PidFile;
+use crate::saved::{self, Saved};
+use crate::store::Store;
+use crate::timers::{Timer, Timers};
+
+use upgrade::Trial;
+
+/// Messages heard in a row before signals and timers have their turn.
+const MESSAGES_A_ROUND: usize = 256;
+
+/// Everything it knows.
+#[derive(Debug)]
+pub struct Wrapper {
+    arguments: Arguments,
+    state: State,
+    master: Option<Master>,
+    /// What the next master is started from.
+    program: OwnedFd,
+    store: Store,
+    /// The store as it was when an upgrade began.
+    before_upgrade: Option<Store>,
+    starts: u32,
+    backoff: BackOff,
+    /// How long the last master lived.
+    last_life: Duration,
+    /// Kept for a master that is ready: each kind once, with the time of the latest.
+    kept_signals: BTreeMap<i32, u64>,
+    foreign: BTreeSet<i32>,
+    timers: Timers,
+    signals: Signals,
+    notices: Notices,
+    pid_file: Option<PidFile>,
+    announcer: Option<Announcer>,
+    trial: Option<Trial>,
+    /// The wrapper's own new program, tried and to be executed.
+    successor: Option<OwnedFd>,
+}
+
+/// What the service manager is told and was told.
+#[derive(Debug)]
+struct Notices {
+    notifier: Notifier,
+    /// The watchdog waits for the master's next word.
+    owed: bool,
+    /// The master has spoken since the watchdog was told last.
+    heard: bool,
+    stopping: bool,
+    failed: bool,
+}
+
+/// A signal and when it came, CLOCK_MONOTONIC milliseconds.
+#[derive(Clone, Copy, Debug)]
+struct Arrived {
+    signal: i32,
+    at_ms: u64,
+}
+
+impl Wrapper {
+    /// One that has not started anything. Unblocks signals.
+    pub fn new(
+        arguments: Arguments,
+        program: OwnedFd,
+        store: Store,
+        foreign: BTreeSet<i32>,
+        announcer: Option<Announcer>,
+    ) -> io::Result<Self> {
+        let pid_file = arguments.pid_file.clone().map(|path| PidFile::new(path, false));
+        Ok(Self {
+            state: State::Starting,
+            master: None,
+            program,
+            store,
+            before_upgrade: None,
+            starts: 0,
+            backoff: BackOff::default(),
+            last_life: Duration::ZERO,
+            kept_signals: BTreeMap::new(),
+            foreign,
+            timers: Timers::default(),
+            notices: Notices::new(Notifier::from_env()?),
+            pid_file,
+            announcer,
+            trial: None,
+            successor: None,
+            signals: Signals::new()?,
+            arguments,
+        })
+    }
+
+    /// One that was this process before it was executed anew.
+    pub fn go_on(arguments: Arguments, saved: Saved) -> io::Result<Self> {
+        let mut store = Store::default();
+        for kept in saved.store {
+            let descriptor = saved::take(kept.descriptor)?;
+            let refused = store.keep(kept.name, kept.value, vec![descriptor]).err();
+            refused.map_or(Ok(()), |refusal| Err(io::Error::other(refusal.to_string())))?;
+        }
+        let program = saved::take(saved.program)?;
+        let channel = saved::take(saved.channel)?;
+        let path = arguments.pid_file.clone();
+        let mut wrapper = Self::new(arguments, program, store, saved.foreign, None)?;
+        wrapper.pid_file = path.map(|path| PidFile::new(path, saved.pid_file_written));
+        wrapper.master = Some(Master::go_on(saved.master, channel)?);
+        wrapper.state = State::Serving;
+        wrapper.starts = saved.starts;
+        wrapper.backoff = BackOff { deaths: saved.deaths };
+        wrapper.kept_signals = saved.signals;
+        Ok(wrapper)
+    }
+
+    /// Until there is nothing left to do; the exit status.
+    pub fn run(mut self) -> u8 {
+        if let Some(interval) = self.notices.notifier.watchdog() {
+            self.timers.set(Timer::Watchdog, Instant::now() + interval / 2);
+        }
+        match self.state {
+            State::Starting => self.start(),
+            _ => self.feed_kept_signals(),
+        }
+        loop {
+            self.expire_timers();
+            self.reap();
+            if let State::Ended { status } = self.state {
+                return self.leave(status);
+            }
+            self.want_seconds();
+            self.replace_self_when_quiet();
+            let readable = self.poll();
+            if readable.channel {
+                self.hear();
+            }
+            if readable.signals {
+                self.take_signals();
+            }
+        }
+    }
+
+    /// Waits until something happens.
+    fn poll(&self) -> Readable {
+        let channel = self.master.as_ref().and_then(Master::channel);
+        let mut ready = vec![PollFd::new(&self.signals, PollFlags::IN)];
+        if let Some(master) = &self.master {
+            ready.push(PollFd::from_borrowed_fd(master.pidfd(), PollFlags::IN));
+        }
+        if let Some(channel) = channel {
+            let write = if self.master.as_ref().is_some_and(Master::wants_write) {
+                PollFlags::OUT
+            } else {
+                PollFlags::empty()
+            };
+            ready.push(PollFd::new(channel, PollFlags::IN | write));
+        }
+        let timeout = self.timers.next(Instant::now()).map(timespec);
+        match poll(&mut ready, timeout.as_ref()) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => return Readable { signals: true, channel: false },
+            Err(error) => {
+                // Not to spin on what will not pass by itself (no memory): look again later.
+                log::alert(format_args!("poll: {error}"));
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+        let any = |at: usize| ready.get(at).is_some_and(|one| !one.revents().is_empty());
+        Readable { signals: any(0), channel: channel.is_some() && any(2) }
+    }
+
+    /// Sends to the master what waited and hears what it has to say.
+    fn hear(&mut self) {
+        if let Some(master) = &mut self.master {
+            master.flush();
+        }
+        self.handle_messages(MESSAGES_A_ROUND);
+    }
+
+    fn take_signals(&mut self) {
+        let at_ms = monotonic_ms();
+        for signal in self.signals.take() {
+            if signal != Signal::SIGCHLD {
+                self.handle_signal(Arrived { signal: signal as i32, at_ms });
+            }
+        }
+    }
+
+    fn handle_signal(&mut self, arrived: Arrived) {
+        let input = match Signal::try_from(arrived.signal) {
+            Ok(Signal::SIGUSR1) => Input::SoftStop,
+            Ok(Signal::SIGTERM | Signal::SIGINT) => Input::HardStop(arrived.signal as u8),
+            _ => Input::OtherSignal,
+        };
+        self.step_with(input, Some(arrived));
+    }
+
+    /// Every child that has ended, the master too.
+    fn reap(&mut self) {
+        while let Some((pid, end)) = children::reap() {
+            self.foreign.remove(&pid);
+            if self.master.as_ref().is_some_and(|master| master.pid() == pid) {
+                self.handle_master_end(pid, end);
+            } else if self.trial.as_ref().is_some_and(|trial| trial.pid() == pid) {
+                self.handle_trial_end(end);
+            } else if let Some(master) = &mut self.master {
+                master.send(&FromWrapper::Reaped { pid, status: end.raw() }, &[]);
+            }
+        }
+        if matches!(self.state, State::Draining { .. }) && children::list().is_subset(&self.foreign)
+        {
+            self.step(Input::ChildrenGone);
+        }
+    }
+
+    fn handle_master_end(&mut self, pid: i32, end: End) {
+        self.handle_messages(usize::MAX);
+        let text = format!("the master ({pid}) {end}");
+        match (self.state, end) {
+            (State::HardStopping { .. }, _) | (_, End::Exited(0)) => {}
+            (State::Starting, End::Exited(_)) => log::alert(text),
+            (_, End::Exited(status)) if status > 128 => log::notice(text),
+            _ => log::alert(text),
+        }
+        self.last_life = self.master.take().map_or(Duration::ZERO, |master| master.lived());
+        self.step(match end {
+            End::Exited(status) => Input::Exited(status),
+            End::Killed(signal) => Input::Killed(signal),
+        });
+    }
+
+    fn expire_timers(&mut self) {
+        while let Some(timer) = self.timers.expire(Instant::now()) {
+            match timer {
+                Timer::BackOff => self.step(Input::BackOffPassed),
+                Timer::Upgrade => self.step(Input::UpgradeExpired),
+                Timer::Stop => self.step(Input::StopExpired),
+                Timer::Second => {
+                    if self.master.as_mut().is_some_and(|master| master.is_silent(self.state)) {
+                        self.step(Input::Silent);
+                    }
+                }
+                Timer::Watchdog => self.feed_watchdog(),
+                Timer::Trial => self.abandon_trial(),
+            }
+        }
+    }
+
+    /// Counts seconds while the master's silence would mean something.
+    fn want_seconds(&mut self) {
+        if self.master.as_ref().is_some_and(|master| master.is_watched(self.state)) {
+            self.timers.want(Timer::Second, Instant::now() + Duration::from_secs(1));
+        } else {
+            self.timers.clear(Timer::Second);
+        }
+    }
+
+    fn leave(&mut self, status: u8) -> u8 {
+        if let Some(file) = &mut self.pid_file {
+            file.remove();
+        }
+        status
+    }
+}
+
+/// What the poll reported.
+#[derive(Clone, Copy, Debug)]
+struct Readable {
+    signals: bool,
+    channel: bool,
+}
+
+fn timespec(time: Duration) -> Timespec {
+    Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() }
+}
+
+fn monotonic_ms() -> u64 {
+    let now = rustix::time::clock_gettime(ClockId::Monotonic);
+    now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
+}

@@ -1,0 +1,268 @@
+//! Carrying out what the core decided.
+//!
+//! Shell.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use portolan_shared::message::wrapper::{FromWrapper, HARD_STOP_MS};
+use portolan_shared::notify::Notifier;
+
+use super::{Arrived, Notices, Wrapper, monotonic_ms};
+use crate::children;
+use crate::core::{Action, Input, State};
+use crate::log;
+use crate::master::Master;
+use crate::programs;
+use crate::store::Store;
+use crate::timers::Timer;
+
+impl Wrapper {
+    /// Something happened.
+    pub(super) fn step(&mut self, input: Input) {
+        self.step_with(input, None);
+    }
+
+    /// Something happened; `arrived` is the signal where it is one.
+    pub(super) fn step_with(&mut self, input: Input, arrived: Option<Arrived>) {
+        if let Some((state, action)) = self.state.on(input) {
+            self.state = state;
+            self.enact(action, arrived);
+        }
+    }
+
+    fn enact(&mut self, action: Action, arrived: Option<Arrived>) {
+        match action {
+            Action::Nothing => {}
+            Action::Relay => self.relay(arrived),
+            Action::KeepSignal => {
+                self.kept_signals.extend(arrived.map(|it| (it.signal, it.at_ms)));
+            }
+            Action::Announce => self.announce(),
+            Action::AnnounceUpgraded => {
+                self.end_upgrade();
+                self.take_running_program();
+                self.announce();
+            }
+            Action::HandOver => self.hand_over(),
+            Action::Resume => {
+                self.end_upgrade();
+                self.feed_kept_signals();
+            }
+            Action::TryNewWrapper => self.try_new_wrapper(),
+            Action::ReplaceSelf => {
+                self.successor = self.trial.take().map(super::upgrade::Trial::into_program);
+            }
+            Action::SayStopping => self.notices.stopping(),
+            Action::Start => self.start(),
+            Action::StartLater => self.start_later(),
+            Action::StartOld => {
+                log::alert("the upgrade failed; the old version is started again");
+                self.notices.status("the upgrade failed, the old version starts again");
+                self.store = self.before_upgrade.take().unwrap_or_default();
+                self.end_upgrade();
+                self.start();
+            }
+            Action::HardStop => {
+                self.notices.stopping();
+                let signal = Signal::SIGTERM as i32;
+                self.relay(arrived.or(Some(Arrived { signal, at_ms: monotonic_ms() })));
+                self.timers.set(Timer::Stop, Instant::now() + Duration::from_millis(HARD_STOP_MS));
+            }
+            Action::Kill => self.kill_master(),
+            Action::Drain => {
+                self.notices.stopping();
+                self.store = Store::default();
+            }
+            Action::KillAll => {
+                self.notices.stopping();
+                self.store = Store::default();
+                children::kill_all(&self.foreign);
+            }
+        }
+    }
+
+    fn relay(&mut self, arrived: Option<Arrived>) {
+        if let (Some(master), Some(Arrived { signal, at_ms })) = (&mut self.master, arrived) {
+            master.send(&FromWrapper::Signal { signal, at_ms }, &[]);
+        }
+    }
+
+    /// Signals that were kept come again, as if they came now.
+    pub(super) fn feed_kept_signals(&mut self) {
+        for (signal, at_ms) in std::mem::take(&mut self.kept_signals) {
+            self.handle_signal(Arrived { signal, at_ms });
+        }
+    }
+
+    /// Starts a master from the program that was kept open.
+    pub(super) fn start(&mut self) {
+        let first = self.starts == 0;
+        let arguments = if first { &self.arguments.first } else { &self.arguments.later };
+        match Master::start(self.program.as_fd(), arguments) {
+            Ok(mut master) => {
+                master.greet(self.starts, &self.store);
+                self.starts = self.starts.saturating_add(1);
+                if !first {
+                    log::notice(format_args!("started a new master ({})", master.pid()));
+                }
+                self.master = Some(master);
+            }
+            Err(error) => {
+                log::alert(format_args!("cannot start the master: {error}"));
+                self.last_life = Duration::ZERO;
+                self.step(Input::CannotStart);
+            }
+        }
+    }
+
+    fn start_later(&mut self) {
+        let delay = self.backoff.after_death(self.last_life);
+        self.timers.set(Timer::BackOff, Instant::now() + delay);
+        let deaths = self.backoff.deaths;
+        let text = format!("the master died ({deaths} in a row), next start in {delay:?}");
+        log::warning(&text);
+        self.notices.status(&text);
+    }
+
+    /// The generation serves: first of all, or again.
+    fn announce(&mut self) {
+        if let Some(file) = &mut self.pid_file
+            && let Err(error) = file.write()
+        {
+            let path = file.path().display().to_string();
+            log::alert(format_args!("cannot write the pid file {path}: {error}"));
+            self.step(Input::PidFileFailed);
+            return;
+        }
+        self.notices.ready();
+        if let Some(announcer) = self.announcer.take()
+            && let Err(error) = announcer.ready()
+        {
+            log::warning(format_args!("cannot tell the caller that the service is ready: {error}"));
+        }
+        self.feed_kept_signals();
+    }
+
+    fn kill_master(&mut self) {
+        let Some(master) = &self.master else { return };
+        log::alert(format_args!("killing the master ({}): {}", master.pid(), why(self.state)));
+        master.kill();
+    }
+
+    fn hand_over(&mut self) {
+        self.before_upgrade = Some(self.store.clone());
+        if let Some(master) = &mut self.master {
+            master.greet(self.starts, &self.store);
+            self.starts = self.starts.saturating_add(1);
+        }
+    }
+
+    fn end_upgrade(&mut self) {
+        self.before_upgrade = None;
+        self.timers.clear(Timer::Upgrade);
+    }
+
+    /// What runs now is what is started from now on.
+    fn take_running_program(&mut self) {
+        let Some(master) = &self.master else { return };
+        match programs::open_running(master.pid()).or_else(|_| programs::open_master()) {
+            Ok(program) => self.program = program,
+            Err(error) => {
+                log::warning(format_args!("keeping the old program for restarts: {error}"));
+            }
+        }
+        log::notice(format_args!("the master ({}) was upgraded", master.pid()));
+    }
+
+    pub(super) fn feed_watchdog(&mut self) {
+        let Some(interval) = self.notices.notifier.watchdog() else { return };
+        self.timers.set(Timer::Watchdog, Instant::now() + interval / 2);
+        let bounded = match self.state {
+            State::Upgrading | State::FallingBack | State::HardStopping { .. } => true,
+            // Nobody is left to speak but us, and we do.
+            State::Draining { .. } => self.master.is_none(),
+            _ => self.master.as_ref().is_some_and(Master::is_at_work),
+        };
+        self.notices.feed_watchdog(bounded);
+    }
+}
+
+/// Why a master is killed in this state.
+fn why(state: State) -> &'static str {
+    match state {
+        State::HardStopping { .. } => "it did not leave in time",
+        State::FallingBack => "its new version was not ready in time",
+        _ => "it hangs",
+    }
+}
+
+impl Notices {
+    pub(super) fn new(notifier: Notifier) -> Self {
+        Self { notifier, owed: false, heard: false, stopping: false, failed: false }
+    }
+
+    fn ready(&mut self) {
+        self.heard();
+        let sent = self.notifier.ready(std::process::id());
+        self.check(sent);
+    }
+
+    pub(super) fn reloading(&mut self) {
+        let sent = self.notifier.reloading();
+        self.check(sent);
+    }
+
+    pub(super) fn status(&mut self, text: &str) {
+        let sent = self.notifier.status(text);
+        self.check(sent);
+    }
+
+    pub(super) fn reload_failed(&mut self, reason: &str) {
+        self.ready();
+        self.status(&format!("reload failed: {reason}"));
+    }
+
+    pub(super) fn upgrading(&mut self, within: Duration) {
+        let sent = self.notifier.extend(within);
+        self.check(sent);
+    }
+
+    /// Once is enough.
+    pub(super) fn stopping(&mut self) {
+        if !std::mem::replace(&mut self.stopping, true) {
+            let sent = self.notifier.stopping();
+            self.check(sent);
+        }
+    }
+
+    /// The master has spoken.
+    pub(super) fn heard(&mut self) {
+        self.heard = true;
+        if self.owed {
+            self.feed_watchdog(false);
+        }
+    }
+
+    /// The watchdog is told that all is well if the master said so, or where its time is `bounded`
+    /// otherwise; else it is told with the master's next word.
+    fn feed_watchdog(&mut self, bounded: bool) {
+        let well = std::mem::take(&mut self.heard) || bounded;
+        self.owed = !well;
+        if well {
+            let sent = self.notifier.alive();
+            self.check(sent);
+        }
+    }
+
+    /// A manager that does not listen is mentioned once.
+    fn check(&mut self, result: io::Result<()>) {
+        if let Err(error) = result
+            && !std::mem::replace(&mut self.failed, true)
+        {
+            log::warning(format_args!("cannot notify the service manager: {error}"));
+        }
+    }
+}
