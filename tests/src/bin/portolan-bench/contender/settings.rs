@@ -1,0 +1,142 @@
+//! The same set-up in each proxy's language.
+//!
+//! Core. One thread or worker, TCP, every limit above what the bench uses, timeouts beyond its length,
+//! one log line a connection to the same sink (the bare relay has none).
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::Kind;
+use crate::origin::Addresses;
+
+/// Most connections; two descriptors each, and the machine's limit may be 20,000.
+const CONNECTIONS_MAX: usize = 9_500;
+/// No silent connection of the bench lives so long.
+const IDLE_SECONDS: usize = 1_800;
+
+/// What a proxy is to do.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    pub origin: Addresses,
+    /// Relayed to the echo server.
+    pub echo: SocketAddr,
+    /// Relayed to the bulk server.
+    pub bulk: SocketAddr,
+    /// Further listeners, each a section of its own with a server of its own: the echo server.
+    pub more: Vec<SocketAddr>,
+    /// Whether bulk may be moved inside the kernel.
+    pub splice: bool,
+    /// Whether connections are logged.
+    pub logs: bool,
+}
+
+impl Setting {
+    /// The listeners with their servers, named.
+    fn relayed(&self) -> impl Iterator<Item = (String, SocketAddr, &str)> {
+        let more = self.more.iter().enumerate();
+        let more = more.map(|(n, listen)| (format!("more_{n}"), *listen, &*self.origin.echo));
+        [("echo".to_owned(), self.echo, &*self.origin.echo)]
+            .into_iter()
+            .chain([("bulk".to_owned(), self.bulk, &*self.origin.bulk)])
+            .chain(more)
+    }
+
+    /// Arguments of the bare relay.
+    pub fn relays(&self) -> Vec<String> {
+        let pairs = self.relayed().map(|(_, listen, server)| format!("{listen}={server}"));
+        pairs.chain(self.splice.then(|| "--splice".to_owned())).collect()
+    }
+
+    /// Most connections: listeners need descriptors too, and so do pipes.
+    fn connections_max(&self) -> usize {
+        (CONNECTIONS_MAX - self.more.len()) / if self.splice { 4 } else { 1 }
+    }
+
+    /// The configuration file.
+    pub fn text(&self, kind: Kind, dir: &Path) -> String {
+        let text = match kind {
+            Kind::Haproxy => self.haproxy(),
+            Kind::Nginx => self.nginx(dir),
+            Kind::Portolan => self.portolan(),
+            Kind::Bare => Ok(String::new()),
+        };
+        text.unwrap_or_default()
+    }
+
+    fn haproxy(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::from("global\n    nbthread 1\n");
+        writeln!(text, "    maxconn {}", self.connections_max())?;
+        if self.logs {
+            writeln!(text, "    log {} local0", self.origin.log)?;
+        }
+        writeln!(text, "defaults\n    mode tcp\n    timeout connect 5s")?;
+        writeln!(text, "    timeout client {IDLE_SECONDS}s\n    timeout server {IDLE_SECONDS}s")?;
+        writeln!(text, "    maxconn {}", self.connections_max())?;
+        if self.logs {
+            writeln!(text, "    log global\n    option tcplog")?;
+        }
+        if self.splice {
+            // Its splice-auto does not splice what comes as fast as here (as strace shows).
+            writeln!(text, "    option splice-request\n    option splice-response")?;
+        }
+        for (name, listen, server) in self.relayed() {
+            writeln!(text, "listen {name}\n    bind {listen}\n    server origin {server}")?;
+        }
+        Ok(text)
+    }
+
+    fn nginx(&self, dir: &Path) -> Result<String, std::fmt::Error> {
+        let module = "/usr/lib/nginx/modules/ngx_stream_module.so";
+        let mut text = String::new();
+        if Path::new(module).exists() {
+            writeln!(text, "load_module {module};")?;
+        }
+        let dir = dir.display();
+        writeln!(text, "worker_processes 1;\npid {dir}/nginx.pid;\nerror_log {dir}/nginx.log;")?;
+        writeln!(text, "events {{ worker_connections {}; }}", 2 * CONNECTIONS_MAX + 500)?;
+        writeln!(text, "stream {{\n    tcp_nodelay on;\n    proxy_connect_timeout 5s;")?;
+        writeln!(text, "    proxy_timeout {IDLE_SECONDS}s;")?;
+        if self.logs {
+            writeln!(
+                text,
+                "    log_format tcp '$remote_addr:$remote_port [$time_local] $upstream_addr \
+                 $upstream_connect_time $session_time $bytes_sent $status';\n    \
+                 access_log syslog:server={} tcp;",
+                self.origin.log
+            )?;
+        } else {
+            writeln!(text, "    access_log off;")?;
+        }
+        for (_, listen, server) in self.relayed() {
+            writeln!(text, "    server {{ listen {listen}; proxy_pass {server}; }}")?;
+        }
+        writeln!(text, "}}")?;
+        Ok(text)
+    }
+
+    fn portolan(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::from("[global]\nworkers = 1\n");
+        writeln!(text, "maxconn = {}", self.connections_max())?;
+        if self.logs {
+            writeln!(text, "log = [\"{} local0\"]", self.origin.log)?;
+        }
+        writeln!(text, "[defaults]\nmode = \"tcp\"")?;
+        writeln!(
+            text,
+            "timeout = {{ connect = \"5s\", client = \"{IDLE_SECONDS}s\", server = \
+             \"{IDLE_SECONDS}s\" }}"
+        )?;
+        if self.logs {
+            writeln!(text, "log = \"global\"\noption = [\"tcplog\"]")?;
+        }
+        if self.splice {
+            writeln!(text, "splice = \"auto\"")?;
+        }
+        for (name, listen, server) in self.relayed() {
+            writeln!(text, "[listen.{name}]\nbind = \"{listen}\"")?;
+            writeln!(text, "server = [{{ name = \"origin\", address = \"{server}\" }}]")?;
+        }
+        Ok(text)
+    }
+}
