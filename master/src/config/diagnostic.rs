@@ -59,7 +59,7 @@ pub struct Diagnostic {
     pub message: String,
     /// Where; `None`: the file as a whole.
     pub place: Option<Place>,
-    /// The file, when there is no place in it.
+    /// The file, also when there is no place in it; empty: none in particular.
     pub path: PathBuf,
     /// Said at the underlined text.
     pub label: String,
@@ -86,6 +86,11 @@ impl Diagnostic {
     /// A warning at a place.
     pub fn warning(place: Place, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(place, message) }
+    }
+
+    /// An error about no file in particular.
+    pub fn general(message: impl Into<String>) -> Self {
+        Self::of_file(Path::new(""), message)
     }
 
     /// An error about a file as a whole.
@@ -132,10 +137,13 @@ impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
             Some(place) => write!(f, "{place}: {}", self.message)?,
+            None if self.path.as_os_str().is_empty() => f.write_str(&self.message)?,
             None => write!(f, "{}: {}", self.path.display(), self.message)?,
         }
-        if let Some((place, label)) = &self.other {
-            write!(f, " ({label}: {place})")?;
+        match &self.other {
+            Some((place, label)) => write!(f, " ({label}: {place})")?,
+            None if self.label.is_empty() => {}
+            None => write!(f, " ({})", self.label)?,
         }
         match &self.help {
             Some(help) => write!(f, "; {help}"),
@@ -165,7 +173,7 @@ fn render_one(diagnostic: &Diagnostic, renderer: &Renderer) -> String {
         Severity::Warning => Level::WARNING,
     };
     let Some(place) = &diagnostic.place else {
-        let title = format!("{}: {}", diagnostic.path.display(), diagnostic.message);
+        let title = diagnostic.to_string();
         return renderer.render(&[Group::with_title(level.primary_title(title))]);
     };
     let mut group = level.primary_title(diagnostic.message.as_str()).element(snippet(

@@ -42,7 +42,9 @@ pub struct Entry<'d> {
 #[derive(Debug)]
 pub struct Document<'d> {
     files: Vec<(&'d Arc<SourceText>, Spanned<DeTable<'d>>)>,
+    files_by_address: HashMap<*const SourceText, usize>,
     broken_lines: HashSet<(*const SourceText, usize)>,
+    is_whole: bool,
 }
 
 impl<'d> Node<'d> {
@@ -53,6 +55,14 @@ impl<'d> Node<'d> {
     /// Where it stands.
     pub fn place(&self) -> Place {
         Place::new(Arc::clone(self.source), self.span.clone())
+    }
+
+    /// The value, or each item of a list.
+    pub fn one_or_many(&self) -> Vec<Node<'d>> {
+        match self.items() {
+            Some(items) => items.collect(),
+            None => vec![self.clone()],
+        }
     }
 
     /// The items of an array.
@@ -92,12 +102,14 @@ impl<'d> Document<'d> {
     /// Parses every text; syntax errors go to `diagnostics`.
     pub fn parse(texts: &'d [Arc<SourceText>], diagnostics: &mut Vec<Diagnostic>) -> Self {
         let mut broken_lines = HashSet::new();
+        let mut is_whole = true;
         let files = texts
             .iter()
             .map(|source| {
                 let (table, errors) = DeTable::parse_recoverable(&source.text);
                 for error in errors {
                     let diagnostic = syntax(source, &error);
+                    is_whole &= error.message() == DUPLICATE;
                     if let Some(place) = &diagnostic.place {
                         broken_lines.insert((Arc::as_ptr(source), place.position().0));
                     }
@@ -106,18 +118,32 @@ impl<'d> Document<'d> {
                 (source, table)
             })
             .collect();
-        Self { files, broken_lines }
+        let files_by_address = texts.iter().map(Arc::as_ptr).zip(0..).collect();
+        Self { files, files_by_address, broken_lines, is_whole }
     }
 
-    /// Whether no file had a syntax error: only then does the absence of something mean anything.
+    /// Whether every file was understood to its end: only then does the absence of something mean
+    /// anything. What is given twice leaves no hole.
     pub fn is_whole(&self) -> bool {
-        self.broken_lines.is_empty()
+        self.is_whole
     }
 
-    /// Whether this stands on a line that already has a syntax error, and is likely its consequence.
-    pub fn is_broken_at(&self, place: &Place) -> bool {
-        !self.is_whole()
-            && self.broken_lines.contains(&(Arc::as_ptr(&place.source), place.position().0))
+    /// Whether a finding is on a line that already has a syntax error, and likely due to it.
+    pub fn is_consequence(&self, found: &Diagnostic) -> bool {
+        let broken = |place: &Place| {
+            self.broken_lines.contains(&(Arc::as_ptr(&place.source), place.position().0))
+        };
+        !self.broken_lines.is_empty() && found.place.as_ref().is_some_and(broken)
+    }
+
+    /// Where a key stands among all files.
+    pub fn order(&self, entry: &Entry<'_>) -> (usize, usize) {
+        (self.file_order(entry.node.source), entry.key_span.start)
+    }
+
+    /// The position of a file among all files.
+    pub fn file_order(&self, source: &Arc<SourceText>) -> usize {
+        self.files_by_address.get(&Arc::as_ptr(source)).copied().unwrap_or(0)
     }
 
     /// Every top-level key of every file, in order. A table of named sections (`named` says which)
@@ -163,12 +189,15 @@ fn twice(key: &str, place: Place, before: Option<Place>) -> Diagnostic {
     }
 }
 
+/// The TOML parser's words for a key or section that is given twice.
+const DUPLICATE: &str = "duplicate key";
+
 /// What the TOML parser found, with the first place of what is given twice.
 fn syntax(source: &Arc<SourceText>, error: &toml::de::Error) -> Diagnostic {
     let length = source.text.len();
     let span = error.span().unwrap_or(length..length);
     let place = Place::new(Arc::clone(source), span.clone());
-    if error.message() == "duplicate key" {
+    if error.message() == DUPLICATE {
         let key = source.text.get(span.clone()).unwrap_or_default().trim_matches(['"', '\'']);
         let before = first_occurrence(source, &span, key);
         return twice(key, place, before.map(|span| Place::new(Arc::clone(source), span)));

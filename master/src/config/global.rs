@@ -1,41 +1,117 @@
 //! `[global]`: what concerns the processes, their limits and the common log.
+//!
+//! - A user or group is given once, by name or by number; without a group the user's own is taken, so
+//!   that no worker keeps the master's.
+//! - Users, groups and the chroot directory must exist now, not only when a worker starts.
+
+mod keys;
+mod tune;
 
 use std::time::Duration;
 
-use portolan_shared::model::{Config, Process, Tune};
+use portolan_shared::model::{Identity, LogTarget, Process, Tune};
 
-/// What holds where nothing is configured.
-pub fn defaults() -> Config {
-    Config {
-        process: Process {
-            workers: workers_of_this_machine(),
-            user: None,
-            group: None,
-            groups: Vec::new(),
-            chroot: None,
-            maxconn: None,
-            descriptor_limit: None,
-            core_dumps: false,
-            hard_stop_after: None,
-            grace: Duration::ZERO,
-            heartbeat_timeout: Duration::from_secs(2),
-            start_timeout: Duration::from_secs(30),
-            control_socket: None,
-            pidfile: None,
-            node: None,
-            description: None,
-            log_hostname: None,
-            log_tag: "portolan".to_owned(),
-            listener_sockets_max: 16_384,
-        },
-        tune: Tune::default(),
-        logs: Vec::new(),
-        frontends: Vec::new(),
-        backends: Vec::new(),
+use super::diagnostic::Place;
+use super::document::Node;
+use super::reading::{Reading, once};
+
+pub use keys::GLOBAL;
+pub use tune::TUNE;
+
+/// Sockets that listeners may take in the master and in every worker, before addresses get one socket
+/// for all workers. Half of what a service under systemd may usually open is 262,144; this leaves room
+/// for connections under smaller limits too.
+const LISTENER_SOCKETS_DEFAULT: u32 = 16_384;
+
+/// `[global]` while it is read.
+#[derive(Debug)]
+pub struct Global {
+    /// As in the model.
+    pub process: Process,
+    /// As in the model.
+    pub tune: Tune,
+    /// As in the model.
+    pub logs: Vec<LogTarget>,
+    user_at: Option<Place>,
+    /// The user's own group.
+    user_gid: Option<u32>,
+    group_at: Option<Place>,
+    nosplice_at: Option<Place>,
+}
+
+impl Default for Global {
+    fn default() -> Self {
+        Self {
+            process: Process {
+                workers: cores(),
+                user: None,
+                group: None,
+                groups: Vec::new(),
+                chroot: None,
+                maxconn: None,
+                descriptor_limit: None,
+                core_dumps: false,
+                hard_stop_after: None,
+                grace: Duration::ZERO,
+                heartbeat_timeout: Duration::from_secs(2),
+                start_timeout: Duration::from_secs(30),
+                control_socket: None,
+                pidfile: None,
+                node: None,
+                description: None,
+                log_hostname: None,
+                log_tag: "portolan".to_owned(),
+                listener_sockets_max: LISTENER_SOCKETS_DEFAULT,
+            },
+            tune: Tune::default(),
+            logs: Vec::new(),
+            user_at: None,
+            user_gid: None,
+            group_at: None,
+            nosplice_at: None,
+        }
     }
 }
 
 /// `workers = "auto"`: one per core this process may use.
-fn workers_of_this_machine() -> u16 {
+fn cores() -> u16 {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().min(256) as u16)
+}
+
+impl Global {
+    /// What only the whole section shows.
+    pub fn finish(&mut self, reading: &mut Reading<'_>) {
+        if self.process.group.is_none()
+            && let Some(id) = self.user_gid
+        {
+            self.process.group = Some(Identity { name: id.to_string(), id });
+        }
+        if let Some(place) = self.nosplice_at.take() {
+            if self.tune.maxpipes.is_some_and(|pipes| pipes > 0) {
+                reading.error(place, "`nosplice` contradicts `maxpipes`");
+            }
+            self.tune.maxpipes = Some(0);
+        }
+    }
+
+    fn set_user(&mut self, user: Identity, gid: Option<u32>, at: Place, reading: &mut Reading<'_>) {
+        once(&mut self.user_at, at, "the user is given as `user` and as `uid`", reading);
+        self.process.user = Some(user);
+        self.user_gid = gid;
+    }
+
+    fn set_group(&mut self, group: Identity, at: Place, reading: &mut Reading<'_>) {
+        once(&mut self.group_at, at, "the group is given as `group` and as `gid`", reading);
+        self.process.group = Some(group);
+    }
+
+    fn disable_poller(&mut self, name: &str, node: &Node<'_>, reading: &mut Reading<'_>) {
+        if reading.boolean(node) != Some(true) {
+            return;
+        }
+        self.tune.disabled_pollers.push(name.to_owned());
+        if self.tune.disabled_pollers.len() == 4 {
+            reading.error(node.place(), "no poller is left: every one is turned off");
+        }
+    }
 }

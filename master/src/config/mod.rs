@@ -12,30 +12,61 @@
 //! source -> document -> section (tables of keys) -> check -> shared::model::Config
 //! ```
 
+mod address;
+mod bind;
+mod check;
 mod diagnostic;
-#[expect(dead_code, reason = "the sections that use it come next")]
 mod document;
+mod expand;
 mod global;
+mod log;
+mod manual;
+mod names;
+mod nearest;
+mod proxy;
+mod reading;
+mod sections;
+mod server;
 mod source;
+mod source_address;
+mod table;
+mod units;
+mod unsupported;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use portolan_shared::model::Config;
 
 pub use diagnostic::{Diagnostic, Place, Severity, render};
+pub use manual::reference;
 pub use source::SourceText;
 
 /// Connections that may be asked for anywhere; a descriptor table holds no more.
 pub const MAXCONN_MAX: u32 = 100_000_000;
 
 /// What to read, in order.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Sources {
     /// Files, directories and texts.
     pub inputs: Vec<Input>,
     /// What `${NAME}` stands for.
     pub environment: BTreeMap<String, String>,
+    /// Who knows the addresses of host names.
+    pub resolve: Resolve,
+}
+
+/// The addresses of a host, in any order.
+pub type Resolve = fn(&str) -> io::Result<Vec<IpAddr>>;
+
+/// Asks the system, as every program does.
+fn resolve_by_system(name: &str) -> io::Result<Vec<IpAddr>> {
+    Ok((name, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
 }
 
 /// One place a configuration comes from.
@@ -68,6 +99,12 @@ pub struct Loaded {
     pub texts: Vec<Text>,
 }
 
+impl Default for Sources {
+    fn default() -> Self {
+        Self { inputs: Vec::new(), environment: BTreeMap::new(), resolve: resolve_by_system }
+    }
+}
+
 impl Sources {
     /// Files and directories, with this process's environment (variables that are not UTF-8 are
     /// left out).
@@ -79,28 +116,32 @@ impl Sources {
                     Some((name.into_string().ok()?, value.into_string().ok()?))
                 })
                 .collect(),
+            ..Self::default()
         }
     }
 }
 
 /// Reads everything and checks everything.
 ///
-/// On failure the list holds at least one error, and the warnings found on the way.
+/// On failure the list holds at least one error, and the warnings found on the way; both lists are in
+/// the order of the files.
 pub fn read(sources: &Sources) -> Result<Loaded, Vec<Diagnostic>> {
     let mut diagnostics = Vec::new();
     let texts = source::gather(sources, &mut diagnostics);
-    let mut found = Vec::new();
-    let document = document::Document::parse(&texts, &mut diagnostics);
-    let sections = document.sections(|_| false, &mut found);
-    for section in sections {
-        let message = format!("unknown section `{}`", section.key);
-        found.push(Diagnostic::error(section.key_place(), message));
+    if sources.inputs.is_empty() {
+        diagnostics.push(Diagnostic::general("no configuration file was given"));
     }
-    diagnostics
-        .retain(|found| found.place.as_ref().is_none_or(|place| !document.is_broken_at(place)));
-    if !document.is_whole() || diagnostics.iter().any(Diagnostic::is_error) {
+    let document = document::Document::parse(&texts, &mut diagnostics);
+    let mut reading = reading::Reading::new(sources);
+    let config = sections::read(&document, &mut reading);
+    let found = reading.diagnostics.into_iter();
+    diagnostics.extend(found.filter(|found| !document.is_consequence(found)));
+    diagnostics.sort_by_key(|found| {
+        found.place.as_ref().map(|place| (document.file_order(&place.source), place.span.start))
+    });
+    if diagnostics.iter().any(Diagnostic::is_error) {
         return Err(diagnostics);
     }
     let texts = texts.iter().map(|text| Text { path: text.path.clone(), text: text.text.clone() });
-    Ok(Loaded { config: global::defaults(), warnings: diagnostics, texts: texts.collect() })
+    Ok(Loaded { config, warnings: diagnostics, texts: texts.collect() })
 }

@@ -1,0 +1,74 @@
+//! The reference part of portolan.toml(5), written from the tables of keys so that it cannot lag behind.
+
+use super::bind::{ACCEPT_PROXY, BIND};
+use super::global::{GLOBAL, TUNE};
+use super::log::LOG;
+use super::proxy::{PROXY, TIMEOUT};
+use super::server::{SEND_PROXY_V2, SERVER};
+use super::source_address::SOURCE;
+
+/// A title, what is said before the list, and what writes the list.
+type Part = (&'static str, &'static str, fn(&mut String));
+
+const PARTS: &[Part] = &[
+    ("GLOBAL", "Keys of\n.Li [global] :", |out| GLOBAL.document(out)),
+    ("TUNE", "Keys of the table\n.Cm tune\nin\n.Li [global] :", |out| TUNE.document(out)),
+    ("PROXIES", PROXIES, |out| PROXY.document(out)),
+    ("TIMEOUT", TIMEOUTS, |out| TIMEOUT.document(out)),
+    ("BIND", "Keys of a\n.Cm bind\nthat is a table:", |out| BIND.document(out)),
+    ("ACCEPT_PROXY", "Keys of\n.Cm accept_proxy :", |out| ACCEPT_PROXY.document(out)),
+    ("SERVER", SERVERS, |out| SERVER.document(out)),
+    ("SEND_PROXY_V2", "Keys of\n.Cm send_proxy_v2 :", |out| SEND_PROXY_V2.document(out)),
+    ("SOURCE", SOURCES, |out| SOURCE.document(out)),
+    ("LOG TARGETS", LOGS, |out| LOG.document(out)),
+];
+
+const PROXIES: &str = "Keys of
+.Li [defaults] ,
+.Li [named_defaults.NAME] ,
+.Li [frontend.NAME] ,
+.Li [backend.NAME]
+and
+.Li [listen.NAME] ,
+which is a frontend and a backend in one.
+Options that HAProxy turns on with
+.Dq option X
+are keys
+.Li X = true
+here.";
+
+const TIMEOUTS: &str = "Keys of the table
+.Cm timeout :
+durations from 1ms to 2147483647ms; 0, the default, waits for ever.";
+
+const SERVERS: &str = "Keys of one
+.Cm server
+in the list; all but
+.Cm name
+and
+.Cm address
+may stand in
+.Cm server_defaults
+too:";
+
+const SOURCES: &str = "A source is a string,
+.Li ADDRESS[:PORT] [usesrc client|clientip] [interface NAME] ,
+or a table of:";
+
+const LOGS: &str = "A target is a string,
+.Li TARGET [len BYTES] [format FORMAT] [FACILITY [LEVEL [MINLEVEL]]] ,
+or a table of:";
+
+/// Every key, in mdoc.
+pub fn reference() -> String {
+    let mut out = String::new();
+    for (title, introduction, list) in PARTS {
+        out.push_str(".Sh ");
+        out.push_str(title);
+        out.push('\n');
+        out.push_str(introduction);
+        out.push('\n');
+        list(&mut out);
+    }
+    out
+}

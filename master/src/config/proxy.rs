@@ -1,0 +1,96 @@
+//! What frontends, backends, `listen` sections and their defaults may say.
+//!
+//! One draft serves all of them: a section starts from a copy of its defaults' draft and overwrites what
+//! it says itself, key by key; a list replaces an inherited list.
+
+mod keys;
+mod timeout;
+
+use portolan_shared::model::{
+    Balance, Keepalive, LogOptions, LogTarget, Mode, Redispatch, Server, Source, SpliceOptions,
+    Timeouts,
+};
+
+use super::diagnostic::Place;
+use super::{bind, server};
+
+pub use keys::PROXY;
+pub use timeout::TIMEOUT;
+
+/// A section while it is read.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// Always TCP in this version.
+    pub mode: Mode,
+    /// Facing clients.
+    pub binds: Vec<bind::Placed>,
+    /// As in the model.
+    pub maxconn: Option<u32>,
+    /// For binds without their own.
+    pub backlog: Option<u32>,
+    /// By name, resolved when all sections are known.
+    pub default_backend: Option<(String, Place)>,
+    /// Of both sides.
+    pub timeouts: Timeouts,
+    /// Towards clients.
+    pub client_keepalive: Keepalive,
+    /// Towards servers.
+    pub server_keepalive: Keepalive,
+    /// As in the model.
+    pub nolinger: bool,
+    /// As in the model.
+    pub splice: SpliceOptions,
+    /// As in the model.
+    pub log_options: LogOptions,
+    /// Before `global` is replaced.
+    pub logs: Vec<Log>,
+    /// As in the model.
+    pub log_tag: Option<String>,
+    /// As in the model.
+    pub balance: Balance,
+    /// As in the model.
+    pub retries: u32,
+    /// As in the model.
+    pub redispatch: Redispatch,
+    /// As in the model.
+    pub source: Option<Source>,
+    /// What servers of this section start from.
+    pub server_defaults: Server,
+    /// In order.
+    pub servers: Vec<server::Placed>,
+}
+
+/// One item of a proxy's `log`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Log {
+    /// `"global"`: the targets of `[global]`.
+    Global,
+    /// Its own.
+    Target(LogTarget),
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Tcp,
+            binds: Vec::new(),
+            maxconn: None,
+            backlog: None,
+            default_backend: None,
+            timeouts: Timeouts::default(),
+            client_keepalive: Keepalive::default(),
+            server_keepalive: Keepalive::default(),
+            nolinger: false,
+            splice: SpliceOptions::default(),
+            log_options: LogOptions::default(),
+            logs: Vec::new(),
+            log_tag: None,
+            balance: Balance::RoundRobin,
+            retries: 3,
+            redispatch: Redispatch::Off,
+            source: None,
+            server_defaults: server::defaults(),
+            servers: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,476 @@
+//! What every reader of a key works with: the findings so far, and readers of leaves.
+//!
+//! A leaf reader gives the value or says what is wrong with it, where, and gives `None`; the caller
+//! leaves its field alone then. Names of users and groups and of hosts are looked up here, each once.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::ops::{Range, RangeInclusive};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::unistd::{Group, User};
+use portolan_shared::model::Identity;
+use toml::de::DeValue;
+
+use super::address::{Family, Host};
+use super::diagnostic::{Diagnostic, Place};
+use super::document::{Entry, Node};
+use super::expand::{ExpandError, expand};
+use super::table::{EVERYWHERE, Places};
+use super::units::{self, Bare};
+use super::{Resolve, Sources};
+
+/// HAProxy's timers end here (about 24 days), and so do ours.
+pub const DURATION_MAX: Duration = Duration::from_millis(2_147_483_647);
+/// Timers have this resolution.
+pub const DURATION_MIN: Duration = Duration::from_millis(1);
+
+/// The state of one reading.
+#[derive(Debug)]
+pub struct Reading<'s> {
+    /// What was found so far.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The kind of section that is being read, for tables inside it.
+    pub section: Places,
+    environment: &'s BTreeMap<String, String>,
+    resolve: Resolve,
+    hosts: HashMap<String, Result<Vec<IpAddr>, String>>,
+    users: HashMap<String, Option<Account>>,
+    groups: HashMap<String, Option<u32>>,
+}
+
+/// A user as the system knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Its number.
+    pub uid: u32,
+    /// Its first group.
+    pub gid: u32,
+}
+
+/// A string after its variables were replaced.
+#[derive(Clone, Debug)]
+pub struct Text<'d> {
+    /// The characters.
+    pub text: Cow<'d, str>,
+    node: Node<'d>,
+}
+
+/// A part of a [`Text`] without white space.
+#[derive(Clone, Debug)]
+pub struct Word<'t> {
+    /// The characters.
+    pub text: &'t str,
+    /// Where it stands.
+    pub place: Place,
+}
+
+impl Text<'_> {
+    /// The whole of it.
+    pub fn place(&self) -> Place {
+        self.node.place()
+    }
+
+    /// These bytes of it; the whole where escapes or variables moved them.
+    pub fn part(&self, part: Range<usize>) -> Place {
+        let Range { start, end } = self.node.span;
+        let written = self.node.source.text.get(start + 1..end.saturating_sub(1));
+        if written == Some(&*self.text) {
+            Place::new(Arc::clone(self.node.source), start + 1 + part.start..start + 1 + part.end)
+        } else {
+            self.place()
+        }
+    }
+
+    /// What white space separates.
+    pub fn words(&self) -> impl Iterator<Item = Word<'_>> {
+        let whole = self.text.as_ptr() as usize;
+        self.text.split_ascii_whitespace().map(move |text| {
+            let start = text.as_ptr() as usize - whole;
+            Word { text, place: self.part(start..start + text.len()) }
+        })
+    }
+}
+
+impl<'s> Reading<'s> {
+    /// Nothing read yet.
+    pub fn new(sources: &'s Sources) -> Self {
+        Self {
+            diagnostics: Vec::new(),
+            section: EVERYWHERE,
+            environment: &sources.environment,
+            resolve: sources.resolve,
+            hosts: HashMap::new(),
+            users: HashMap::new(),
+            groups: HashMap::new(),
+        }
+    }
+
+    /// An error at a place.
+    pub fn error(&mut self, place: Place, message: impl Into<String>) {
+        self.report(Diagnostic::error(place, message));
+    }
+
+    /// A warning at a place.
+    pub fn warn(&mut self, place: Place, message: impl Into<String>) {
+        self.report(Diagnostic::warning(place, message));
+    }
+
+    /// Anything.
+    pub fn report(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+
+    /// A value of another type than it must be.
+    pub fn mismatch(&mut self, node: &Node<'_>, expected: &str) {
+        let found = match node.value {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "an integer",
+            DeValue::Float(_) => "a number with a fraction",
+            DeValue::Boolean(_) => "true or false",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        };
+        self.error(node.place(), format!("expected {expected}, found {found}"));
+    }
+
+    /// A string, not empty.
+    pub fn text<'d>(&mut self, node: &Node<'d>) -> Option<Text<'d>> {
+        self.text_as(node, "a string")
+    }
+
+    fn text_as<'d>(&mut self, node: &Node<'d>, expected: &str) -> Option<Text<'d>> {
+        let DeValue::String(written) = node.value else {
+            self.mismatch(node, expected);
+            return None;
+        };
+        let whole = |text| Text { text, node: node.clone() };
+        match expand(written, self.environment) {
+            Ok(text) if text.is_empty() => {
+                self.error(node.place(), format!("expected {expected}, found an empty one"));
+                None
+            }
+            Ok(text) => Some(whole(text)),
+            Err(error) => {
+                let unexpanded = whole(Cow::Borrowed(written));
+                self.report(match error {
+                    ExpandError::Unclosed(part) => {
+                        Diagnostic::error(unexpanded.part(part), "`${` without `}`")
+                            .help("a literal `${` is written `$${`")
+                    }
+                    ExpandError::NotAName(part) => {
+                        Diagnostic::error(unexpanded.part(part), "not the name of a variable")
+                            .help("a literal `${` is written `$${`")
+                    }
+                    ExpandError::Unset(name, part) => {
+                        let message = format!("the environment variable `{name}` is not set");
+                        Diagnostic::error(unexpanded.part(part), message)
+                            .help(format!("`${{{name}-DEFAULT}}` gives it a default"))
+                    }
+                });
+                None
+            }
+        }
+    }
+
+    /// A string that goes into one line of text: no control characters, at most so many bytes.
+    pub fn line(&mut self, node: &Node<'_>, length_max: usize) -> Option<String> {
+        let text = self.text(node)?;
+        if text.text.len() > length_max {
+            self.error(text.place(), format!("longer than {length_max} bytes"));
+            return None;
+        }
+        if text.text.chars().any(char::is_control) {
+            self.error(text.place(), "control characters are not allowed here");
+            return None;
+        }
+        Some(text.text.into_owned())
+    }
+
+    /// As [`Self::line`], and without spaces.
+    pub fn word(&mut self, node: &Node<'_>, length_max: usize) -> Option<String> {
+        let line = self.line(node, length_max)?;
+        if line.contains(char::is_whitespace) {
+            self.error(node.place(), "spaces are not allowed here");
+            return None;
+        }
+        Some(line)
+    }
+
+    /// `true` or `false`.
+    pub fn boolean(&mut self, node: &Node<'_>) -> Option<bool> {
+        let value = node.value.as_bool();
+        if value.is_none() {
+            self.mismatch(node, "true or false");
+        }
+        value
+    }
+
+    /// A whole number within bounds; digits in a string count too, so that a variable can hold it.
+    pub fn integer(&mut self, node: &Node<'_>, bounds: RangeInclusive<i64>) -> Option<i64> {
+        let (low, high) = (*bounds.start(), *bounds.end());
+        let parsed = match node.value {
+            DeValue::Integer(integer) => {
+                i64::from_str_radix(integer.as_str(), integer.radix()).ok()
+            }
+            DeValue::String(_) => {
+                let text = self.text_as(node, "an integer")?;
+                let Ok(number) = text.text.parse::<i64>() else {
+                    let message = format!("expected an integer from {low} to {high}");
+                    self.error(node.place(), message);
+                    return None;
+                };
+                Some(number)
+            }
+            _ => {
+                self.mismatch(node, "an integer");
+                return None;
+            }
+        };
+        let value = parsed.filter(|value| bounds.contains(value));
+        if value.is_none() {
+            self.error(node.place(), format!("out of bounds: {low} to {high}"));
+        }
+        value
+    }
+
+    /// As [`Self::integer`], for bounds within 32 bits.
+    pub fn count(&mut self, node: &Node<'_>, bounds: RangeInclusive<u32>) -> Option<u32> {
+        let bounds = i64::from(*bounds.start())..=i64::from(*bounds.end());
+        self.integer(node, bounds).map(|value| value as u32)
+    }
+
+    /// A duration within bounds into its field; zero is always allowed and stands for none.
+    pub fn duration_or_none(
+        &mut self,
+        into: &mut Option<Duration>,
+        node: &Node<'_>,
+        bounds: RangeInclusive<Duration>,
+    ) {
+        match self.duration_as_written(node, Bare::Milliseconds) {
+            Some(Duration::ZERO) => *into = None,
+            Some(duration) => {
+                if let Some(duration) = self.bounded(node, duration, bounds) {
+                    *into = Some(duration);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// A duration within bounds.
+    pub fn duration_within(
+        &mut self,
+        node: &Node<'_>,
+        bare: Bare,
+        bounds: RangeInclusive<Duration>,
+    ) -> Option<Duration> {
+        let duration = self.duration_as_written(node, bare)?;
+        self.bounded(node, duration, bounds)
+    }
+
+    fn bounded(
+        &mut self,
+        node: &Node<'_>,
+        duration: Duration,
+        bounds: RangeInclusive<Duration>,
+    ) -> Option<Duration> {
+        if bounds.contains(&duration) {
+            return Some(duration);
+        }
+        let (low, high) = (units::spelled(*bounds.start()), units::spelled(*bounds.end()));
+        self.error(node.place(), format!("out of bounds: {low} to {high}"));
+        None
+    }
+
+    fn duration_as_written(&mut self, node: &Node<'_>, bare: Bare) -> Option<Duration> {
+        let expected = "a duration as \"5s\"";
+        let text = match node.value {
+            DeValue::Integer(integer) if integer.radix() == 10 => Cow::Borrowed(integer.as_str()),
+            DeValue::Integer(_) => {
+                self.error(node.place(), "a duration is a decimal number");
+                return None;
+            }
+            _ => self.text_as(node, expected)?.text,
+        };
+        match units::duration(&text, bare) {
+            Ok(duration) => Some(duration),
+            Err(error) => {
+                self.error(node.place(), format!("expected {expected}: {error}"));
+                None
+            }
+        }
+    }
+
+    /// A number of bytes within bounds.
+    pub fn size(&mut self, node: &Node<'_>, bounds: RangeInclusive<u32>) -> Option<u32> {
+        let expected = "a size as \"16k\"";
+        let text = match node.value {
+            DeValue::Integer(integer) if integer.radix() == 10 => Cow::Borrowed(integer.as_str()),
+            _ => self.text_as(node, expected)?.text,
+        };
+        match units::size(&text) {
+            Ok(size) => {
+                let size = u32::try_from(size).ok().filter(|size| bounds.contains(size));
+                if size.is_none() {
+                    let (low, high) = (bounds.start(), bounds.end());
+                    self.error(node.place(), format!("out of bounds: {low} to {high} bytes"));
+                }
+                size
+            }
+            Err(error) => {
+                self.error(node.place(), format!("expected {expected}: {error}"));
+                None
+            }
+        }
+    }
+
+    /// One of some words.
+    pub fn choice<T: Copy>(&mut self, node: &Node<'_>, choices: &[(&str, T)]) -> Option<T> {
+        let text = self.text(node)?;
+        self.chosen(&text.text, text.place(), choices)
+    }
+
+    /// As [`Self::choice`], for a word at hand.
+    pub fn chosen<T: Copy>(
+        &mut self,
+        word: &str,
+        place: Place,
+        choices: &[(&str, T)],
+    ) -> Option<T> {
+        let found = choices.iter().find(|(name, _)| *name == word);
+        if found.is_none() {
+            let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+            self.report(
+                Diagnostic::error(place, format!("unknown value `{word}`"))
+                    .help(format!("one of {}", names.join(", "))),
+            );
+        }
+        found.map(|(_, value)| *value)
+    }
+
+    /// A file's name; what is relative is relative to the directory of the file it stands in.
+    pub fn path(&mut self, node: &Node<'_>) -> Option<PathBuf> {
+        let text = self.text(node)?;
+        if text.text.contains('\0') {
+            self.error(text.place(), "a file name cannot hold a zero byte");
+            return None;
+        }
+        Some(relative_to(&text.place(), Path::new(&*text.text)))
+    }
+
+    /// The keys of a table.
+    pub fn table<'d>(&mut self, node: &Node<'d>, expected: &str) -> Option<Vec<Entry<'d>>> {
+        let entries = node.entries();
+        if entries.is_none() {
+            self.mismatch(node, expected);
+        }
+        entries
+    }
+
+    /// The addresses of a host, best first; what cannot be resolved is an error at `place`.
+    pub fn addresses(&mut self, host: Host<'_>, place: &Place) -> Option<Vec<IpAddr>> {
+        let (name, family) = match host {
+            Host::Ip(ip) => return Some(vec![ip]),
+            Host::Name(name, family) => (name, family),
+        };
+        let resolve = self.resolve;
+        let resolved = self
+            .hosts
+            .entry(name.to_owned())
+            .or_insert_with(|| resolve(name).map_err(|error| error.to_string()));
+        let found = match resolved {
+            Ok(found) => found,
+            Err(error) => {
+                let message = format!("cannot resolve `{name}`: {error}");
+                self.error(place.clone(), message);
+                return None;
+            }
+        };
+        let mut wanted: Vec<_> = found
+            .iter()
+            .copied()
+            .filter(|ip| match family {
+                Family::Any => true,
+                Family::V4 => ip.is_ipv4(),
+                Family::V6 => ip.is_ipv6(),
+            })
+            .collect();
+        wanted.sort_by_key(IpAddr::is_ipv6);
+        if wanted.is_empty() {
+            self.error(place.clone(), format!("`{name}` has no address of the wanted family"));
+            return None;
+        }
+        Some(wanted)
+    }
+
+    /// A user by name.
+    pub fn user(&mut self, node: &Node<'_>) -> Option<(Identity, Account)> {
+        let name = self.word(node, 255)?;
+        let found = *self.users.entry(name.clone()).or_insert_with(|| {
+            let user = User::from_name(&name).ok().flatten()?;
+            Some(Account { uid: user.uid.as_raw(), gid: user.gid.as_raw() })
+        });
+        let Some(account) = found else {
+            self.error(node.place(), format!("there is no user `{name}`"));
+            return None;
+        };
+        Some((Identity { name, id: account.uid }, account))
+    }
+
+    /// A group by name.
+    pub fn group(&mut self, node: &Node<'_>) -> Option<Identity> {
+        let name = self.word(node, 255)?;
+        let found = *self.groups.entry(name.clone()).or_insert_with(|| {
+            Group::from_name(&name).ok().flatten().map(|group| group.gid.as_raw())
+        });
+        let Some(id) = found else {
+            self.error(node.place(), format!("there is no group `{name}`"));
+            return None;
+        };
+        Some(Identity { name, id })
+    }
+
+    /// The number of a user or group; the largest stands for "none" in the kernel.
+    pub fn id(&mut self, node: &Node<'_>) -> Option<u32> {
+        self.count(node, 0..=u32::MAX - 1)
+    }
+}
+
+/// A path as seen from the directory of the file that `place` is in.
+pub fn relative_to(place: &Place, path: &Path) -> PathBuf {
+    match place.source.path.parent() {
+        Some(directory) => directory.join(path),
+        None => path.to_path_buf(),
+    }
+}
+
+/// Two ways to say one thing.
+pub fn once(first: &mut Option<Place>, at: Place, message: &str, reading: &mut Reading<'_>) {
+    match first {
+        Some(before) => reading.report(
+            Diagnostic::error(at, message)
+                .label("again here")
+                .other(before.clone(), "first given here"),
+        ),
+        None => *first = Some(at),
+    }
+}
+
+/// Puts a value that could be read into its field.
+pub fn assign<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}
+
+/// As [`assign`], for a field that may be empty.
+pub fn set<T>(field: &mut Option<T>, value: Option<T>) {
+    if value.is_some() {
+        *field = value;
+    }
+}

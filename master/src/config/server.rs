@@ -1,0 +1,355 @@
+//! `server` and `server_defaults`.
+//!
+//! - A name may repeat; the position tells servers of one name apart.
+//! - What `server_defaults` says holds for every server of the section that does not say otherwise, and
+//!   is itself inherited key by key.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use portolan_shared::model::{ProxyProtocolOut, ProxyProtocolVersion, Server, ServerAddress, Tlv};
+use toml::de::DeValue;
+
+use super::address::{self, Address, Host, Port};
+use super::diagnostic::{Diagnostic, Place};
+use super::document::{Entry, Node};
+use super::reading::{DURATION_MAX, DURATION_MIN, Reading, assign, once, relative_to, set};
+use super::table::{EVERYWHERE, ITEM, Key, Table};
+use super::{MAXCONN_MAX, names, source_address, unsupported};
+
+/// Bytes of one field of a PROXY header.
+const TLV_MAX: usize = 1024;
+
+/// A server and where it was written.
+pub type Placed = (Server, Place);
+
+/// A server while it is read.
+#[derive(Debug)]
+pub(super) struct Draft {
+    server: Server,
+    name_given: bool,
+    address_given: bool,
+    send_proxy_at: Option<Place>,
+}
+
+/// A server, and what holds for all of them.
+pub(super) const SERVER: Table<Draft> =
+    Table { name: "`server`", keys: KEYS, unsupported: unsupported::SERVER };
+
+type Row = Key<Draft>;
+
+const KEYS: &[Row] = &[
+    Row::new(
+        "name",
+        |draft, node, reading| {
+            draft.name_given = true;
+            assign(&mut draft.server.name, names::name(node, reading));
+        },
+        "
+Its name in logs and statistics; required: letters, digits,
+.Li - _ \\&.
+and
+.Li \\&: ,
+at most 255 bytes.",
+    )
+    .only(ITEM),
+    Row::new(
+        "address",
+        |draft, node, reading| {
+            draft.address_given = true;
+            assign(&mut draft.server.address, read_address(node, reading));
+        },
+        "
+Where it is; required: an address as described in
+.Sx ADDRESSES .
+Without a port, or with
+.Li +N
+or
+.Li -N
+for one, it is the port that the client came to, plus or minus N.",
+    )
+    .only(ITEM),
+    Row::new(
+        "weight",
+        |draft, node, reading| {
+            assign(
+                &mut draft.server.weight,
+                reading.count(node, 0..=256).map(|weight| weight as u16),
+            );
+        },
+        "
+Its share of the connections: 0 to 256; 0 gets no new ones.
+Default: 1.",
+    ),
+    Row::new(
+        "maxconn",
+        |draft, node, reading| {
+            if let Some(count) = reading.count(node, 0..=MAXCONN_MAX) {
+                draft.server.maxconn = (count > 0).then_some(count);
+            }
+        },
+        "
+Most connections at once, over all workers together; more wait: 1 to 100000000; 0: no limit.
+Default: 0.",
+    ),
+    Row::new(
+        "maxqueue",
+        |draft, node, reading| {
+            if let Some(count) = reading.count(node, 0..=MAXCONN_MAX) {
+                draft.server.maxqueue = (count > 0).then_some(count);
+            }
+        },
+        "
+Most connections that wait for it: 1 to 100000000; 0: no limit.
+Default: 0.",
+    ),
+    Row::new(
+        "send_proxy",
+        |draft, node, reading| {
+            let Some(send) = reading.boolean(node) else { return };
+            draft.send_proxy(
+                send.then_some(ProxyProtocolOut {
+                    version: ProxyProtocolVersion::V1,
+                    crc32c: false,
+                    unique_id: false,
+                    tlvs: Vec::new(),
+                }),
+                node,
+                reading,
+            );
+        },
+        "
+Whether a PROXY header of version 1 is sent first.
+Default: false.",
+    ),
+    Row::new(
+        "send_proxy_v2",
+        read_send_proxy_v2,
+        "
+Whether a PROXY header of version 2 is sent first: true, or a table, see
+.Sx SEND_PROXY_V2 .
+Default: false.",
+    ),
+    Row::new(
+        "source",
+        |draft, node, reading| {
+            set(&mut draft.server.source, source_address::read(node, reading));
+        },
+        "
+Local end of connections to it, see
+.Sx SOURCE .
+Default: the section's
+.Cm source .",
+    ),
+    Row::new(
+        "tcp_ut",
+        |draft, node, reading| {
+            let bounds = DURATION_MIN..=DURATION_MAX;
+            reading.duration_or_none(&mut draft.server.user_timeout, node, bounds);
+        },
+        "
+Duration that sent data may stay without acknowledgement before the connection is dead; 0:
+the system's.
+Default: 0.",
+    ),
+    Row::new(
+        "mss",
+        |draft, node, reading| {
+            set(&mut draft.server.mss, reading.count(node, 1..=65_535).map(|size| size as u16));
+        },
+        "
+Bytes of a TCP segment: 1 to 65535.
+Default: the system's.
+Portolan's own.",
+    ),
+    Row::new(
+        "tfo",
+        |draft, node, reading| {
+            assign(&mut draft.server.fastopen, reading.boolean(node));
+        },
+        "
+Whether the first bytes are sent with the SYN (TCP Fast Open).
+Default: false.",
+    ),
+];
+
+impl Draft {
+    fn new(server: Server) -> Self {
+        Self { server, name_given: false, address_given: false, send_proxy_at: None }
+    }
+
+    fn send_proxy(
+        &mut self,
+        out: Option<ProxyProtocolOut>,
+        node: &Node<'_>,
+        reading: &mut Reading<'_>,
+    ) {
+        if out.is_some() {
+            let message = "there is one PROXY header: `send_proxy` or `send_proxy_v2`";
+            once(&mut self.send_proxy_at, node.place(), message, reading);
+        } else if self.send_proxy_at.is_some() {
+            return;
+        }
+        self.server.send_proxy = out;
+    }
+}
+
+/// What holds for a server where nothing is said.
+pub fn defaults() -> Server {
+    Server {
+        name: String::new(),
+        object: 0,
+        address: ServerAddress::Unix(PathBuf::new()),
+        weight: 1,
+        maxconn: None,
+        maxqueue: None,
+        send_proxy: None,
+        source: None,
+        user_timeout: None,
+        mss: None,
+        fastopen: false,
+    }
+}
+
+/// `server_defaults`.
+pub fn read_defaults(defaults: &mut Server, node: &Node<'_>, reading: &mut Reading<'_>) {
+    let mut draft = Draft::new(defaults.clone());
+    SERVER.read_node(&mut draft, node, EVERYWHERE & !ITEM, reading);
+    *defaults = draft.server;
+}
+
+/// `server`: a list of tables.
+pub fn read(into: &mut Vec<Placed>, defaults: &Server, node: &Node<'_>, reading: &mut Reading<'_>) {
+    let Some(items) = node.items() else {
+        reading.report(
+            Diagnostic::error(node.place(), "servers are a list of tables").help(
+                "write `server = [{ name = ..., address = ... }]` or `[[backend.NAME.server]]`",
+            ),
+        );
+        return;
+    };
+    for item in items {
+        let Some(entries) = reading.table(&item, "a table with `name` and `address`") else {
+            continue;
+        };
+        let mut draft = Draft::new(defaults.clone());
+        let before = reading.diagnostics.len();
+        SERVER.read(&mut draft, &entries, ITEM, reading);
+        let understood = reading.diagnostics.len() == before;
+        for (given, key) in [(draft.name_given, "name"), (draft.address_given, "address")] {
+            if !given && understood {
+                reading.error(item.place(), format!("a server needs a `{key}`"));
+            }
+        }
+        into.push((draft.server, item.place()));
+    }
+}
+
+fn read_address(node: &Node<'_>, reading: &mut Reading<'_>) -> Option<ServerAddress> {
+    let text = reading.text(node)?;
+    let refused = match address::parse(&text.text) {
+        Ok(Address::Unix(path)) => {
+            return Some(ServerAddress::Unix(relative_to(&text.place(), Path::new(path))));
+        }
+        Ok(Address::Host { host: Host::Ip(ip), .. }) if ip.is_unspecified() => {
+            "a server needs an address: the wildcard is none".to_owned()
+        }
+        Ok(Address::Host { port: Port::Range(..), .. }) => {
+            "a server has one port, not a range".to_owned()
+        }
+        Ok(Address::Host { host, port, .. }) => {
+            let ip = reading.addresses(host, &text.place())?[0];
+            return Some(at_port(ip, port));
+        }
+        Ok(Address::Fd(_) | Address::Systemd(_)) => {
+            "a server is reached by an address, not by a descriptor".to_owned()
+        }
+        Err(error) => error.to_string(),
+    };
+    reading.error(text.place(), refused);
+    None
+}
+
+fn at_port(ip: IpAddr, port: Port) -> ServerAddress {
+    match port {
+        Port::One(port) => ServerAddress::Tcp(SocketAddr::new(ip, port)),
+        Port::Offset(offset) => ServerAddress::TcpClientPort { ip, offset },
+        Port::Missing | Port::Range(..) => ServerAddress::TcpClientPort { ip, offset: 0 },
+    }
+}
+
+/// `send_proxy_v2` in its long form.
+pub(super) const SEND_PROXY_V2: Table<ProxyProtocolOut> = Table {
+    name: "`send_proxy_v2`",
+    keys: &[
+        Key::new(
+            "crc32c",
+            |out, node, reading| assign(&mut out.crc32c, reading.boolean(node)),
+            "
+Whether the header carries a checksum.
+Default: false.",
+        ),
+        Key::new(
+            "unique_id",
+            |out, node, reading| {
+                assign(&mut out.unique_id, reading.boolean(node));
+            },
+            "
+Whether the header carries an id of the connection.
+Default: false.",
+        ),
+        Key::new(
+            "tlvs",
+            |out, node, reading| {
+                let Some(entries) = reading.table(node, "a table as { \"0xE0\" = \"text\" }")
+                else {
+                    return;
+                };
+                out.tlvs = entries.iter().filter_map(|entry| tlv(entry, reading)).collect();
+            },
+            "
+Table of further fields, type to text: types are written
+.Li \\(dq0xE0\\(dq ,
+texts have at most 1024 bytes.
+Default: none.",
+        ),
+    ],
+    unsupported: "ssl cert_cn ssl_cipher cert_sig cert_key authority",
+};
+
+fn read_send_proxy_v2(draft: &mut Draft, node: &Node<'_>, reading: &mut Reading<'_>) {
+    let mut out = ProxyProtocolOut {
+        version: ProxyProtocolVersion::V2,
+        crc32c: false,
+        unique_id: false,
+        tlvs: Vec::new(),
+    };
+    match node.value {
+        DeValue::Boolean(false) => return draft.send_proxy(None, node, reading),
+        DeValue::Boolean(true) => {}
+        DeValue::Table(_) => SEND_PROXY_V2.read_node(&mut out, node, EVERYWHERE, reading),
+        _ => reading.mismatch(node, "true, false or a table"),
+    }
+    draft.send_proxy(Some(out), node, reading);
+}
+
+/// Types with a meaning of their own in the header: checksum, padding, unique id, TLS.
+const TLV_RESERVED: [u8; 4] = [0x03, 0x04, 0x05, 0x20];
+
+fn tlv(entry: &Entry<'_>, reading: &mut Reading<'_>) -> Option<Tlv> {
+    let digits = entry.key.strip_prefix("0x").filter(|digits| !digits.starts_with('+'));
+    let kind = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+    let Some(kind) = kind.filter(|kind| *kind > 0 && !TLV_RESERVED.contains(kind)) else {
+        reading.report(
+            Diagnostic::error(entry.key_place(), format!("`{}` is no type of a field", entry.key))
+                .help("types are 0x01 to 0xFF without 0x03, 0x04, 0x05 and 0x20; 0xE0 to 0xEF are free for own use"),
+        );
+        return None;
+    };
+    let text = reading.text(&entry.node)?;
+    if text.text.len() > TLV_MAX {
+        reading.error(text.place(), format!("longer than {TLV_MAX} bytes"));
+        return None;
+    }
+    Some(Tlv { kind, value: text.text.into_owned().into_bytes() })
+}

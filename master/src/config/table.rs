@@ -1,0 +1,163 @@
+//! Tables of keys: what may stand in a section, each key a row with its reader.
+//!
+//! - Unknown keys are errors that name the nearest known one; keys of HAProxy's that this version does
+//!   not support say so; keys that belong in another kind of section say where.
+//! - Rows are read in the order of the table, so that a row may rely on those above it.
+//! - The rows' `doc` is the reference in the manual page.
+
+use std::fmt::Write;
+
+use super::diagnostic::Diagnostic;
+use super::document::{Entry, Node};
+use super::nearest::nearest;
+use super::reading::Reading;
+
+/// Kinds of sections, as bits.
+pub type Places = u8;
+/// `[frontend.NAME]`.
+pub const FRONTEND: Places = 1;
+/// `[backend.NAME]`.
+pub const BACKEND: Places = 2;
+/// `[defaults]` and `[named_defaults.NAME]`.
+pub const DEFAULTS: Places = 4;
+/// One server, as opposed to `server_defaults`.
+pub const ITEM: Places = 8;
+/// Wherever the table is used.
+pub const EVERYWHERE: Places = Places::MAX;
+
+/// One row.
+pub struct Key<T> {
+    /// As it is written.
+    pub name: &'static str,
+    /// What it means, with unit, bounds, default and the keyword of HAProxy's it stands for, in mdoc
+    /// without requests.
+    pub doc: &'static str,
+    /// Where it may stand; `[listen.NAME]` takes what frontends and backends take.
+    pub places: Places,
+    /// Puts the value into its field.
+    pub read: fn(&mut T, &Node<'_>, &mut Reading<'_>),
+}
+
+impl<T> Key<T> {
+    /// A row.
+    pub const fn new(
+        name: &'static str,
+        read: fn(&mut T, &Node<'_>, &mut Reading<'_>),
+        doc: &'static str,
+    ) -> Self {
+        Self { name, doc, places: EVERYWHERE, read }
+    }
+
+    /// Only there.
+    #[must_use]
+    pub const fn only(mut self, places: Places) -> Self {
+        self.places = places;
+        self
+    }
+}
+
+/// A table of keys and what else is known about where it is used.
+pub struct Table<T: 'static> {
+    /// As in "unknown key `x` in NAME".
+    pub name: &'static str,
+    /// The rows.
+    pub keys: &'static [Key<T>],
+    /// What HAProxy has here and this version has not, in words.
+    pub unsupported: &'static str,
+}
+
+impl<T> Table<T> {
+    /// Reads every entry with its row.
+    pub fn read(
+        &self,
+        into: &mut T,
+        entries: &[Entry<'_>],
+        place: Places,
+        reading: &mut Reading<'_>,
+    ) {
+        let mut known: Vec<(usize, &Entry<'_>)> = Vec::with_capacity(entries.len());
+        for entry in entries {
+            match self.keys.iter().position(|key| key.name == entry.key) {
+                Some(row) if self.keys[row].places & place == 0 => {
+                    reading.report(self.misplaced(row, entry));
+                }
+                Some(row) => known.push((row, entry)),
+                None => reading.report(self.unknown(entry)),
+            }
+        }
+        known.sort_by_key(|(row, _)| *row);
+        for (row, entry) in known {
+            (self.keys[row].read)(into, &entry.node, reading);
+        }
+    }
+
+    /// As [`Self::read`], for a value that must be a table.
+    pub fn read_node(
+        &self,
+        into: &mut T,
+        node: &Node<'_>,
+        place: Places,
+        reading: &mut Reading<'_>,
+    ) {
+        if let Some(entries) = reading.table(node, "a table") {
+            self.read(into, &entries, place, reading);
+        }
+    }
+
+    /// The rows as a list in mdoc, for the manual page.
+    pub fn document(&self, out: &mut String) {
+        out.push_str(".Bl -tag -width Ds\n");
+        for key in self.keys {
+            let Key { name, doc, places, .. } = key;
+            let front = places & FRONTEND != 0;
+            let section = match (front, places & BACKEND != 0, places & DEFAULTS != 0) {
+                (true, true, _) | (false, false, _) => "",
+                (true, false, true) => "Not in backends.\n",
+                (true, false, false) => "Only in frontends and listen sections.\n",
+                (false, true, true) => "Not in frontends.\n",
+                (false, true, false) => "Only in backends and listen sections.\n",
+            };
+            let _ = write!(out, ".It Cm {name}{doc}\n{section}");
+        }
+        out.push_str(".El\n");
+    }
+
+    fn misplaced(&self, row: usize, entry: &Entry<'_>) -> Diagnostic {
+        let places = self.keys[row].places;
+        let message = format!("`{}` does not belong here", entry.key);
+        if places == ITEM {
+            return Diagnostic::error(entry.key_place(), message).help("it belongs to each server");
+        }
+        let all = [(FRONTEND, "frontend"), (BACKEND, "backend"), (DEFAULTS, "defaults")];
+        let mut names: Vec<_> =
+            all.iter().filter(|(bit, _)| places & bit != 0).map(|(_, name)| *name).collect();
+        names.insert(names.len() - usize::from(places & DEFAULTS != 0), "listen");
+        Diagnostic::error(entry.key_place(), message)
+            .help(format!("it may stand in: {}", names.join(", ")))
+    }
+
+    fn unknown(&self, entry: &Entry<'_>) -> Diagnostic {
+        unknown(entry, "key", self.name, self.keys.iter().map(|key| key.name), self.unsupported)
+    }
+}
+
+/// An error about a key that no row has.
+pub fn unknown<'k>(
+    entry: &Entry<'_>,
+    kind: &str,
+    table: &str,
+    known: impl Iterator<Item = &'k str>,
+    unsupported: &str,
+) -> Diagnostic {
+    let key = entry.key;
+    if unsupported.split_ascii_whitespace().any(|word| word == key) {
+        let message = format!("`{key}` in {table} is not supported by this version");
+        return Diagnostic::error(entry.key_place(), message);
+    }
+    let diagnostic =
+        Diagnostic::error(entry.key_place(), format!("unknown {kind} `{key}` in {table}"));
+    match nearest(key, known) {
+        Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
+        None => diagnostic,
+    }
+}

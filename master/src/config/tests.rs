@@ -1,0 +1,63 @@
+//! The reader as a whole: texts in, models or diagnostics out.
+
+mod bad;
+mod examples;
+mod golden;
+mod semantics;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use portolan_shared::model::Config;
+
+use super::{Diagnostic, Input, Loaded, Sources, Text, read, render};
+
+/// Reads texts as files of these names.
+fn read_files(files: &[(&str, &str)]) -> Result<Loaded, Vec<Diagnostic>> {
+    let text = |&(path, text): &(&str, &str)| {
+        Input::Text(Text { path: PathBuf::from(path), text: text.to_owned() })
+    };
+    let environment = [("PORT", "8080"), ("HOST", "10.0.0.1"), ("EMPTY", "")];
+    read(&Sources {
+        inputs: files.iter().map(text).collect(),
+        environment: BTreeMap::from(environment.map(|(k, v)| (k.to_owned(), v.to_owned()))),
+        resolve,
+    })
+}
+
+/// A small world of host names, so that no test depends on the machine's.
+fn resolve(name: &str) -> io::Result<Vec<IpAddr>> {
+    match name {
+        "both" => Ok(vec!["2001:db8::1".parse().unwrap(), "192.0.2.1".parse().unwrap()]),
+        "six" => Ok(vec!["2001:db8::6".parse().unwrap()]),
+        _ => Err(io::Error::other("unknown host")),
+    }
+}
+
+fn read_text(text: &str) -> Result<Loaded, Vec<Diagnostic>> {
+    read_files(&[("x.toml", text)])
+}
+
+/// A configuration that must be valid.
+fn config(text: &str) -> Config {
+    read_text(text).unwrap_or_else(|found| panic!("{}", lines(&found))).config
+}
+
+/// The errors of a configuration, one line each.
+fn errors(text: &str) -> String {
+    let mut found = read_text(text).err().unwrap_or_default();
+    found.retain(Diagnostic::is_error);
+    lines(&found)
+}
+
+/// The warnings of a valid configuration, one line each.
+fn warnings(text: &str) -> String {
+    let loaded = read_text(text).unwrap_or_else(|found| panic!("{}", lines(&found)));
+    lines(&loaded.warnings)
+}
+
+fn lines(found: &[Diagnostic]) -> String {
+    found.iter().map(Diagnostic::to_string).collect::<Vec<_>>().join("\n")
+}

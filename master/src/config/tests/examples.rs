@@ -1,0 +1,29 @@
+//! Every example that is installed can be loaded, without a warning.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::*;
+
+fn examples() -> Vec<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/examples");
+    let entries = fs::read_dir(directory).unwrap();
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    paths.sort();
+    paths
+}
+
+#[test]
+fn every_example_is_valid_and_gives_no_warning() {
+    let examples = examples();
+    assert!(examples.len() >= 3, "{examples:?}");
+    for path in examples {
+        let text = fs::read_to_string(&path).unwrap();
+        let path = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let loaded =
+            read_files(&[(&path, &text)]).unwrap_or_else(|found| panic!("{}", lines(&found)));
+        assert_eq!(lines(&loaded.warnings), "", "{path}");
+        assert!(!loaded.config.frontends.is_empty(), "{path}");
+    }
+}
