@@ -1,1 +1,42 @@
-fn main() {}
+//! `portolan`: the master. It reads the configuration, holds the listeners, starts and watches the
+//! workers, and never reads a byte of traffic.
+//!
+//! ```text
+//! start ► link (to the wrapper) ► master: the loop
+//!    prepare (a generation on its way)      supervise (workers while they live)
+//!    listeners (the table of sockets)       slots, state, coalesce, heartbeat, questions (cores)
+//!    control, answer (the operator)         limits, status, shared_memory
+//! ```
+
+mod answer;
+mod coalesce;
+mod control;
+mod generation;
+mod heartbeat;
+mod inspect;
+mod limits;
+mod link;
+mod listeners;
+mod master;
+mod prepare;
+mod questions;
+#[cfg(test)]
+mod sample;
+mod shared_memory;
+mod slots;
+mod start;
+mod state;
+mod status;
+mod supervise;
+mod worker;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Before anything else: a signal that comes now is handled once the handlers stand.
+    if let Err(error) = portolan_shared::signal::block_all() {
+        eprintln!("portolan: cannot block signals: {error}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::from(start::run())
+}

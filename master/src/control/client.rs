@@ -1,0 +1,24 @@
+//! `portolan reload` and `portolan show …`: the other end of the control socket.
+//!
+//! Shell.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+/// Sends one line and returns the whole answer without its empty last line.
+pub fn ask(path: &Path, line: &str) -> io::Result<String> {
+    let mut stream = UnixStream::connect(path)?;
+    writeln!(stream, "{line}")?;
+    stream.shutdown(Shutdown::Write)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    if let Some(end) = answer.strip_suffix("\n\n").map(str::len) {
+        answer.truncate(end + 1);
+        Ok(answer)
+    } else {
+        // The master has left, or was told to, before it had answered.
+        Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the answer ended early"))
+    }
+}

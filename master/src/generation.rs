@@ -1,0 +1,92 @@
+//! A loaded configuration and everything a worker of it is given.
+//!
+//! - Nothing here changes while the generation lives but its log sockets, which are renewed when a
+//!   daemon restarts; a worker that is respawned gets what the dead one had.
+//! - The configuration is opaque bytes, so that a successor by re-execution can respawn workers of a
+//!   generation whose model it does not know, from the program that was made for it.
+
+use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use portolan_shared::log;
+use portolan_shared::message::CONFIGURATION_MAX;
+use portolan_shared::model::{Config, LogEndpoint, Process};
+
+use crate::listeners::{Key, Socket};
+
+/// One generation.
+#[derive(Debug)]
+pub struct Generation {
+    /// Its number, counted over the instance's life.
+    pub number: u32,
+    /// How many workers.
+    pub slots: u16,
+    /// What they are told.
+    pub configuration: Rc<[u8]>,
+    /// Their listeners, all slots'.
+    pub sockets: Vec<Socket>,
+    /// The keys of these.
+    pub used: BTreeSet<Key>,
+    /// Their log sockets.
+    pub logs: log::Sockets,
+    /// Their program.
+    pub binary: Rc<OwnedFd>,
+    /// What the master itself goes by.
+    pub terms: Terms,
+}
+
+/// What the master goes by while a generation starts, serves and stops.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// As in the model.
+    pub heartbeat_timeout: Duration,
+    /// As in the model.
+    pub start_timeout: Duration,
+    /// As in the model.
+    pub hard_stop_after: Option<Duration>,
+    /// As in the model.
+    pub grace: Duration,
+}
+
+impl From<&Process> for Terms {
+    fn from(process: &Process) -> Self {
+        Self {
+            heartbeat_timeout: process.heartbeat_timeout,
+            start_timeout: process.start_timeout,
+            hard_stop_after: process.hard_stop_after,
+            grace: process.grace,
+        }
+    }
+}
+
+/// A configuration as workers are sent it.
+pub fn encode(config: &Config) -> Result<Rc<[u8]>, String> {
+    let bytes = postcard::to_stdvec(config)
+        .map_err(|error| format!("the configuration cannot be encoded: {error}"))?;
+    if bytes.len() > CONFIGURATION_MAX {
+        return Err(format!(
+            "the configuration takes {} bytes, at most {CONFIGURATION_MAX} are possible",
+            bytes.len()
+        ));
+    }
+    Ok(bytes.into())
+}
+
+/// Opens the log endpoints.
+pub fn open_logs(config: &Config) -> Result<log::Sockets, String> {
+    log::Sockets::open(&log::endpoints(config))
+        .map_err(|(endpoint, error)| format!("cannot open the log {}: {error}", name(&endpoint)))
+}
+
+/// A log's endpoint as people write it.
+pub fn name(endpoint: &LogEndpoint) -> String {
+    match endpoint {
+        LogEndpoint::Udp(address) => address.to_string(),
+        LogEndpoint::Unix(path) => path.display().to_string(),
+        LogEndpoint::Stdout => "stdout".into(),
+        LogEndpoint::Stderr => "stderr".into(),
+        LogEndpoint::Fd(number) => format!("fd@{number}"),
+    }
+}

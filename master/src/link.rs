@@ -1,0 +1,189 @@
+//! The way to whoever is above the master: the wrapper, or nobody and perhaps a service manager.
+//!
+//! Shell. Alone, what the wrapper would keep is kept by nobody and every number counts as
+//! acknowledged; what it would tell the service manager is told directly.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use portolan_shared::channel::{Channel, ChannelError};
+use portolan_shared::message::wrapper::{FromWrapper, ToWrapper};
+use portolan_shared::notify::Notifier;
+
+/// How long a wrapper may take to send what it kept. It has it in memory: this is for a machine that
+/// is out of breath.
+const KEPT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The link upwards.
+#[derive(Debug)]
+pub struct Link {
+    way: Way,
+    /// Number of the last descriptor that was sent.
+    sent: u64,
+    acknowledged: u64,
+}
+
+#[derive(Debug)]
+enum Way {
+    Wrapper { channel: Channel, pid: i32 },
+    Alone(Notifier),
+    Severed,
+}
+
+/// What a master finds when it starts under a wrapper.
+#[derive(Debug, Default)]
+pub struct Start {
+    /// Descriptors that a former master had kept, with their names and values.
+    pub kept: Vec<(String, Vec<u8>, OwnedFd)>,
+    /// Signals that came before the master was there.
+    pub signals: Vec<(i32, u64)>,
+    /// How many masters there were before.
+    pub restarts: u32,
+}
+
+impl Link {
+    /// Nobody above but perhaps a service manager.
+    pub fn alone() -> io::Result<Self> {
+        Ok(Self { way: Way::Alone(Notifier::from_env()?), sent: 0, acknowledged: 0 })
+    }
+
+    /// The wrapper is gone; nobody is told anything any more.
+    pub fn severed() -> Self {
+        Self { way: Way::Severed, sent: 0, acknowledged: u64::MAX }
+    }
+
+    /// Reads what the wrapper says first. What comes before its `Hello` was meant for a former image
+    /// of this process and is dropped, signals excepted.
+    pub fn to_wrapper(channel: Channel) -> Result<(Self, Start), ChannelError> {
+        let mut start = Start::default();
+        let mut greeted = None;
+        let pid = loop {
+            let received = channel.receive_within::<FromWrapper>(KEPT_TIMEOUT)?;
+            match received.message {
+                FromWrapper::Hello { pid, restarts } => {
+                    greeted = Some(pid);
+                    start.restarts = restarts;
+                    start.kept.clear();
+                }
+                FromWrapper::Kept { name, value } => {
+                    start.kept.extend(
+                        received.descriptors.into_iter().map(|d| (name.clone(), value.clone(), d)),
+                    );
+                }
+                FromWrapper::Signal { signal, at_ms } => start.signals.push((signal, at_ms)),
+                FromWrapper::KeptAll => {
+                    if let Some(pid) = greeted {
+                        break pid;
+                    }
+                }
+                FromWrapper::Acknowledged { .. }
+                | FromWrapper::Reaped { .. }
+                | FromWrapper::Refused { .. } => {}
+            }
+        };
+        let way = Way::Wrapper { channel, pid };
+        Ok((Self { way, sent: 0, acknowledged: 0 }, start))
+    }
+
+    /// The channel to poll.
+    pub fn channel(&self) -> Option<&Channel> {
+        match &self.way {
+            Way::Wrapper { channel, .. } => Some(channel),
+            Way::Alone(_) | Way::Severed => None,
+        }
+    }
+
+    /// Whether a wrapper is there.
+    pub fn is_wrapped(&self) -> bool {
+        self.channel().is_some()
+    }
+
+    /// The pid to signal.
+    pub fn main_pid(&self) -> u32 {
+        match &self.way {
+            Way::Wrapper { pid, .. } => pid.unsigned_abs(),
+            Way::Alone(_) | Way::Severed => std::process::id(),
+        }
+    }
+
+    /// Sends a descriptor for safe keeping; answers the number whose acknowledgement shows that it
+    /// has arrived.
+    pub fn keep(
+        &mut self,
+        name: String,
+        value: Vec<u8>,
+        descriptor: BorrowedFd<'_>,
+    ) -> Result<u64, ChannelError> {
+        self.sent += 1;
+        let number = self.sent;
+        match &mut self.way {
+            Way::Wrapper { channel, .. } => {
+                channel.send(&ToWrapper::Keep { number, name, value }, &[descriptor])?;
+            }
+            Way::Alone(_) | Way::Severed => self.acknowledge(number),
+        }
+        Ok(number)
+    }
+
+    /// The wrapper has everything up to this number.
+    pub fn acknowledge(&mut self, number: u64) {
+        self.acknowledged = self.acknowledged.max(number);
+    }
+
+    /// Number of the last descriptor sent.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Whether everything up to this number has arrived.
+    pub fn has(&self, number: u64) -> bool {
+        self.acknowledged >= number
+    }
+
+    /// Lets the wrapper forget descriptors.
+    pub fn forget(&mut self, names: Vec<String>) -> Result<(), ChannelError> {
+        names.into_iter().try_for_each(|name| self.say(&ToWrapper::Drop { name }))
+    }
+
+    /// Says something that needs no descriptor.
+    pub fn say(&mut self, message: &ToWrapper) -> Result<(), ChannelError> {
+        match &mut self.way {
+            Way::Wrapper { channel, .. } => channel.send(message, &[]),
+            Way::Alone(notifier) => tell(notifier, message).map_err(ChannelError::Io),
+            Way::Severed => Ok(()),
+        }
+    }
+
+    /// Sends what waited.
+    pub fn flush(&mut self) -> Result<(), ChannelError> {
+        match &mut self.way {
+            Way::Wrapper { channel, .. } => channel.flush(),
+            Way::Alone(_) | Way::Severed => Ok(()),
+        }
+    }
+
+    /// The next message from the wrapper.
+    pub fn receive(&mut self) -> Result<Option<FromWrapper>, ChannelError> {
+        match self.channel() {
+            Some(channel) => Ok(channel.receive()?.map(|received| received.message)),
+            None => Ok(None),
+        }
+    }
+}
+
+/// What the wrapper would tell the service manager.
+fn tell(notifier: &Notifier, message: &ToWrapper) -> io::Result<()> {
+    match message {
+        ToWrapper::Ready { .. } | ToWrapper::ReloadFailed(_) => notifier.ready(std::process::id()),
+        ToWrapper::Reloading => notifier.reloading(),
+        ToWrapper::Status(status) => notifier.status(status),
+        ToWrapper::Stopping => notifier.stopping(),
+        ToWrapper::Alive => notifier.alive(),
+        ToWrapper::Keep { .. }
+        | ToWrapper::Drop { .. }
+        | ToWrapper::Upgrading { .. }
+        | ToWrapper::UpgradeWrapper
+        | ToWrapper::UpgradeAbandoned => Ok(()),
+    }
+}

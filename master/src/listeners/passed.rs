@@ -1,0 +1,100 @@
+//! Descriptors that this instance was started with: for `fd@N`, and sockets from systemd by name.
+//!
+//! Shell. Under a wrapper they come from its store, so that every later master has them too; alone
+//! they are our own.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use portolan_shared::message::wrapper::born_number;
+use portolan_shared::sys;
+use rustix::net::{SocketType, sockopt};
+
+use super::error::Why;
+
+/// systemd's first descriptor.
+const LISTEN_FDS_START: i32 = 3;
+
+/// What was passed.
+#[derive(Clone, Debug, Default)]
+pub struct Passed {
+    named: Vec<(String, Rc<OwnedFd>)>,
+    numbered: BTreeMap<i32, Rc<OwnedFd>>,
+}
+
+impl Passed {
+    /// Takes every descriptor from 3 on that this process was started with. To be called before
+    /// anything else was opened.
+    pub fn own() -> Self {
+        let names = systemd_names();
+        let mut passed = Self::default();
+        for number in open_numbers() {
+            let Some(descriptor) = sys::inherited(number) else { continue };
+            let place = usize::try_from(number - LISTEN_FDS_START).ok();
+            match place.and_then(|place| names.get(place)) {
+                Some(name) => passed.named.push((name.clone(), Rc::new(descriptor))),
+                None => drop(passed.numbered.insert(number, Rc::new(descriptor))),
+            }
+        }
+        passed
+    }
+
+    /// Takes a descriptor from the wrapper's store, or gives it back if it is none of these. `value`
+    /// is the name that systemd gave it, or empty.
+    pub fn keep(&mut self, name: &str, value: &[u8], descriptor: OwnedFd) -> Option<OwnedFd> {
+        let Some(number) = born_number(name) else { return Some(descriptor) };
+        if value.is_empty() {
+            self.numbered.insert(number, Rc::new(descriptor));
+        } else {
+            self.named.push((String::from_utf8_lossy(value).into_owned(), Rc::new(descriptor)));
+        }
+        None
+    }
+
+    /// The descriptor under this number.
+    pub fn numbered(&self, number: i32) -> Option<&Rc<OwnedFd>> {
+        self.numbered.get(&number)
+    }
+
+    /// The sockets that systemd gave under this name, in its order.
+    pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Rc<OwnedFd>> {
+        self.named.iter().filter(move |(found, _)| found == name).map(|(_, socket)| socket)
+    }
+}
+
+/// Makes sure that a passed socket can be listened on.
+pub fn check(socket: &OwnedFd) -> Result<(), Why> {
+    let listens = sockopt::socket_type(socket) == Ok(SocketType::STREAM)
+        && sockopt::socket_acceptconn(socket) == Ok(true);
+    let may_listen = || rustix::net::listen(socket, 1).is_ok();
+    if !listens && !may_listen() {
+        return Err(Why::NotListening);
+    }
+    let flags = rustix::fs::fcntl_getfl(socket).map_err(Why::io("fcntl"))?;
+    rustix::fs::fcntl_setfl(socket, flags | rustix::fs::OFlags::NONBLOCK)
+        .map_err(Why::io("setting O_NONBLOCK"))
+}
+
+/// The names of the sockets from systemd, by position; empty where they are not meant for us.
+fn systemd_names() -> Vec<String> {
+    let variable = |name| std::env::var(name).unwrap_or_default();
+    if variable("LISTEN_PID").parse() != Ok(std::process::id()) {
+        return Vec::new();
+    }
+    let count: usize = variable("LISTEN_FDS").parse().unwrap_or(0);
+    let names = variable("LISTEN_FDNAMES");
+    let mut names = names.split(':').map(str::to_owned);
+    (0..count).map(|_| names.next().unwrap_or_else(|| "unknown".into())).collect()
+}
+
+fn open_numbers() -> Vec<i32> {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return Vec::new() };
+    let mut numbers: Vec<i32> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|number| *number >= LISTEN_FDS_START)
+        .collect();
+    numbers.sort_unstable();
+    numbers
+}

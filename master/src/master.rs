@@ -1,0 +1,452 @@
+//! The master's main loop: one poll, then each event to the part it belongs to.
+//!
+//! Shell. What the whole does is decided in [`state`](crate::state), who serves which slot in
+//! [`slots`](crate::slots), which signal counts in [`coalesce`](crate::coalesce).
+//!
+//! - One thread, nothing blocks but reading the configuration and forking.
+//! - Every wait has a deadline; the loop turns at least every [`EVERY`](crate::heartbeat::EVERY) while workers live.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal as Number;
+use portolan_master::arguments::Arguments;
+use portolan_shared::log::{Log, monotonic_ms};
+use portolan_shared::memory::Lane;
+use portolan_shared::message::ToWorker;
+use portolan_shared::message::wrapper::{ALIVE_EVERY_MS, FromWrapper, ToWrapper};
+use portolan_shared::model::LogLevel;
+use portolan_shared::signal::Signals;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::coalesce::{Coalescer, Way};
+use crate::control::{ClientId, Control};
+use crate::generation::Generation;
+use crate::heartbeat::Looks;
+use crate::link::Link;
+use crate::listeners::{Passed, Table};
+use crate::prepare::{Accepted, Candidate};
+use crate::questions::{Questions, Waiting};
+use crate::shared_memory::SharedMemory;
+use crate::slots::{Order, Slots, WorkerId};
+use crate::state::{Action, Input, State};
+use crate::supervise::Pending;
+use crate::worker::{Phase, Worker};
+
+/// How often what changes without an event is looked at: log daemons, silent clients.
+const CHORES_EVERY: Duration = Duration::from_secs(1);
+/// How long a worker that was told to stop may take to have accepted what waits for it; then sockets
+/// that nobody needs are closed all the same.
+const LAST_ACCEPT: Duration = Duration::from_secs(1);
+/// How long the last log lines may take to leave.
+const LAST_LINES: Duration = Duration::from_millis(200);
+
+/// What the master consists of.
+#[derive(Debug)]
+pub struct Master {
+    pub arguments: Arguments,
+    pub link: Link,
+    pub signals: Signals,
+    pub log: Log,
+    /// The worker's program.
+    pub binary: Rc<OwnedFd>,
+    /// What a former master had accepted, until it was started.
+    pub accepted: Option<Accepted>,
+    /// Whether the wrapper has the memory that there was at the start.
+    pub memory_kept: bool,
+    pub passed: Passed,
+    pub listeners: Table,
+    pub memory: SharedMemory,
+    /// Every generation of which a process lives, or is to live.
+    pub generations: BTreeMap<u32, Generation>,
+    /// The one that serves.
+    pub current: Option<u32>,
+    /// The number of the last one that was begun.
+    pub last_generation: u32,
+    /// The one that starts.
+    pub candidate: Option<Candidate>,
+    pub workers: BTreeMap<WorkerId, Worker>,
+    pub next_worker: WorkerId,
+    /// Workers to be started as soon as the wrapper has what they need.
+    pub pending: Vec<Pending>,
+    /// Processes of a former master that own lanes.
+    pub orphans: Vec<(Lane, OwnedFd)>,
+    pub slots: Slots,
+    pub state: State,
+    pub paused: bool,
+    /// Why the last start failed, in one line and at length.
+    pub failure: Option<(String, String)>,
+    /// Reloads: how many succeeded and how many failed.
+    pub reloads: (u32, u32),
+    pub control: Option<Control>,
+    /// Who waits for the reload that runs, and for the one after it.
+    pub waiting: Waiting,
+    pub questions: Questions,
+    pub coalescer: Coalescer,
+    pub looks: Looks,
+    pub chores_at: Instant,
+    pub alive_at: Instant,
+    pub since: Instant,
+    pub status: String,
+    /// Of the current generation.
+    pub maxconn: u32,
+    pub exit_status: u8,
+    /// When a soft-stop of everything becomes a hard one.
+    pub stop_deadline: Option<Instant>,
+}
+
+/// Where something happened.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    Signals,
+    Wrapper,
+    Control,
+    Client(ClientId),
+    Channel(WorkerId),
+    End(WorkerId),
+    Orphan(Lane),
+}
+
+impl Master {
+    /// Serves until nobody is left; the exit status.
+    pub fn run(mut self) -> u8 {
+        while self.state != State::Gone {
+            let events = self.wait();
+            let now = Instant::now();
+            for (source, flags) in events {
+                self.handle(source, flags, now);
+            }
+            self.handle_signals(now);
+            self.expire(now);
+            self.spawn_pending(now);
+            self.close_retired(now);
+            self.tell_status();
+        }
+        self.leave()
+    }
+
+    /// Waits for the next event or deadline.
+    fn wait(&self) -> Vec<(Source, PollFlags)> {
+        let mut watched = vec![(Source::Signals, self.signals.as_fd(), PollFlags::IN)];
+        if let Some(channel) = self.link.channel() {
+            let flags = wanted(true, channel.wants_write());
+            watched.push((Source::Wrapper, channel.as_fd(), flags));
+        }
+        if let Some(control) = &self.control {
+            if control.has_room() {
+                watched.push((Source::Control, control.socket(), PollFlags::IN));
+            }
+            let clients = control.clients();
+            watched.extend(clients.map(|(id, stream, reads, writes)| {
+                (Source::Client(id), stream, wanted(reads, writes))
+            }));
+        }
+        for worker in self.workers.values() {
+            watched.push((Source::End(worker.id), worker.pidfd.as_fd(), PollFlags::IN));
+            if !worker.deaf {
+                let flags = wanted(true, worker.wants_feed());
+                watched.push((Source::Channel(worker.id), worker.channel.as_fd(), flags));
+            }
+        }
+        let orphans = self.orphans.iter();
+        watched.extend(
+            orphans.map(|(lane, pidfd)| (Source::Orphan(*lane), pidfd.as_fd(), PollFlags::IN)),
+        );
+        let mut descriptors: Vec<PollFd<'_>> = watched
+            .iter()
+            .map(|(_, descriptor, flags)| PollFd::from_borrowed_fd(*descriptor, *flags))
+            .collect();
+        let left = self.next_deadline().saturating_duration_since(Instant::now());
+        // Rounded up: waking before the deadline would turn the loop for nothing.
+        let left = Timespec::try_from(left + Duration::from_millis(1)).ok();
+        match poll(&mut descriptors, left.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            // Nothing can be seen and nothing says why: slowly on, by deadlines alone.
+            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+        }
+        let sources = watched.iter().map(|(source, ..)| *source);
+        let ready = sources.zip(descriptors.iter().map(PollFd::revents));
+        ready.filter(|(_, flags)| !flags.is_empty()).collect()
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let of_workers = self.workers.values().flat_map(|worker| {
+            let start = (worker.phase == Phase::Starting).then_some(worker.start_deadline);
+            [start, worker.stop_deadline, worker.kill_at].into_iter().flatten()
+        });
+        let looks = (!self.workers.is_empty()).then(|| self.looks.due());
+        let candidate = self.candidate.as_ref().map(|candidate| candidate.deadline);
+        let vacant = if self.state.stops() { None } else { self.slots.next_due() };
+        [looks, candidate, vacant, self.stop_deadline, self.questions.due(), self.log_due()]
+            .into_iter()
+            .flatten()
+            .chain(of_workers)
+            .fold(self.chores_at.min(self.alive_at), Instant::min)
+    }
+
+    fn handle(&mut self, source: Source, flags: PollFlags, now: Instant) {
+        match source {
+            // Read once per turn, after what the channel relayed.
+            Source::Signals => {}
+            Source::Wrapper => self.handle_wrapper(now),
+            Source::Control => {
+                if let Some(control) = &mut self.control {
+                    control.accept(now);
+                }
+            }
+            Source::Client(id) => self.handle_client(id, flags, now),
+            Source::Channel(id) => self.handle_channel(id, now),
+            Source::End(id) => self.handle_end(id, now),
+            Source::Orphan(lane) => self.handle_orphan_end(lane),
+        }
+    }
+
+    fn handle_signals(&mut self, now: Instant) {
+        for signal in self.signals.take() {
+            self.handle_signal(signal as i32, Way::Direct, monotonic_ms(), now);
+        }
+    }
+
+    /// A signal, by either way.
+    pub fn handle_signal(&mut self, signal: i32, way: Way, at_ms: u64, now: Instant) {
+        let Ok(number) = Number::try_from(signal) else { return };
+        if number == Number::SIGCHLD || !self.coalescer.is_new(signal, way, at_ms) {
+            return;
+        }
+        match number {
+            Number::SIGUSR2 | Number::SIGHUP => self.input(Input::ReloadAsked, now),
+            Number::SIGUSR1 => self.input(Input::SoftStopAsked, now),
+            Number::SIGTERM | Number::SIGINT => {
+                if self.state != State::HardStopping {
+                    self.exit_status = 128 + signal as u8;
+                }
+                self.input(Input::HardStopAsked, now);
+            }
+            Number::SIGTTOU => self.pause(true),
+            Number::SIGTTIN => self.pause(false),
+            Number::SIGQUIT => self.dump(),
+            _ => {}
+        }
+    }
+
+    fn handle_wrapper(&mut self, now: Instant) {
+        let mut lost = self.link.flush().is_err();
+        while !lost {
+            match self.link.receive() {
+                Ok(Some(message)) => self.handle_from_wrapper(message, now),
+                Ok(None) => break,
+                Err(_) => lost = true,
+            }
+        }
+        if lost {
+            self.say(LogLevel::Alert, "The wrapper is gone: stopping");
+            // Nobody relays signals, keeps descriptors or restarts us any more.
+            self.link = Link::severed();
+            self.input(Input::SoftStopAsked, now);
+        }
+    }
+
+    fn handle_from_wrapper(&mut self, message: FromWrapper, now: Instant) {
+        match message {
+            FromWrapper::Acknowledged { number } => self.link.acknowledge(number),
+            FromWrapper::Refused { number, reason } => {
+                self.link.acknowledge(number);
+                self.handle_refused(number, &reason, now);
+            }
+            FromWrapper::Signal { signal, at_ms } => {
+                self.handle_signal(signal, Way::Relayed, at_ms, now);
+            }
+            // Orphans are watched by pidfd; what follows an abandoned upgrade is not for us.
+            FromWrapper::Reaped { .. }
+            | FromWrapper::Hello { .. }
+            | FromWrapper::Kept { .. }
+            | FromWrapper::KeptAll => {}
+        }
+    }
+
+    /// What happened goes to the state machine, what it wants done is done.
+    pub fn input(&mut self, input: Input, now: Instant) {
+        let Some((state, action)) = self.state.on(input) else { return };
+        let before = std::mem::replace(&mut self.state, state);
+        match action {
+            Action::Nothing | Action::Leave => {}
+            Action::Start => self.start_generation(now),
+            Action::Promote => self.promote(now),
+            Action::PromoteAndStart => {
+                self.promote(now);
+                self.start_generation(now);
+            }
+            Action::Discard => self.discard(now),
+            Action::DiscardAndStart => {
+                self.discard(now);
+                self.start_generation(now);
+            }
+            Action::SoftStopAll => self.soft_stop_all(now),
+            Action::HardStopAll => {
+                if matches!(before, State::Booting { .. }) && input == Input::StartFailed {
+                    self.report_failed_start();
+                }
+                self.hard_stop_all(now);
+            }
+        }
+    }
+
+    fn soft_stop_all(&mut self, now: Instant) {
+        self.say(LogLevel::Notice, "Stopping: waiting for what is in flight");
+        self.tell(&ToWrapper::Stopping);
+        self.abandon_start("the instance stops", now);
+        let bound = self.current().and_then(|current| current.terms.hard_stop_after);
+        self.stop_deadline = bound.map(|bound| now + bound);
+        for worker in self.workers.values_mut() {
+            worker.soft_stop(now, self.stop_deadline);
+        }
+        self.listeners.retire_all();
+        self.check_last(now);
+    }
+
+    fn hard_stop_all(&mut self, now: Instant) {
+        self.tell(&ToWrapper::Stopping);
+        self.abandon_start("the instance stops", now);
+        self.stop_deadline = None;
+        for worker in self.workers.values_mut() {
+            worker.hard_stop(now);
+        }
+        self.check_last(now);
+    }
+
+    /// On the way out: whether the last process has ended.
+    pub fn check_last(&mut self, now: Instant) {
+        if self.state.stops() && self.workers.is_empty() {
+            self.input(Input::LastGone, now);
+        }
+    }
+
+    fn pause(&mut self, paused: bool) {
+        if self.state.stops() || self.paused == paused {
+            return;
+        }
+        self.paused = paused;
+        self.say(LogLevel::Notice, if paused { "Pausing the listeners" } else { "Resuming" });
+        let message = if paused { ToWorker::Pause } else { ToWorker::Resume };
+        self.say_to_current(&message);
+    }
+
+    fn dump(&mut self) {
+        for line in self.processes().lines() {
+            self.say(LogLevel::Notice, line);
+        }
+        self.say_to_current(&ToWorker::Dump);
+    }
+
+    fn say_to_current(&mut self, message: &ToWorker) {
+        let current = self.current;
+        for worker in self.workers.values_mut().filter(|w| Some(w.generation) == current) {
+            worker.say(message, &[]);
+        }
+    }
+
+    /// Enacts what [`Slots`] wants.
+    pub fn order(&mut self, orders: Vec<Order>) {
+        for Order { deputy, slot, serve } in orders {
+            let Some(worker) = self.workers.get_mut(&deputy) else { continue };
+            worker.say(&ToWorker::Deputy { slot, serve }, &[]);
+            let (pid, slot) = (worker.pid, slot + 1);
+            if serve {
+                self.say(LogLevel::Notice, &format!("Worker ({pid}) is deputy for slot {slot}"));
+            }
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        if let Some(since) = self.looks.look(now) {
+            self.check_heartbeats(since);
+        }
+        self.expire_workers(now);
+        self.expire_candidate(now);
+        self.expire_questions(now);
+        if self.stop_deadline.is_some_and(|deadline| deadline <= now) {
+            self.say(LogLevel::Warning, "hard_stop_after is over: ending what is left");
+            self.stop_deadline = None;
+            self.input(Input::StopExpired, now);
+        }
+        if self.chores_at <= now {
+            self.chores_at = now + CHORES_EVERY;
+            self.renew_logs();
+            if let Some(control) = &mut self.control {
+                control.expire(now);
+            }
+        }
+        if self.alive_at <= now {
+            self.alive_at = now + Duration::from_millis(ALIVE_EVERY_MS);
+            if self.current.is_some() {
+                self.tell(&ToWrapper::Alive);
+            }
+        }
+        let millis = monotonic_ms();
+        if self.log.due(millis).is_some_and(|due| due <= millis) {
+            self.log.flush(millis);
+        }
+    }
+
+    /// Closes the sockets that no generation needs, once the workers that still had them have
+    /// accepted what was waiting.
+    fn close_retired(&mut self, now: Instant) {
+        if !self.listeners.has_retired() {
+            return;
+        }
+        let accepts = |worker: &Worker| {
+            let grace = self.generations.get(&worker.generation).map(|g| g.terms.grace);
+            let bound = LAST_ACCEPT + grace.unwrap_or_default();
+            worker.phase == Phase::Stopping
+                && worker.streams.is_none()
+                && worker.stopping_since.is_some_and(|since| now < since + bound)
+        };
+        if !self.workers.values().any(accepts) {
+            let names = self.listeners.close_retired();
+            self.forget(names);
+        }
+    }
+
+    fn leave(mut self) -> u8 {
+        self.listeners.retire_all();
+        let _ = self.listeners.close_retired();
+        self.answer_waiting_reloads("failed\nthe instance stops");
+        if let Some(control) = self.control.take() {
+            control.close();
+        }
+        self.log.finish(LAST_LINES);
+        // The wrapper reads what it can; our exit status says the rest.
+        let _ = self.link.flush();
+        self.exit_status
+    }
+
+    /// The generation that serves.
+    pub fn current(&self) -> Option<&Generation> {
+        self.generations.get(&self.current?)
+    }
+
+    /// Says an event.
+    pub fn say(&mut self, level: LogLevel, text: &str) {
+        self.log.say(level, format_args!("{text}"));
+    }
+
+    /// Says something to the wrapper; that it is gone shows when its channel is read.
+    pub fn tell(&mut self, message: &ToWrapper) {
+        let _ = self.link.say(message);
+    }
+
+    /// Lets the wrapper forget descriptors.
+    pub fn forget(&mut self, names: Vec<String>) {
+        let _ = self.link.forget(names);
+    }
+}
+
+/// What to wait for on a descriptor.
+fn wanted(reads: bool, writes: bool) -> PollFlags {
+    let mut flags = PollFlags::empty();
+    flags.set(PollFlags::IN, reads);
+    flags.set(PollFlags::OUT, writes);
+    flags
+}

@@ -1,0 +1,538 @@
+//! A generation's way to serving: read, bind, keep, start, wait, promote or discard.
+//!
+//! Shell.
+//!
+//! ```text
+//! read and check ► limits ► log sockets ► bind ► places in memory ► kept by the wrapper
+//!      ► start all workers ► all ready ► promoted; the one before soft-stops
+//! ```
+//!
+//! - Whatever fails on the way leaves the generation that serves as it was, and says why: to the log,
+//!   to whoever asked, to the service manager.
+//! - A worker of a generation that failed may have accepted: it is soft-stopped, as a deputy for all
+//!   slots, so that connections in new accept queues find an owner.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Instant;
+
+use portolan_master::config::{self, Diagnostic, Input as Text, Loaded, Sources};
+use portolan_shared::message::ToWorker;
+use portolan_shared::message::wrapper::ToWrapper;
+use portolan_shared::model::{Config, LogLevel};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use serde::{Deserialize, Serialize};
+
+use crate::control::Control;
+use crate::generation::{Generation, Terms, encode, name, open_logs};
+use crate::limits;
+use crate::listeners::unix::Live;
+use crate::listeners::{How, Prepared};
+use crate::master::Master;
+use crate::shared_memory::CHUNK;
+use crate::slots::{Slots, WorkerId};
+use crate::state::{Input, State};
+use crate::worker::Phase;
+
+/// Under this the wrapper keeps the last configuration that served.
+pub const ACCEPTED: &str = "accepted";
+/// Under this the wrapper keeps the registry of objects.
+pub const REGISTRY: &str = "registry";
+/// Under this the wrapper keeps the worker's program.
+pub const BINARY: &str = "worker-binary";
+/// Under this the wrapper keeps the control socket.
+pub const CONTROL: &str = "control";
+
+/// What a master that follows a dead one runs: the texts that were accepted, never what lies on the
+/// disk meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// Of the generation that served.
+    pub generation: u32,
+    texts: Vec<(PathBuf, String)>,
+    environment: BTreeMap<String, String>,
+}
+
+impl Accepted {
+    /// For the reader.
+    pub fn sources(&self) -> Sources {
+        let text = |(path, text): &(PathBuf, String)| {
+            Text::Text(config::Text { path: path.clone(), text: text.clone() })
+        };
+        Sources {
+            inputs: self.texts.iter().map(text).collect(),
+            environment: self.environment.clone(),
+            ..Sources::default()
+        }
+    }
+}
+
+/// A generation that starts.
+#[derive(Debug)]
+pub struct Candidate {
+    /// Its number.
+    pub number: u32,
+    /// When it must serve.
+    pub deadline: Instant,
+    config: Config,
+    prepared: Prepared,
+    accepted: Accepted,
+    /// Workers that are not ready.
+    waiting: BTreeSet<WorkerId>,
+    /// Its workers by slot.
+    holders: Vec<WorkerId>,
+    warnings: String,
+    /// The control socket, where it is to be another one.
+    control: Option<Control>,
+}
+
+/// Why a generation cannot be started: in one line, and at length.
+#[derive(Debug)]
+pub struct Refusal {
+    line: String,
+    text: String,
+}
+
+impl From<String> for Refusal {
+    fn from(line: String) -> Self {
+        Self { text: line.clone(), line }
+    }
+}
+
+/// What a configuration's findings are in one line: the first error and how many more there are.
+pub fn in_one_line(diagnostics: &[Diagnostic]) -> String {
+    let errors: Vec<_> = diagnostics.iter().filter(|found| found.is_error()).collect();
+    match errors.as_slice() {
+        [] => String::new(),
+        [only] => only.to_string(),
+        [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
+    }
+}
+
+impl Master {
+    /// Begins to start a generation from the files, or from what a former master had accepted.
+    pub fn start_generation(&mut self, now: Instant) {
+        self.waiting.now.append(&mut self.waiting.next);
+        if self.state != (State::Booting { again: false }) {
+            self.tell(&ToWrapper::Reloading);
+            self.say(LogLevel::Notice, "Reloading");
+        }
+        let sources = match self.accepted.take() {
+            Some(accepted) => accepted.sources(),
+            None => Sources::from_paths(self.arguments.files.iter().cloned()),
+        };
+        if let Err(refusal) = self.prepare(&sources, now) {
+            self.fail_start(refusal, now);
+        }
+    }
+
+    fn prepare(&mut self, sources: &Sources, now: Instant) -> Result<(), Refusal> {
+        let Loaded { mut config, warnings, texts } = config::read(sources).map_err(|found| {
+            Refusal { line: in_one_line(&found), text: config::render(&found, false) }
+        })?;
+        for warning in &warnings {
+            self.say(LogLevel::Warning, &warning.to_string());
+        }
+        if self.arguments.warnings_are_errors && !warnings.is_empty() {
+            let line = format!("{} (-dW: warnings are errors)", warnings[0]);
+            return Err(Refusal { line, text: config::render(&warnings, false) });
+        }
+        self.arguments.apply(&mut config);
+        let number = self.last_generation + 1;
+        let slots = config.process.workers;
+        let free = self.memory.free_lanes();
+        if free < usize::from(slots) {
+            return Err(Refusal::from(format!(
+                "{slots} workers need as many lanes, {free} are free: older generations still drain"
+            )));
+        }
+
+        let own_limit = limits::raise();
+        let logs = open_logs(&config)?;
+        let prepared = self.bind(&config, own_limit)?;
+        let complete = self.complete(&mut config, number, &prepared);
+        let (configuration, control) = complete.inspect_err(|_| self.discard_sockets(&prepared))?;
+
+        self.last_generation = number;
+        let terms = Terms::from(&config.process);
+        let deadline = now + terms.start_timeout;
+        self.generations.insert(
+            number,
+            Generation {
+                number,
+                slots,
+                configuration,
+                sockets: prepared.sockets.clone(),
+                used: prepared.used.clone(),
+                logs,
+                binary: Rc::clone(&self.binary),
+                terms,
+            },
+        );
+        self.candidate = Some(Candidate {
+            number,
+            deadline,
+            config,
+            prepared,
+            accepted: Accepted {
+                generation: number,
+                texts: texts.into_iter().map(|text| (text.path, text.text)).collect(),
+                environment: sources.environment.clone(),
+            },
+            waiting: BTreeSet::new(),
+            holders: Vec::new(),
+            warnings: config::render(&warnings, false),
+            control,
+        });
+        for slot in 0..slots {
+            match self.claim(number, slot, deadline) {
+                Ok(id) => {
+                    if let Some(candidate) = &mut self.candidate {
+                        candidate.waiting.insert(id);
+                        candidate.holders.push(id);
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// What is left to do once the listeners are bound.
+    fn complete(
+        &mut self,
+        config: &mut Config,
+        number: u32,
+        prepared: &Prepared,
+    ) -> Result<(Rc<[u8]>, Option<Control>), String> {
+        let allowed = limits::allowed(config.process.descriptor_limit);
+        limits::fit(config, prepared.sockets.len() as u64, allowed)
+            .map_err(|error| error.to_string())?;
+        let control = self.bind_control(config)?;
+        self.assign(config, number)?;
+        self.keep_fresh(prepared)?;
+        Ok((encode(config)?, control))
+    }
+
+    /// Binds what is new; `own_limit` is how many descriptors this process may have.
+    fn bind(&mut self, config: &Config, own_limit: u64) -> Result<Prepared, Refusal> {
+        // Half of our own table is for everything else: workers, clients, their duplicates in flight.
+        let sockets_max = u64::from(config.process.listener_sockets_max).min(own_limit / 2);
+        let how = How {
+            slots: config.process.workers,
+            sockets_max,
+            successor: self.is_successor() && self.current.is_none(),
+            passed: &self.passed,
+        };
+        self.listeners.prepare(config, &how).map_err(|errors| {
+            let text: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            let more = text.len() - 1;
+            let line =
+                if more == 0 { text[0].clone() } else { format!("{} (and {more} more)", text[0]) };
+            Refusal { line, text: text.join("\n") }
+        })
+    }
+
+    fn assign(&mut self, config: &mut Config, number: u32) -> Result<(), String> {
+        let chunks = self
+            .memory
+            .assign(config, number)
+            .map_err(|error| format!("shared memory: {error}"))?;
+        let first = !self.memory_kept;
+        let new =
+            |name: &str| first || chunks.clone().any(|chunk| name == format!("{CHUNK}{chunk}"));
+        let names: Vec<String> =
+            self.memory.descriptors().map(|(name, ..)| name).filter(|name| new(name)).collect();
+        for name in names {
+            self.keep_memory(&name)?;
+        }
+        self.memory_kept = true;
+        let registry = sealed(self.memory.registry())?;
+        self.keep(REGISTRY, Vec::new(), &registry)
+    }
+
+    fn keep_memory(&mut self, name: &str) -> Result<(), String> {
+        let found = self.memory.descriptors().find(|(found, ..)| found == name);
+        let Some((name, _, descriptor)) = found else { return Ok(()) };
+        self.link
+            .keep(name, Vec::new(), descriptor)
+            .map(drop)
+            .map_err(|error| format!("the wrapper cannot keep memory: {error}"))
+    }
+
+    fn keep_fresh(&mut self, prepared: &Prepared) -> Result<(), String> {
+        let fresh: Vec<_> = self.listeners.fresh(prepared).collect();
+        for keep in fresh {
+            self.keep(&keep.name, keep.value, &*keep.socket)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the wrapper a descriptor to keep.
+    pub fn keep(
+        &mut self,
+        name: &str,
+        value: Vec<u8>,
+        descriptor: &impl AsFd,
+    ) -> Result<(), String> {
+        self.link
+            .keep(name.to_owned(), value, descriptor.as_fd())
+            .map(drop)
+            .map_err(|error| format!("the wrapper cannot keep {name}: {error}"))
+    }
+
+    /// The wrapper does not keep something: without it a generation is not started.
+    pub fn handle_refused(&mut self, number: u64, reason: &str, now: Instant) {
+        let line = format!("the wrapper cannot keep a descriptor ({number}): {reason}");
+        if self.candidate.is_some() {
+            self.fail_start(line.into(), now);
+        } else {
+            self.say(LogLevel::Warning, &line);
+        }
+    }
+
+    /// A worker of the candidate is ready; whether it was one.
+    pub fn candidate_ready(&mut self, id: WorkerId, now: Instant) -> bool {
+        let Some(candidate) = &mut self.candidate else { return false };
+        if !candidate.waiting.remove(&id) {
+            return false;
+        }
+        if candidate.waiting.is_empty() {
+            self.input(Input::Ready, now);
+        }
+        true
+    }
+
+    /// The candidate cannot become ready.
+    pub fn fail_start(&mut self, refusal: Refusal, now: Instant) {
+        self.failure = Some((refusal.line, refusal.text));
+        self.input(Input::StartFailed, now);
+    }
+
+    /// A worker of the candidate has failed or ended.
+    pub fn candidate_failed(&mut self, reason: String, now: Instant) {
+        self.fail_start(reason.into(), now);
+    }
+
+    /// Ends a start that takes too long.
+    pub fn expire_candidate(&mut self, now: Instant) {
+        let late = self.candidate.as_ref().filter(|candidate| candidate.deadline <= now);
+        if let Some(candidate) = late {
+            let missing = candidate.waiting.len();
+            let all = candidate.holders.len();
+            let line = format!("{missing} of {all} workers are not ready within start_timeout");
+            self.fail_start(line.into(), now);
+        }
+    }
+
+    /// The candidate serves from now on.
+    pub fn promote(&mut self, now: Instant) {
+        let Some(candidate) = self.candidate.take() else { return };
+        let first = self.current.is_none();
+        self.current = Some(candidate.number);
+        self.paused = false;
+        self.maxconn = candidate.config.process.maxconn.unwrap_or(0);
+        for error in self.listeners.promote(&candidate.prepared, &candidate.config) {
+            self.say(LogLevel::Warning, &error.to_string());
+        }
+        self.slots = Slots::serving(candidate.holders.iter().copied(), now);
+        self.soft_stop_former(candidate.number, now);
+        self.take_logs(&candidate.config);
+        match sealed(&candidate.accepted) {
+            Ok(memfd) => {
+                if let Err(error) = self.keep(ACCEPTED, Vec::new(), &memfd) {
+                    self.say(LogLevel::Warning, &error);
+                }
+            }
+            Err(error) => self.say(LogLevel::Warning, &error),
+        }
+        self.drop_generations();
+        portolan_shared::sys::title::set(&format!("portolan: master gen {}", candidate.number));
+        self.tell(&ToWrapper::Ready { generation: candidate.number });
+        self.say(LogLevel::Notice, "Loading success.");
+        self.failure = None;
+        if first {
+            self.first_ready(&candidate.config);
+        } else {
+            self.reloads.0 += 1;
+        }
+        let warnings = candidate.warnings.trim_end();
+        let separator = if warnings.is_empty() { "" } else { "\n" };
+        let answer = format!("ok\ngeneration {} serves{separator}{warnings}", candidate.number);
+        self.answer_waiting_reloads(&answer);
+        // The answer goes over the former socket where there is another one.
+        self.take_control(&candidate.config, candidate.control);
+    }
+
+    /// Soft-stops every worker that is not of this generation.
+    fn soft_stop_former(&mut self, serving: u32, now: Instant) {
+        for worker in self.workers.values_mut().filter(|worker| worker.generation != serving) {
+            match worker.phase {
+                Phase::Starting => worker.hard_stop(now),
+                Phase::Ready | Phase::Stopping | Phase::Ending => {
+                    let bound = self
+                        .generations
+                        .get(&worker.generation)
+                        .and_then(|generation| generation.terms.hard_stop_after);
+                    worker.soft_stop(now, bound.map(|bound| now + bound));
+                }
+            }
+        }
+        self.forget_pending(|pending| pending.generation != serving);
+    }
+
+    /// The candidate does not serve: what was made for it goes, the reason is told.
+    pub fn discard(&mut self, now: Instant) {
+        self.reloads.1 += 1;
+        let (line, text) = self.failure.clone().unwrap_or_default();
+        self.end_candidate(now);
+        self.say(LogLevel::Alert, &format!("Reload failed: {line}"));
+        self.tell(&ToWrapper::ReloadFailed(line.clone()));
+        self.answer_waiting_reloads(&format!("failed\n{text}"));
+    }
+
+    /// The same where nothing was to be told: the instance stops.
+    pub fn abandon_start(&mut self, why: &str, now: Instant) {
+        if self.candidate.is_some() {
+            self.end_candidate(now);
+        }
+        self.answer_waiting_reloads(&format!("failed\n{why}"));
+    }
+
+    fn end_candidate(&mut self, now: Instant) {
+        let Some(candidate) = self.candidate.take() else { return };
+        self.forget_pending(|pending| pending.generation == candidate.number);
+        let slots = candidate.config.process.workers;
+        for worker in self.workers.values_mut().filter(|w| w.generation == candidate.number) {
+            if worker.phase == Phase::Ready {
+                let own = worker.slot;
+                for slot in (0..slots).filter(|slot| *slot != own) {
+                    worker.say(&ToWorker::Deputy { slot, serve: true }, &[]);
+                }
+                let bound = candidate.config.process.hard_stop_after;
+                worker.soft_stop(now, bound.map(|bound| now + bound));
+            } else {
+                worker.hard_stop(now);
+            }
+        }
+        self.discard_sockets(&candidate.prepared);
+        if let Some(control) = candidate.control {
+            control.close();
+        }
+        self.drop_generations();
+    }
+
+    fn discard_sockets(&mut self, prepared: &Prepared) {
+        let used = self.current().map(|current| current.used.clone()).unwrap_or_default();
+        self.listeners.discard(prepared, &used);
+    }
+
+    /// The first generation could not be started.
+    pub fn report_failed_start(&mut self) {
+        let (line, text) = self.failure.clone().unwrap_or_default();
+        self.exit_status = 1;
+        if text.contains('\n') {
+            // Already laid out for people.
+            eprintln!("{}", text.trim_end());
+        }
+        self.say(LogLevel::Alert, &format!("Starting failed: {line}"));
+    }
+
+    /// Forgets generations of which nothing is left.
+    pub fn drop_generations(&mut self) {
+        let keep: BTreeSet<u32> = (self.workers.values().map(|worker| worker.generation))
+            .chain(self.current)
+            .chain(self.candidate.as_ref().map(|candidate| candidate.number))
+            .collect();
+        self.generations.retain(|number, _| keep.contains(number));
+    }
+
+    /// Events go where the configuration says from now on.
+    fn take_logs(&mut self, config: &Config) {
+        self.log.configure(config, self.debug());
+        let Some(current) = self.current else { return };
+        let Some(generation) = self.generations.get(&current) else { return };
+        for (endpoint, socket) in generation.logs.iter() {
+            if let Ok(socket) = socket.try_clone_to_owned() {
+                self.log.attach(endpoint, socket);
+            }
+        }
+        let problems: Vec<String> = generation
+            .logs
+            .problems()
+            .map(|(endpoint, error)| format!("log {}: {error}", name(endpoint)))
+            .collect();
+        for problem in problems {
+            self.say(LogLevel::Warning, &problem);
+        }
+    }
+
+    /// Binds the control socket where it is to be another one than now.
+    fn bind_control(&self, config: &Config) -> Result<Option<Control>, String> {
+        let Some(path) = config.process.control_socket.as_deref() else { return Ok(None) };
+        if self.control.as_ref().is_some_and(|control| control.path() == path) {
+            return Ok(None);
+        }
+        let live = if self.is_successor() { Live::Replace } else { Live::Refuse };
+        Control::bind(path, live)
+            .map(Some)
+            .map_err(|why| format!("cannot bind control socket {}: {why}", path.display()))
+    }
+
+    /// The control socket is where the configuration says from now on.
+    fn take_control(&mut self, config: &Config, fresh: Option<Control>) {
+        let wanted = config.process.control_socket.as_deref();
+        if self.control.as_ref().map(Control::path) == wanted {
+            return;
+        }
+        if let Some(former) = std::mem::replace(&mut self.control, fresh) {
+            former.close();
+        }
+        let Some(control) = &self.control else {
+            return self.forget(vec![CONTROL.to_owned()]);
+        };
+        let value = postcard::to_stdvec(&(control.path(), control.file()));
+        let socket = control.socket().try_clone_to_owned();
+        if let (Ok(value), Ok(socket)) = (value, socket)
+            && let Err(error) = self.keep(CONTROL, value, &socket)
+        {
+            self.say(LogLevel::Warning, &error);
+        }
+    }
+
+    /// Whether former processes leave once we serve.
+    fn is_successor(&self) -> bool {
+        !self.arguments.finish.is_empty() || !self.arguments.terminate.is_empty()
+    }
+}
+
+/// A memfd that holds this and cannot be changed any more.
+pub fn sealed(what: &impl Serialize) -> Result<OwnedFd, String> {
+    let bytes = postcard::to_stdvec(what).map_err(|error| format!("encoding: {error}"))?;
+    let write = || -> std::io::Result<OwnedFd> {
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let memfd = memfd_create("portolan", flags)?;
+        let mut file = std::fs::File::from(memfd);
+        std::io::Write::write_all(&mut file, &bytes)?;
+        let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL;
+        fcntl_add_seals(&file, seals)?;
+        Ok(file.into())
+    };
+    write().map_err(|error| format!("cannot store a state: {error}"))
+}
+
+/// What such a memfd holds; `None` where it is of another version.
+pub fn unsealed<T: serde::de::DeserializeOwned>(memfd: &OwnedFd) -> Option<T> {
+    let size = usize::try_from(rustix::fs::fstat(memfd).ok()?.st_size).ok()?;
+    let mut bytes = vec![0; size];
+    let mut filled = 0;
+    while filled < size {
+        match rustix::io::pread(memfd, &mut bytes[filled..], filled as u64) {
+            Ok(0) | Err(_) => return None,
+            Ok(length) => filled += length,
+        }
+    }
+    postcard::from_bytes(&bytes).ok()
+}

@@ -1,0 +1,158 @@
+//! What the workers share, from the master's side: memory, the registry of objects, doorbells.
+//!
+//! Shell.
+//!
+//! - A doorbell (an eventfd) is made with the first use of its lane and never closed: who knows it
+//!   may go on ringing it.
+//! - A lane is released only when its owner's pidfd has ended; then everybody's doorbell rings.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use portolan_shared::memory::{LANES_MAX, Lane, Memory, MemoryError, Registry};
+use portolan_shared::message::MemoryKind;
+use portolan_shared::model::Config;
+use rustix::event::EventfdFlags;
+
+/// The wrapper keeps memory under these, with the number of the chunk or lane.
+pub const HEAD: &str = "memory-head";
+/// See [`HEAD`].
+pub const CHUNK: &str = "memory-";
+/// See [`HEAD`].
+pub const DOORBELL: &str = "doorbell-";
+
+/// Memory, registry and doorbells.
+#[derive(Debug)]
+pub struct SharedMemory {
+    memory: Memory,
+    registry: Registry,
+    doorbells: BTreeMap<Lane, OwnedFd>,
+}
+
+/// What a former master left of it.
+#[derive(Debug, Default)]
+pub struct Left {
+    head: Option<OwnedFd>,
+    chunks: BTreeMap<u32, OwnedFd>,
+    doorbells: BTreeMap<Lane, OwnedFd>,
+}
+
+impl Left {
+    /// Takes a descriptor by its name, or gives it back if it is none of these.
+    pub fn keep(&mut self, name: &str, descriptor: OwnedFd) -> Option<OwnedFd> {
+        if name == HEAD {
+            self.head = Some(descriptor);
+        } else if let Some(number) = name.strip_prefix(CHUNK).and_then(|n| n.parse().ok()) {
+            self.chunks.insert(number, descriptor);
+        } else if let Some(lane) = name.strip_prefix(DOORBELL).and_then(|n| n.parse().ok()) {
+            self.doorbells.insert(lane, descriptor);
+        } else {
+            return Some(descriptor);
+        }
+        None
+    }
+}
+
+impl SharedMemory {
+    /// Makes new memory.
+    pub fn create() -> io::Result<Self> {
+        Ok(Self {
+            memory: Memory::create()?,
+            registry: Registry::default(),
+            doorbells: BTreeMap::new(),
+        })
+    }
+
+    /// Takes over what a former master left; `None` where it left none.
+    pub fn adopt(left: Left, registry: Option<Registry>) -> Result<Option<Self>, MemoryError> {
+        let (Some(head), Some(registry)) = (left.head, registry) else { return Ok(None) };
+        let mut memory = Memory::attach(head)?;
+        for (number, chunk) in left.chunks {
+            memory.attach_chunk(number, chunk)?;
+        }
+        Ok(Some(Self { memory, registry, doorbells: left.doorbells }))
+    }
+
+    /// The memory.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// The registry.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Gives every object of a configuration its place; the numbers of new chunks.
+    pub fn assign(&mut self, config: &mut Config, generation: u32) -> io::Result<Range<u32>> {
+        let oldest = self.memory.oldest_generation();
+        let assigned = self.registry.assign(config, generation, oldest);
+        self.memory.prepare(&assigned)
+    }
+
+    /// Under which names the wrapper keeps memory, with the descriptors.
+    pub fn descriptors(&self) -> impl Iterator<Item = (String, MemoryKind, BorrowedFd<'_>)> {
+        self.memory.descriptors().map(|(kind, descriptor)| {
+            let name = match kind {
+                MemoryKind::Lanes => HEAD.to_owned(),
+                MemoryKind::Objects(number) => format!("{CHUNK}{number}"),
+            };
+            (name, kind, descriptor)
+        })
+    }
+
+    /// Takes a free lane for a process of this slot and generation; `None` when all are taken.
+    pub fn claim(&mut self, slot: u16, generation: u32) -> Option<Lane> {
+        let lane = self.memory.claim_lane(0)?;
+        self.memory.describe_lane(lane, slot, generation);
+        Some(lane)
+    }
+
+    /// The owner of a lane runs.
+    pub fn set_owner(&self, lane: Lane, pid: i32) {
+        self.memory.set_owner(lane, pid);
+    }
+
+    /// The owner of a lane has ended.
+    pub fn release(&self, lane: Lane) {
+        self.memory.release_lane(lane);
+        self.ring_all();
+    }
+
+    /// The doorbell of a lane; whether it was made just now.
+    pub fn doorbell(&mut self, lane: Lane) -> io::Result<bool> {
+        if self.doorbells.contains_key(&lane) {
+            return Ok(false);
+        }
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        self.doorbells.insert(lane, rustix::event::eventfd(0, flags)?);
+        Ok(true)
+    }
+
+    /// All doorbells.
+    pub fn doorbells(&self) -> impl Iterator<Item = (Lane, BorrowedFd<'_>)> {
+        self.doorbells.iter().map(|(lane, bell)| (*lane, bell.as_fd()))
+    }
+
+    /// One doorbell.
+    pub fn bell(&self, lane: Lane) -> Option<BorrowedFd<'_>> {
+        self.doorbells.get(&lane).map(AsFd::as_fd)
+    }
+
+    /// Lanes that can still be claimed.
+    pub fn free_lanes(&self) -> usize {
+        usize::from(LANES_MAX) - self.memory.lanes_live().count()
+    }
+
+    /// Wakes every process.
+    fn ring_all(&self) {
+        for lane in self.memory.lanes_live() {
+            if let Some(bell) = self.doorbells.get(&lane) {
+                // A full counter has been ringing long enough.
+                let _ = rustix::io::write(bell, &1u64.to_ne_bytes());
+            }
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! From the command line to a master that runs: what to do, alone or under a wrapper, on what state.
+//!
+//! Shell.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command as Process;
+use std::rc::Rc;
+use std::time::Instant;
+
+use portolan_master::arguments::{Arguments, Command, HELP, Start, Verbosity};
+use portolan_master::config::{self, Sources};
+use portolan_shared::channel::Channel;
+use portolan_shared::log::{Log, Zone};
+use portolan_shared::message::wrapper::WRAPPER_FD;
+use portolan_shared::model::{Config, LogLevel};
+use portolan_shared::signal::Signals;
+use portolan_shared::sys;
+use rustix::fs::{Mode, OFlags};
+
+use crate::coalesce::{Coalescer, Way};
+use crate::control::{self, Control};
+use crate::heartbeat::Looks;
+use crate::link::Link;
+use crate::listeners::unix::FileId;
+use crate::listeners::{self, Passed, Table};
+use crate::master::Master;
+use crate::prepare::{ACCEPTED, Accepted, BINARY, CONTROL, REGISTRY, in_one_line, unsealed};
+use crate::questions::{Questions, Waiting};
+use crate::shared_memory::{Left, SharedMemory};
+use crate::slots::Slots;
+use crate::state::State;
+
+/// The exit status of everything that went wrong before or while starting.
+const FAILED: u8 = 1;
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Does what the command line says; the exit status.
+pub fn run() -> u8 {
+    match Arguments::from_env() {
+        Ok(arguments) => match obey(arguments) {
+            Ok(status) => status,
+            Err(error) => {
+                eprintln!("portolan: {error}");
+                FAILED
+            }
+        },
+        Err(error) => {
+            eprintln!("portolan: {error}");
+            FAILED
+        }
+    }
+}
+
+fn obey(arguments: Arguments) -> Result<u8, String> {
+    match &arguments.command {
+        Command::Help => {
+            print!("{HELP}");
+            Ok(0)
+        }
+        Command::Version { full } => version(*full),
+        Command::Check => Ok(check(&arguments)),
+        Command::Reload => ask(&arguments, "reload"),
+        Command::Show(words) => ask(&arguments, &format!("show {}", words.join(" "))),
+        Command::Run | Command::Demo if arguments.wrapper_channel => serve_wrapped(arguments),
+        Command::Run | Command::Demo => match arguments.start {
+            Start::Debug | Start::Foreground | Start::Supervised => serve_alone(arguments),
+            Start::Plain | Start::Wrapped | Start::WrappedNotify | Start::Daemon => {
+                Err(become_wrapper())
+            }
+        },
+    }
+}
+
+/// Executes the wrapper in our place with our arguments; returns only with the reason why not.
+fn become_wrapper() -> String {
+    let path = match sibling("portolan-wrapper") {
+        Ok(path) => path,
+        Err(error) => return error,
+    };
+    let error = Process::new(&path).args(std::env::args_os().skip(1)).exec();
+    format!("cannot execute {}: {error}", path.display())
+}
+
+/// `-v` and `-vv`.
+fn version(full: bool) -> Result<u8, String> {
+    println!("Portolan version {VERSION}");
+    if !full {
+        return Ok(0);
+    }
+    println!("Build options :");
+    println!("  TARGET  = {}-{}", std::env::consts::OS, std::env::consts::ARCH);
+    println!("  PROFILE = {}", if cfg!(debug_assertions) { "debug" } else { "release" });
+    let tune = portolan_shared::model::Tune::default();
+    println!("\nDefault settings :");
+    println!("  bufsize = {}, maxpollevents = {}", tune.buffer_size, tune.maxpollevents);
+    println!("\nAvailable polling systems :");
+    let worker = sibling("portolan-worker")?;
+    let output = Process::new(&worker)
+        .arg("--pollers")
+        .output()
+        .map_err(|error| format!("cannot execute {}: {error}", worker.display()))?;
+    let lines = String::from_utf8_lossy(&output.stdout);
+    let usable: Vec<&str> = lines
+        .lines()
+        .filter(|line| line.contains("test result OK"))
+        .filter_map(|line| line.split_ascii_whitespace().next())
+        .collect();
+    print!("{lines}");
+    let total = lines.lines().filter(|line| line.contains("pref=")).count();
+    if !lines.contains("Total:") {
+        let used = usable.first().copied().unwrap_or("none");
+        println!("Total: {total} ({} usable), will use {used}.", usable.len());
+    }
+    Ok(if output.status.success() { 0 } else { FAILED })
+}
+
+/// `-c`: reads everything, binds nothing.
+fn check(arguments: &Arguments) -> u8 {
+    let quiet = arguments.verbosity == Verbosity::Quiet;
+    let tell = |text: &str| {
+        if !quiet {
+            eprint!("{text}");
+        }
+    };
+    if let Err(error) = change_directory(arguments) {
+        tell(&format!("portolan: {error}\n"));
+        return FAILED;
+    }
+    let styled = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    match config::read(&Sources::from_paths(arguments.files.iter().cloned())) {
+        Ok(loaded) => {
+            tell(&config::render(&loaded.warnings, styled));
+            if arguments.warnings_are_errors && !loaded.warnings.is_empty() {
+                tell("portolan: warnings are errors (-dW)\n");
+                return FAILED;
+            }
+            if arguments.verbosity == Verbosity::Verbose {
+                println!("Configuration file is valid");
+            }
+            0
+        }
+        Err(found) => {
+            tell(&config::render(&found, styled));
+            tell("portolan: the configuration is not valid\n");
+            FAILED
+        }
+    }
+}
+
+/// `portolan reload`, `portolan show …`.
+fn ask(arguments: &Arguments, line: &str) -> Result<u8, String> {
+    change_directory(arguments)?;
+    let path = match &arguments.socket {
+        Some(path) => path.clone(),
+        None => configured_socket(arguments)?,
+    };
+    let answer = control::client::ask(&path, line)
+        .map_err(|error| format!("control socket {}: {error}", path.display()))?;
+    if line != "reload" {
+        print!("{answer}");
+        return Ok(if answer.starts_with("error:") { FAILED } else { 0 });
+    }
+    match answer.split_once('\n') {
+        Some(("ok", rest)) => {
+            if arguments.verbosity != Verbosity::Quiet {
+                print!("{rest}");
+            }
+            Ok(0)
+        }
+        Some((_, rest)) => {
+            eprint!("{rest}");
+            Ok(FAILED)
+        }
+        None => Ok(FAILED),
+    }
+}
+
+/// The control socket that the configuration names.
+fn configured_socket(arguments: &Arguments) -> Result<PathBuf, String> {
+    if arguments.files.is_empty() {
+        return Err("the control socket is not known: give it with -S, or the configuration with \
+                    -f"
+        .to_owned());
+    }
+    let loaded = config::read(&Sources::from_paths(arguments.files.iter().cloned()))
+        .map_err(|found| format!("{} (with -S it need not be read)", in_one_line(&found)))?;
+    loaded
+        .config
+        .process
+        .control_socket
+        .ok_or_else(|| "the configuration has no control_socket".to_owned())
+}
+
+fn change_directory(arguments: &Arguments) -> Result<(), String> {
+    match &arguments.directory {
+        Some(directory) => std::env::set_current_dir(directory)
+            .map_err(|error| format!("cannot change to {}: {error}", directory.display())),
+        None => Ok(()),
+    }
+}
+
+/// Without a wrapper: nobody restarts us, and our end is the workers' end.
+fn serve_alone(arguments: Arguments) -> Result<u8, String> {
+    // Before anything is opened: what is open now was inherited.
+    let passed = Passed::own();
+    let link = Link::alone().map_err(|error| format!("NOTIFY_SOCKET: {error}"))?;
+    let left = Inheritance { passed, ..Inheritance::default() };
+    serve(arguments, link, left)
+}
+
+/// Under a wrapper, which may have kept what a former master had.
+fn serve_wrapped(arguments: Arguments) -> Result<u8, String> {
+    let channel = sys::inherited(WRAPPER_FD)
+        .map(Channel::from)
+        .ok_or_else(|| format!("no wrapper at descriptor {WRAPPER_FD}"))?;
+    let (link, start) =
+        Link::to_wrapper(channel).map_err(|error| format!("the wrapper: {error}"))?;
+    let mut left = Inheritance { signals: start.signals, ..Inheritance::default() };
+    for (name, value, descriptor) in start.kept {
+        left.keep(&name, &value, descriptor);
+    }
+    serve(arguments, link, left)
+}
+
+/// What a master finds when it starts.
+#[derive(Debug, Default)]
+struct Inheritance {
+    passed: Passed,
+    listeners: Table,
+    memory: Left,
+    registry: Option<OwnedFd>,
+    accepted: Option<OwnedFd>,
+    binary: Option<OwnedFd>,
+    control: Option<Control>,
+    signals: Vec<(i32, u64)>,
+}
+
+impl Inheritance {
+    /// Takes what was kept; what nobody knows is closed.
+    fn keep(&mut self, name: &str, value: &[u8], descriptor: OwnedFd) {
+        match name {
+            ACCEPTED => self.accepted = Some(descriptor),
+            REGISTRY => self.registry = Some(descriptor),
+            BINARY => self.binary = Some(descriptor),
+            CONTROL => {
+                if let Ok((path, file)) = postcard::from_bytes::<(PathBuf, FileId)>(value) {
+                    self.control = Some(Control::adopt(path, file, descriptor));
+                }
+            }
+            name if name.starts_with(listeners::NAME) => {
+                self.listeners.adopt(name, value, descriptor);
+            }
+            name => {
+                let rest = self.passed.keep(name, value, descriptor);
+                let _unknown = rest.and_then(|descriptor| self.memory.keep(name, descriptor));
+            }
+        }
+    }
+}
+
+fn serve(arguments: Arguments, mut link: Link, left: Inheritance) -> Result<u8, String> {
+    change_directory(&arguments)?;
+    if arguments.files.is_empty() && arguments.command != Command::Demo {
+        return Err("no configuration is given: -f FILE".to_owned());
+    }
+    let now = Instant::now();
+    let log = Log::on_stderr(Zone::system());
+    let binary = if let Some(binary) = left.binary {
+        binary
+    } else {
+        let binary = open_program("portolan-worker")?;
+        link.keep(BINARY.to_owned(), Vec::new(), binary.as_fd())
+            .map_err(|error| format!("the wrapper cannot keep the worker's program: {error}"))?;
+        binary
+    };
+    let accepted: Option<Accepted> = left.accepted.as_ref().and_then(unsealed);
+    let registry = left.registry.as_ref().and_then(unsealed);
+    // Memory of another version is left to its processes until they end; new ones begin anew.
+    let adopted = SharedMemory::adopt(left.memory, registry).ok().flatten();
+    let memory_kept = adopted.is_some();
+    let memory = match adopted {
+        Some(memory) => memory,
+        None => SharedMemory::create().map_err(|error| format!("shared memory: {error}"))?,
+    };
+    let signals = Signals::new().map_err(|error| format!("signal handlers: {error}"))?;
+    let mut master = Master {
+        link,
+        signals,
+        log,
+        binary: Rc::new(binary),
+        last_generation: accepted.as_ref().map_or(0, |accepted| accepted.generation),
+        accepted,
+        memory_kept,
+        passed: left.passed,
+        listeners: left.listeners,
+        memory,
+        generations: std::collections::BTreeMap::new(),
+        current: None,
+        candidate: None,
+        workers: std::collections::BTreeMap::new(),
+        next_worker: 1,
+        pending: Vec::new(),
+        orphans: Vec::new(),
+        slots: Slots::default(),
+        state: State::Booting { again: false },
+        paused: false,
+        failure: None,
+        reloads: (0, 0),
+        control: left.control,
+        waiting: Waiting::default(),
+        questions: Questions::default(),
+        coalescer: Coalescer::default(),
+        looks: Looks::new(now),
+        chores_at: now,
+        alive_at: now,
+        since: now,
+        status: String::new(),
+        maxconn: 0,
+        exit_status: 0,
+        stop_deadline: None,
+        arguments,
+    };
+    if master.accepted.is_some() {
+        master.say(LogLevel::Notice, "Taking over what a former master had accepted");
+    }
+    master.watch_orphans();
+    master.start_generation(now);
+    for (signal, at_ms) in left.signals {
+        master.handle_signal(signal, Way::Relayed, at_ms, now);
+    }
+    Ok(master.run())
+}
+
+impl Master {
+    /// The first generation serves: former processes may leave, and scripts may know our pid.
+    pub fn first_ready(&mut self, config: &Config) {
+        let finish = std::mem::take(&mut self.arguments.finish);
+        let terminate = std::mem::take(&mut self.arguments.terminate);
+        signal_all(&finish, rustix::process::Signal::USR1);
+        signal_all(&terminate, rustix::process::Signal::TERM);
+        let given = self.arguments.pidfile.is_some();
+        let Some(path) = config.process.pidfile.as_deref() else { return };
+        // The wrapper writes the one of the command line.
+        if (!given || !self.link.is_wrapped())
+            && let Err(error) = write_pidfile(path, self.link.main_pid())
+        {
+            self.say(LogLevel::Warning, &format!("pid file {}: {error}", path.display()));
+        }
+    }
+}
+
+fn signal_all(pids: &[i32], signal: rustix::process::Signal) {
+    for pid in pids.iter().filter_map(|pid| rustix::process::Pid::from_raw(*pid)) {
+        // One that has left already is what was wanted.
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}
+
+/// One line, replaced in one step.
+fn write_pidfile(path: &Path, pid: u32) -> std::io::Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    std::fs::write(&temporary, format!("{pid}\n"))?;
+    std::fs::rename(&temporary, path)
+}
+
+/// A program that lies beside ours.
+pub fn sibling(name: &str) -> Result<PathBuf, String> {
+    let own = std::env::current_exe().map_err(|error| format!("our own path: {error}"))?;
+    // After a package upgrade the kernel says so behind the name.
+    let own = own.to_string_lossy().trim_end_matches(" (deleted)").to_owned();
+    Ok(Path::new(&own).with_file_name(name))
+}
+
+fn open_program(name: &str) -> Result<OwnedFd, String> {
+    let path = sibling(name)?;
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    rustix::fs::open(&path, flags, Mode::empty())
+        .map_err(|error| format!("cannot open {}: {error}", path.display()))
+}

@@ -1,0 +1,89 @@
+//! What the instance is doing in one line, for the service manager (`STATUS=`).
+//!
+//! The line is core; telling it where it changed is shell.
+
+use std::collections::BTreeMap;
+
+use portolan_shared::message::wrapper::ToWrapper;
+
+use crate::master::Master;
+use crate::state::State;
+use crate::worker::Phase;
+
+/// `gen 12, 8 workers; gen 11: 2 streams left`.
+fn line(generation: u32, workers: usize, old: &BTreeMap<u32, Option<u64>>, note: &str) -> String {
+    let plural = |count: u64| if count == 1 { "" } else { "s" };
+    let mut line = format!("gen {generation}, {workers} worker{}", plural(workers as u64));
+    for (generation, streams) in old.iter().rev() {
+        let rest = match streams {
+            Some(streams) => {
+                format!("; gen {generation}: {streams} stream{} left", plural(*streams))
+            }
+            None => format!("; gen {generation}: stopping"),
+        };
+        line.push_str(&rest);
+    }
+    if !note.is_empty() {
+        line.push_str("; ");
+        line.push_str(note);
+    }
+    line
+}
+
+impl Master {
+    /// Tells the status where it has changed.
+    pub fn tell_status(&mut self) {
+        let mut old: BTreeMap<u32, Option<u64>> = BTreeMap::new();
+        for worker in self.workers.values() {
+            if Some(worker.generation) != self.current && worker.phase != Phase::Starting {
+                let sum = old.entry(worker.generation).or_default();
+                if let Some(streams) = worker.streams {
+                    *sum = Some(sum.unwrap_or(0) + u64::from(streams));
+                }
+            }
+        }
+        let generation = self.current.unwrap_or(0);
+        let note = match (&self.failure, self.state) {
+            (_, State::Reloading { .. }) => "reloading".to_owned(),
+            (_, State::SoftStopping | State::HardStopping) => "stopping".to_owned(),
+            (Some((failure, _)), _) => format!("reload failed: {failure}"),
+            (None, _) if self.paused => "paused".to_owned(),
+            (None, _) => String::new(),
+        };
+        let status = if self.current.is_none() && !self.state.stops() {
+            "starting".to_owned()
+        } else {
+            line(generation, self.slots.serving_count(), &old, &note)
+        };
+        if status != self.status {
+            self.tell(&ToWrapper::Status(status.clone()));
+            self.status = status;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::line;
+
+    #[test]
+    fn a_quiet_instance_is_its_generation_and_workers() {
+        assert_eq!(line(12, 8, &BTreeMap::new(), ""), "gen 12, 8 workers");
+        assert_eq!(line(1, 1, &BTreeMap::new(), ""), "gen 1, 1 worker");
+    }
+
+    #[test]
+    fn old_generations_are_named_with_what_is_left_in_them_newest_first() {
+        let old = BTreeMap::from([(10, None), (11, Some(2))]);
+        let expected = "gen 12, 8 workers; gen 11: 2 streams left; gen 10: stopping";
+        assert_eq!(line(12, 8, &old, ""), expected);
+    }
+
+    #[test]
+    fn a_failed_reload_stays_visible_with_its_place() {
+        let note = "reload failed: a.toml:3:1: unknown key";
+        assert_eq!(line(1, 2, &BTreeMap::new(), note), format!("gen 1, 2 workers; {note}"));
+    }
+}

@@ -1,0 +1,410 @@
+//! The workers while they live: started once the wrapper has what they need, heard, watched, replaced.
+//!
+//! Shell; who replaces whom and when is decided in [`slots`](crate::slots), who hangs in
+//! [`heartbeat`](crate::heartbeat).
+//!
+//! - A lane is claimed before its process exists and released only when the pidfd has ended.
+//! - What a process said before it ended is heard before its end is handled.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use portolan_shared::channel::ChannelError;
+use portolan_shared::log;
+use portolan_shared::memory::Lane;
+use portolan_shared::message::{Hello, Role, ToMaster, ToWorker};
+use portolan_shared::model::LogLevel;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::master::Master;
+use crate::shared_memory::DOORBELL;
+use crate::slots::WorkerId;
+use crate::worker::{Birth, Phase, Worker};
+use crate::{heartbeat::Heartbeat, inspect};
+
+/// A worker that is to be started as soon as the wrapper has acknowledged what it needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Pending {
+    /// Its id.
+    pub id: WorkerId,
+    /// Its generation.
+    pub generation: u32,
+    slot: u16,
+    lane: Lane,
+    after: u64,
+    start_deadline: Instant,
+}
+
+impl Master {
+    /// Claims a lane for a worker that is to be started; its id.
+    pub fn claim(
+        &mut self,
+        generation: u32,
+        slot: u16,
+        start_deadline: Instant,
+    ) -> Result<WorkerId, String> {
+        let lane = self
+            .memory
+            .claim(slot, generation)
+            .ok_or("no lane is free: older generations still drain")?;
+        if let Err(error) = self.ready_doorbell(lane) {
+            self.memory.release(lane);
+            return Err(error);
+        }
+        let id = self.next_worker;
+        self.next_worker += 1;
+        let after = self.link.sent();
+        self.pending.push(Pending { id, generation, slot, lane, after, start_deadline });
+        Ok(id)
+    }
+
+    /// Makes a lane's doorbell, has it kept, and tells everybody of it, where it is new.
+    fn ready_doorbell(&mut self, lane: Lane) -> Result<(), String> {
+        let made = self.memory.doorbell(lane).map_err(|error| format!("eventfd: {error}"))?;
+        let Some(bell) = self.memory.bell(lane).filter(|_| made) else { return Ok(()) };
+        self.link
+            .keep(format!("{DOORBELL}{lane}"), Vec::new(), bell)
+            .map_err(|error| format!("the wrapper cannot keep a doorbell: {error}"))?;
+        for worker in self.workers.values_mut().filter(|worker| worker.missed_doorbell()) {
+            worker.say(&ToWorker::Doorbell { lane }, &[bell]);
+        }
+        Ok(())
+    }
+
+    /// Gives up on starting some.
+    pub fn forget_pending(&mut self, which: impl Fn(&Pending) -> bool) {
+        let (gone, stay): (Vec<_>, Vec<_>) = self.pending.drain(..).partition(|one| which(one));
+        self.pending = stay;
+        for pending in gone {
+            self.memory.release(pending.lane);
+        }
+    }
+
+    /// Respawns what is due, and starts what the wrapper has acknowledged.
+    pub fn spawn_pending(&mut self, now: Instant) {
+        if self.state.stops() {
+            self.forget_pending(|_| true);
+            return;
+        }
+        if let Some((number, timeout)) = self.current().map(|g| (g.number, g.terms.start_timeout)) {
+            for slot in self.slots.due(now) {
+                match self.claim(number, slot, now + timeout) {
+                    Ok(id) => self.slots.started(slot, id),
+                    Err(error) => self.not_respawned(slot, &error, now),
+                }
+            }
+        }
+        while let Some(position) = self.pending.iter().position(|one| self.link.has(one.after)) {
+            let pending = self.pending.remove(position);
+            if let Err(error) = self.spawn(pending, now) {
+                self.memory.release(pending.lane);
+                let error = format!("cannot start a worker: {error}");
+                if self.current == Some(pending.generation) {
+                    self.not_respawned(pending.slot, &error, now);
+                } else {
+                    self.candidate_failed(error, now);
+                }
+            }
+        }
+    }
+
+    fn not_respawned(&mut self, slot: u16, error: &str, now: Instant) {
+        self.say(LogLevel::Alert, &format!("Slot {}: {error}", slot + 1));
+        self.slots.not_started(slot, now);
+    }
+
+    fn spawn(&mut self, pending: Pending, now: Instant) -> std::io::Result<()> {
+        let Pending { id, generation: number, slot, lane, start_deadline, .. } = pending;
+        let Some(generation) = self.generations.get(&number) else {
+            return Err(std::io::Error::other("its generation is gone"));
+        };
+        let hello = Hello {
+            role: Role::Worker,
+            slot,
+            slots: generation.slots,
+            generation: number,
+            lane,
+            master_pid: std::process::id() as i32,
+            debug: self.debug(),
+        };
+        let birth = Birth { id, hello, start_deadline };
+        let mut worker = Worker::spawn(generation.binary.as_fd(), birth, now)?;
+        self.memory.set_owner(lane, worker.pid);
+        if worker.feed(generation, &self.memory).is_err() {
+            worker.mute = true;
+        }
+        let pid = worker.pid;
+        self.workers.insert(id, worker);
+        let slot = slot + 1;
+        self.say(
+            LogLevel::Notice,
+            &format!("New worker ({pid}) forked (slot {slot}, generation {number})"),
+        );
+        Ok(())
+    }
+
+    /// A worker's channel is readable or writable.
+    pub fn handle_channel(&mut self, id: WorkerId, now: Instant) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let fed = match self.generations.get(&worker.generation) {
+            Some(generation) => worker.feed(generation, &self.memory),
+            None => worker.channel.flush(),
+        };
+        if fed.is_err() {
+            // It may have said why; its end follows.
+            worker.mute = true;
+        }
+        self.hear(id, now);
+    }
+
+    /// Takes what a worker has said.
+    fn hear(&mut self, id: WorkerId, now: Instant) {
+        loop {
+            let Some(worker) = self.workers.get(&id).filter(|worker| !worker.deaf) else { return };
+            match worker.channel.receive::<ToMaster>() {
+                Ok(Some(received)) => self.handle_message(id, received.message, now),
+                Ok(None) => return,
+                Err(error) => return self.handle_broken_channel(id, &error),
+            }
+        }
+    }
+
+    /// A worker that closed its channel is about to end; one that breaks its rules is ended.
+    fn handle_broken_channel(&mut self, id: WorkerId, error: &ChannelError) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        worker.mute = true;
+        worker.deaf = true;
+        let pid = worker.pid;
+        if !matches!(error, ChannelError::Closed) {
+            worker.kill();
+            self.say(LogLevel::Alert, &format!("Worker ({pid}) is ended: {error}"));
+        } else if worker.kill_at.is_none() {
+            // Its end comes at once or not at all.
+            worker.kill_at = Some(Instant::now() + crate::worker::KILL_AFTER);
+        }
+    }
+
+    fn handle_message(&mut self, id: WorkerId, message: ToMaster, now: Instant) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let pid = worker.pid;
+        match message {
+            ToMaster::Hello { version } => worker.version = version,
+            ToMaster::Ready => self.handle_ready(id, now),
+            ToMaster::Failed { step, reason } => {
+                worker.failed = Some(format!("{}: {reason}", step_name(step)));
+            }
+            ToMaster::Short { short, reason } => {
+                let orders = self.slots.short(id, short);
+                if short {
+                    self.say(LogLevel::Warning, &format!("Worker ({pid}) is short of {reason}"));
+                } else {
+                    self.say(LogLevel::Notice, &format!("Worker ({pid}) accepts again"));
+                }
+                self.order(orders);
+            }
+            ToMaster::Leaving => {
+                if matches!(worker.phase, Phase::Starting | Phase::Ready) {
+                    worker.phase = Phase::Stopping;
+                    worker.stopping_since = Some(now);
+                    let bound = self.generations.get(&worker.generation);
+                    let bound = bound.and_then(|generation| generation.terms.hard_stop_after);
+                    worker.stop_deadline = bound.map(|bound| now + bound);
+                    if !self.state.stops() {
+                        let line = format!("Worker ({pid}) leaves by a signal of its own");
+                        self.say(LogLevel::Notice, &line);
+                        let orders = self.slots.leaving(id, now);
+                        self.order(orders);
+                    }
+                    if self.is_candidates(id) {
+                        let reason = format!("worker ({pid}) left before the others were ready");
+                        self.candidate_failed(reason, now);
+                    }
+                }
+            }
+            ToMaster::Draining { streams } => worker.streams = Some(streams),
+            ToMaster::Reply { id: question, text, last } => {
+                self.handle_reply(question, id, &text, last);
+            }
+        }
+    }
+
+    fn handle_ready(&mut self, id: WorkerId, now: Instant) {
+        let paused = self.paused;
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        if worker.phase != Phase::Starting {
+            return;
+        }
+        worker.phase = Phase::Ready;
+        worker.heartbeat = Some(Heartbeat::new(self.memory.memory().heartbeat(worker.lane)));
+        if self.candidate_ready(id, now) {
+            return;
+        }
+        if paused && let Some(worker) = self.workers.get_mut(&id) {
+            worker.say(&ToWorker::Pause, &[]);
+        }
+        let orders = self.slots.ready(id, now);
+        self.order(orders);
+    }
+
+    fn is_candidates(&self, id: WorkerId) -> bool {
+        let generation = self.workers.get(&id).map(|worker| worker.generation);
+        generation.is_some() && generation == self.candidate.as_ref().map(|one| one.number)
+    }
+
+    /// A worker's pidfd has ended.
+    pub fn handle_end(&mut self, id: WorkerId, now: Instant) {
+        self.hear(id, now);
+        let candidates = self.is_candidates(id);
+        let Some(worker) = self.workers.remove(&id) else { return };
+        let ending = worker.reap();
+        self.memory.release(worker.lane);
+        let current = self.current == Some(worker.generation);
+        let who = if current { "Current" } else { "Former" };
+        let meant = matches!(worker.phase, Phase::Stopping | Phase::Ending);
+        let level = if ending.is_clean() || meant { LogLevel::Notice } else { LogLevel::Alert };
+        let why = worker.failed.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        self.say(level, &format!("{who} worker ({}) {ending}{why}", worker.pid));
+        self.forget_answers(id);
+        if candidates {
+            let pid = worker.pid;
+            let slot = worker.slot + 1;
+            let reason = match &worker.failed {
+                Some(reason) => format!("worker {slot} cannot start: {reason}"),
+                None => format!("worker {slot} ({pid}) {ending} before it was ready"),
+            };
+            self.candidate_failed(reason, now);
+        } else if !self.state.stops() {
+            let orders = self.slots.ended(id, now);
+            self.order(orders);
+        }
+        self.drop_generations();
+        self.check_last(now);
+    }
+
+    /// Ends what has not become ready, left or ended in time.
+    pub fn expire_workers(&mut self, now: Instant) {
+        let candidate = self.candidate.as_ref().map(|candidate| candidate.number);
+        let mut events = Vec::new();
+        for worker in self.workers.values_mut() {
+            if worker.kill_at.is_some_and(|at| at <= now) {
+                worker.kill();
+            }
+            let late = worker.phase == Phase::Starting && worker.start_deadline <= now;
+            if late && Some(worker.generation) != candidate {
+                events.push(format!("Worker ({}) is not ready in time: ending it", worker.pid));
+                worker.phase = Phase::Ending;
+                worker.kill();
+            }
+            if worker.stop_deadline.is_some_and(|deadline| deadline <= now) {
+                worker.stop_deadline = None;
+                events.push(format!("Worker ({}) did not stop in time: ending it", worker.pid));
+                worker.hard_stop(now);
+            }
+        }
+        for event in events {
+            self.say(LogLevel::Warning, &event);
+        }
+    }
+
+    /// Looks at every loop's counter; one that stands still is treated as dead.
+    pub fn check_heartbeats(&mut self, since: Duration) {
+        let mut hanging = Vec::new();
+        for worker in self.workers.values_mut() {
+            let Some(generation) = self.generations.get(&worker.generation) else { continue };
+            let value = self.memory.memory().heartbeat(worker.lane);
+            let Some(heartbeat) = &mut worker.heartbeat else { continue };
+            if heartbeat.stands_still(value, since, generation.terms.heartbeat_timeout) {
+                hanging.push((worker.id, worker.pid, heartbeat.still()));
+            }
+        }
+        for (id, pid, still) in hanging {
+            let seconds = still.as_secs_f32();
+            let line = format!("Worker ({pid}) has stood still for {seconds:.1} s: ending it");
+            self.say(LogLevel::Alert, &line);
+            for line in inspect::process(pid) {
+                self.say(LogLevel::Alert, &format!("Worker ({pid}): {line}"));
+            }
+            if let Some(worker) = self.workers.get_mut(&id) {
+                worker.heartbeat = None;
+                worker.kill();
+            }
+        }
+    }
+
+    /// Watches the processes that a former master left: their lanes are theirs until they end.
+    pub fn watch_orphans(&mut self) {
+        let lanes: Vec<Lane> = self.memory.memory().lanes_live().collect();
+        for lane in lanes {
+            if self.workers.values().any(|worker| worker.lane == lane) {
+                continue;
+            }
+            match self.orphan(lane) {
+                Some(pidfd) => self.orphans.push((lane, pidfd)),
+                None => self.memory.release(lane),
+            }
+        }
+    }
+
+    /// The process that owns a lane, if it lives.
+    fn orphan(&self, lane: Lane) -> Option<OwnedFd> {
+        let owner = self.memory.memory().owner(lane);
+        let pid = Pid::from_raw(owner.pid)?;
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        // Asked again: the pid may have come to somebody else before it was opened.
+        owner.lives().then_some(pidfd)
+    }
+
+    /// The owner of a lane that a former master left has ended.
+    pub fn handle_orphan_end(&mut self, lane: Lane) {
+        self.orphans.retain(|(other, _)| *other != lane);
+        self.memory.release(lane);
+    }
+
+    /// Connects anew to log daemons that have restarted, for all workers.
+    pub fn renew_logs(&mut self) {
+        for generation in self.generations.values_mut() {
+            for endpoint in generation.logs.renew() {
+                let Some(socket) = generation.logs.get(endpoint) else { continue };
+                let message = ToWorker::LogSocket { endpoint };
+                let number = generation.number;
+                for worker in self.workers.values_mut().filter(|w| w.generation == number) {
+                    worker.say(&message, &[socket]);
+                }
+                if self.current == Some(number)
+                    && let Ok(socket) = socket.try_clone_to_owned()
+                {
+                    self.log.attach(endpoint, socket);
+                }
+            }
+        }
+    }
+
+    /// When the log has something to send.
+    pub fn log_due(&self) -> Option<Instant> {
+        let now = log::monotonic_ms();
+        let due = self.log.due(now)?;
+        Some(Instant::now() + Duration::from_millis(due.saturating_sub(now)))
+    }
+
+    /// Whether events go to stderr as they happen.
+    pub fn debug(&self) -> bool {
+        self.arguments.start == portolan_master::arguments::Start::Debug
+    }
+}
+
+/// A step of a worker's start as people say it.
+fn step_name(step: portolan_shared::message::StartStep) -> &'static str {
+    use portolan_shared::message::StartStep as Step;
+    match step {
+        Step::Channel => "channel",
+        Step::Configuration => "configuration",
+        Step::Memory => "shared memory",
+        Step::Limits => "limits",
+        Step::Poller => "poller",
+        Step::Setup => "setup",
+        Step::Chroot => "chroot",
+        Step::Group => "group",
+        Step::User => "user",
+        Step::NoNewPrivileges => "no_new_privs",
+    }
+}

@@ -1,0 +1,345 @@
+//! One process below the master: how it is started, fed, ordered about and watched.
+//!
+//! Shell.
+//!
+//! ```text
+//!           Ready              SoftStop said, Leaving heard        pidfd ends
+//! Starting ───────► Ready ──────────────────────────► Stopping ─────────────► (forgotten)
+//!     └──────────────┴──── HardStop said ─► Ending ──── SIGKILL when overdue ────▲
+//! ```
+//!
+//! - Everything that a worker needs is sent in a fixed order ([`Feed`]), one message at a time as the
+//!   channel takes it, so that thousands of listeners never wait duplicated in our own table.
+//! - A process is signalled through its pidfd only.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use portolan_shared::channel::{Channel, ChannelError};
+use portolan_shared::memory::Lane;
+use portolan_shared::message::wrapper::WRAPPER_FD;
+use portolan_shared::message::{DESCRIPTORS_MAX, Hello, ListenerEntry, PIECE_MAX, Role, ToWorker};
+use portolan_shared::sys::spawn::{self, Child, Spawn};
+use rustix::process::{Signal, WaitId, WaitIdOptions};
+
+use crate::generation::Generation;
+use crate::heartbeat::Heartbeat;
+use crate::shared_memory::SharedMemory;
+use crate::slots::WorkerId;
+
+/// How long after an order to leave at once a process is killed.
+pub const KILL_AFTER: Duration = Duration::from_secs(1);
+/// Room for `ps` to show what a worker is doing: bytes of its first argument.
+const TITLE_LENGTH: usize = 64;
+/// What of our environment a worker may know.
+const ENVIRONMENT: [&str; 4] = ["PATH", "TZ", "LANG", "RUST_BACKTRACE"];
+/// A worker's end of its channel, under the same number as ours to the wrapper.
+const CHANNEL_FD: i32 = WRAPPER_FD;
+
+/// What a process is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It sets itself up.
+    Starting,
+    /// It accepts.
+    Ready,
+    /// It no longer accepts and finishes what is in flight.
+    Stopping,
+    /// It was told to leave at once.
+    Ending,
+}
+
+impl Phase {
+    /// For `show proc`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Stopping => "stopping",
+            Self::Ending => "ending",
+        }
+    }
+}
+
+/// A living process.
+#[derive(Debug)]
+pub struct Worker {
+    /// Ours.
+    pub id: WorkerId,
+    /// The system's.
+    pub pid: i32,
+    /// Readable when it has ended.
+    pub pidfd: OwnedFd,
+    /// To it.
+    pub channel: Channel,
+    /// What it is.
+    pub role: Role,
+    /// Which configuration it has.
+    pub generation: u32,
+    /// Its place.
+    pub slot: u16,
+    /// Its lane.
+    pub lane: Lane,
+    /// What it is doing.
+    pub phase: Phase,
+    /// When it was started.
+    pub since: Instant,
+    /// What it says it is.
+    pub version: String,
+    /// Why it says it could not start.
+    pub failed: Option<String>,
+    /// Its loop's counter, once it is ready.
+    pub heartbeat: Option<Heartbeat>,
+    /// What is left in it, when it has said so.
+    pub streams: Option<u32>,
+    /// When it must be ready.
+    pub start_deadline: Instant,
+    /// When a soft-stop becomes a hard one.
+    pub stop_deadline: Option<Instant>,
+    /// Since when it stops.
+    pub stopping_since: Option<Instant>,
+    /// When it is killed.
+    pub kill_at: Option<Instant>,
+    /// Whether nothing can be said to it any more.
+    pub mute: bool,
+    /// Whether nothing more is heard from it.
+    pub deaf: bool,
+    feed: Feed,
+}
+
+/// What a new process is given.
+#[derive(Debug)]
+pub struct Birth {
+    /// Ours.
+    pub id: WorkerId,
+    /// Its first message.
+    pub hello: Hello,
+    /// When it must be ready.
+    pub start_deadline: Instant,
+}
+
+impl Worker {
+    /// Starts the program behind `binary`.
+    pub fn spawn(binary: BorrowedFd<'_>, birth: Birth, now: Instant) -> io::Result<Self> {
+        let (ours, theirs) = Channel::pair()?;
+        let Hello { role, slot, slots, generation, lane, .. } = birth.hello;
+        let (name, flag) = match role {
+            Role::Worker => {
+                (format!("portolan: worker {}/{slots} gen {generation}", slot + 1), c"worker")
+            }
+            Role::Checker => (format!("portolan: checker gen {generation}"), c"checker"),
+        };
+        let title = CString::new(format!("{name:TITLE_LENGTH$}"))?;
+        let argv = [title, c"--role".to_owned(), flag.to_owned()];
+        let env = spawn::environment(|name| ENVIRONMENT.contains(&name));
+        let Child { pid, pidfd } = spawn::spawn(&Spawn {
+            exe: binary,
+            argv: &argv,
+            env: &env,
+            map: &[(theirs.as_fd(), CHANNEL_FD)],
+            null_stdin: true,
+        })?;
+        Ok(Self {
+            id: birth.id,
+            pid: pid.as_raw(),
+            pidfd,
+            channel: ours,
+            role,
+            generation,
+            slot,
+            lane,
+            phase: Phase::Starting,
+            since: now,
+            version: String::new(),
+            failed: None,
+            heartbeat: None,
+            streams: None,
+            start_deadline: birth.start_deadline,
+            stop_deadline: None,
+            stopping_since: None,
+            kill_at: None,
+            mute: false,
+            deaf: false,
+            feed: Feed::Hello(birth.hello),
+        })
+    }
+
+    /// Sends what the channel takes of what it needs for its start.
+    pub fn feed(
+        &mut self,
+        generation: &Generation,
+        memory: &SharedMemory,
+    ) -> Result<(), ChannelError> {
+        self.channel.flush()?;
+        while !self.channel.wants_write() && !matches!(self.feed, Feed::Fed) {
+            self.feed = self.feed.clone().next(&mut self.channel, generation, memory)?;
+        }
+        Ok(())
+    }
+
+    /// Whether [`Worker::feed`] has more to say.
+    pub fn wants_feed(&self) -> bool {
+        !self.mute && (self.channel.wants_write() || !matches!(self.feed, Feed::Fed))
+    }
+
+    /// Whether it was told of this doorbell, or is past the point where it will be.
+    pub fn missed_doorbell(&self) -> bool {
+        !matches!(self.feed, Feed::Hello(_) | Feed::Memory(_) | Feed::Doorbells(_))
+    }
+
+    /// Says something; a channel that fails makes the process mute, and its end shows the rest.
+    pub fn say(&mut self, message: &ToWorker, descriptors: &[BorrowedFd<'_>]) {
+        if !self.mute && self.channel.send(message, descriptors).is_err() {
+            self.mute = true;
+        }
+    }
+
+    /// Lets it finish what is in flight and leave.
+    pub fn soft_stop(&mut self, now: Instant, stop_deadline: Option<Instant>) {
+        if matches!(self.phase, Phase::Stopping | Phase::Ending) {
+            return;
+        }
+        self.say(&ToWorker::SoftStop, &[]);
+        self.phase = Phase::Stopping;
+        self.stopping_since = Some(now);
+        self.stop_deadline = stop_deadline;
+    }
+
+    /// Lets it leave at once, or be killed.
+    pub fn hard_stop(&mut self, now: Instant) {
+        if self.phase == Phase::Ending {
+            return;
+        }
+        self.say(&ToWorker::HardStop, &[]);
+        self.phase = Phase::Ending;
+        self.kill_at = Some(now + KILL_AFTER);
+    }
+
+    /// The last resort.
+    pub fn kill(&mut self) {
+        self.kill_at = None;
+        // It has ended already where this fails.
+        let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
+    }
+
+    /// How it ended, as people say it.
+    pub fn reap(&self) -> Ending {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        match rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
+            Ok(Some(status)) => {
+                let code = status.exit_status().or(status.terminating_signal()).unwrap_or(0);
+                Ending { code, by_signal: status.exit_status().is_none(), known: true }
+            }
+            // Somebody else's child: the wrapper reaps it.
+            Ok(None) | Err(_) => Ending { code: 0, by_signal: false, known: false },
+        }
+    }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    code: i32,
+    by_signal: bool,
+    known: bool,
+}
+
+impl Ending {
+    /// As after a soft-stop.
+    pub fn is_clean(self) -> bool {
+        self.known && !self.by_signal && self.code == 0
+    }
+}
+
+impl std::fmt::Display for Ending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.known, self.by_signal) {
+            (false, _) => f.write_str("ended"),
+            (true, false) => write!(f, "exited with code {}", self.code),
+            (true, true) => {
+                let name = nix::sys::signal::Signal::try_from(self.code)
+                    .map_or("a signal", nix::sys::signal::Signal::as_str);
+                write!(f, "was killed by {name}")
+            }
+        }
+    }
+}
+
+/// What comes next of what a new process is told.
+#[derive(Clone, Debug)]
+enum Feed {
+    Hello(Hello),
+    /// From the n-th descriptor of shared memory on.
+    Memory(usize),
+    /// From this lane's on.
+    Doorbells(Lane),
+    /// From this endpoint on.
+    Logs(u16),
+    /// From the n-th socket on.
+    Listeners(usize),
+    /// From this byte of the configuration on.
+    Pieces(usize),
+    Fed,
+}
+
+impl Feed {
+    /// Says one thing and answers what comes after it.
+    fn next(
+        self,
+        channel: &mut Channel,
+        generation: &Generation,
+        memory: &SharedMemory,
+    ) -> Result<Self, ChannelError> {
+        Ok(match self {
+            Self::Hello(hello) => {
+                channel.send(&ToWorker::Hello(hello), &[])?;
+                Self::Memory(0)
+            }
+            Self::Memory(position) => match memory.descriptors().nth(position) {
+                Some((_, kind, descriptor)) => {
+                    channel.send(&ToWorker::Memory(kind), &[descriptor])?;
+                    Self::Memory(position + 1)
+                }
+                None => Self::Doorbells(0),
+            },
+            Self::Doorbells(from) => match memory.doorbells().find(|(lane, _)| *lane >= from) {
+                Some((lane, bell)) => {
+                    channel.send(&ToWorker::Doorbell { lane }, &[bell])?;
+                    Self::Doorbells(lane + 1)
+                }
+                None => Self::Logs(0),
+            },
+            Self::Logs(endpoint) => match generation.logs.get(endpoint) {
+                Some(socket) => {
+                    channel.send(&ToWorker::LogSocket { endpoint }, &[socket])?;
+                    Self::Logs(endpoint + 1)
+                }
+                None => Self::Listeners(0),
+            },
+            Self::Listeners(from) => {
+                let rest = generation.sockets.get(from..).unwrap_or_default();
+                let some = &rest[..rest.len().min(DESCRIPTORS_MAX)];
+                if some.is_empty() {
+                    return Ok(Self::Pieces(0));
+                }
+                let entries: Vec<ListenerEntry> = some.iter().map(|(entry, _)| *entry).collect();
+                let sockets: Vec<_> = some.iter().map(|(_, socket)| socket.as_fd()).collect();
+                channel.send(&ToWorker::Listeners(entries), &sockets)?;
+                Self::Listeners(from + some.len())
+            }
+            Self::Pieces(from) => {
+                let rest = generation.configuration.get(from..).unwrap_or_default();
+                let some = &rest[..rest.len().min(PIECE_MAX)];
+                if some.is_empty() {
+                    channel.send(&ToWorker::Done { length: from as u32 }, &[])?;
+                    return Ok(Self::Fed);
+                }
+                channel.send(&ToWorker::Piece(some.to_vec()), &[])?;
+                Self::Pieces(from + some.len())
+            }
+            Self::Fed => Self::Fed,
+        })
+    }
+}

@@ -1,0 +1,315 @@
+//! Stands in for `portolan-worker` where the master is tested: keeps the start's contract, answers
+//! each connection with `SLOT GENERATION PID`, and misbehaves as it is told.
+//!
+//! Shell. The file `behaviour` beside the program holds lines `SLOT WORD…` (slots from 1, or `*`); the
+//! last line that fits a worker holds:
+//!
+//! | word | what it does |
+//! | --- | --- |
+//! | `fail` | says that it cannot start |
+//! | `die` | ends before it is ready |
+//! | `hang` | never becomes ready |
+//! | `slow MS` | becomes ready so much later |
+//! | `still` | becomes ready, then its loop stands still |
+//! | `brief MS` | ends so long after it became ready |
+//! | `linger` | has one stream left that ends only when it is told to leave at once |
+//! | `stubborn` | neither stops nor leaves |
+//! | `short` | lacks resources from the start |
+//! | `garble` | says something that no worker says |
+//!
+//! What it is told goes to the file `heard`, one line each: `SLOT GENERATION PID WHAT`.
+
+use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use portolan_shared::channel::Channel;
+use portolan_shared::memory::{Memory, OwnLane};
+use portolan_shared::message::{
+    Hello, ListenerEntry, MemoryKind, Query, StartStep, ToMaster, ToWorker,
+};
+use portolan_shared::model::Config;
+use portolan_shared::signal::{Signals, block_all};
+use portolan_shared::sys;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// The master's end of everything that goes wrong here is seen by the test.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> Result<()> {
+    block_all()?;
+    if std::env::args().any(|argument| argument == "--pollers") {
+        println!("       fake : pref=300,  test result OK");
+        return Ok(());
+    }
+    let channel = Channel::from(sys::inherited(3).ok_or("no channel")?);
+    let mut worker = Fake::start(channel)?;
+    worker.run()
+}
+
+struct Fake {
+    channel: Channel,
+    hello: Hello,
+    lane: Option<OwnLane>,
+    listeners: Vec<(ListenerEntry, OwnedFd)>,
+    serves: BTreeSet<u16>,
+    words: Vec<String>,
+    signals: Signals,
+    accepts: bool,
+    paused: bool,
+    leaves_at: Option<Instant>,
+}
+
+impl Fake {
+    fn start(mut channel: Channel) -> Result<Self> {
+        let mut hello = None;
+        let mut memory: Option<Memory> = None;
+        let mut listeners = Vec::new();
+        let mut bytes = Vec::new();
+        loop {
+            let received = channel.receive_within::<ToWorker>(Duration::from_secs(20))?;
+            let mut descriptors = received.descriptors.into_iter();
+            match received.message {
+                ToWorker::Hello(said) => {
+                    hello = Some(said);
+                    let version = env!("CARGO_PKG_VERSION").to_owned();
+                    channel.send(&ToMaster::Hello { version }, &[])?;
+                }
+                ToWorker::Memory(MemoryKind::Lanes) => {
+                    memory = Some(Memory::attach(descriptors.next().ok_or("no head")?)?);
+                }
+                ToWorker::Memory(MemoryKind::Objects(number)) => {
+                    let chunk = descriptors.next().ok_or("no chunk")?;
+                    memory
+                        .as_mut()
+                        .ok_or("a chunk before its head")?
+                        .attach_chunk(number, chunk)?;
+                }
+                ToWorker::Listeners(entries) => {
+                    listeners.extend(entries.into_iter().zip(descriptors))
+                }
+                ToWorker::Piece(piece) => bytes.extend(piece),
+                ToWorker::Done { length } => {
+                    assert_eq!(length as usize, bytes.len(), "the configuration is whole");
+                    break;
+                }
+                ToWorker::HardStop | ToWorker::SoftStop => std::process::exit(0),
+                _ => {}
+            }
+        }
+        let config: Config = postcard::from_bytes(&bytes)?;
+        assert!(config.process.maxconn.is_some(), "maxconn is settled");
+        assert!(config.process.descriptor_limit.is_some(), "the limit is settled");
+        let hello = hello.ok_or("no hello")?;
+        let lane = OwnLane::new(Rc::new(memory.ok_or("no memory")?), hello.lane);
+        let words = behaviour(hello.slot);
+        let serves = BTreeSet::from([hello.slot]);
+        let signals = Signals::new()?;
+        let mut worker = Self {
+            channel,
+            hello,
+            lane,
+            listeners,
+            serves,
+            words,
+            signals,
+            accepts: true,
+            paused: false,
+            leaves_at: None,
+        };
+        worker.become_ready()?;
+        Ok(worker)
+    }
+
+    fn is(&self, word: &str) -> bool {
+        self.words.first().is_some_and(|first| first == word)
+    }
+
+    fn time(&self) -> Duration {
+        Duration::from_millis(self.words.get(1).and_then(|ms| ms.parse().ok()).unwrap_or(0))
+    }
+
+    fn become_ready(&mut self) -> Result<()> {
+        self.note("started");
+        if self.is("fail") {
+            let failed =
+                ToMaster::Failed { step: StartStep::Setup, reason: "as it was told".to_owned() };
+            self.channel.send(&failed, &[])?;
+            std::process::exit(1);
+        }
+        if self.is("die") {
+            std::process::exit(3);
+        }
+        if self.is("hang") {
+            std::thread::sleep(Duration::from_secs(3600));
+        }
+        if self.is("slow") {
+            std::thread::sleep(self.time());
+        }
+        self.channel.send(&ToMaster::Ready, &[])?;
+        if self.is("still") {
+            std::thread::sleep(Duration::from_secs(3600));
+        }
+        if self.is("brief") {
+            self.leaves_at = Some(Instant::now() + self.time());
+        }
+        if self.is("short") {
+            let short = ToMaster::Short { short: true, reason: "descriptors".to_owned() };
+            self.channel.send(&short, &[])?;
+        }
+        if self.is("garble") {
+            let socket = self.channel.as_fd();
+            rustix::net::send(socket, b"nonsense", rustix::net::SendFlags::NOSIGNAL)?;
+        }
+        Ok(())
+    }
+
+    fn run(&mut self) -> Result<()> {
+        loop {
+            if let Some(lane) = &self.lane {
+                lane.beat();
+            }
+            if self.leaves_at.is_some_and(|at| at <= Instant::now()) {
+                std::process::exit(4);
+            }
+            self.wait();
+            for signal in self.signals.take() {
+                if signal == Signal::SIGUSR1 && self.accepts {
+                    self.note("signal");
+                    self.channel.send(&ToMaster::Leaving, &[])?;
+                    self.stop()?;
+                }
+            }
+            loop {
+                match self.channel.receive::<ToWorker>() {
+                    Ok(Some(received)) => self.obey(received.message)?,
+                    Ok(None) => break,
+                    // Nobody is left who could tell us anything.
+                    Err(_) => std::process::exit(0),
+                }
+            }
+            if self.accepts && !self.paused {
+                self.accept();
+            }
+        }
+    }
+
+    fn wait(&self) {
+        let mut ready = vec![
+            PollFd::new(&self.channel, PollFlags::IN),
+            PollFd::new(&self.signals, PollFlags::IN),
+        ];
+        if self.accepts && !self.paused {
+            let own = self.listeners.iter().filter(|(entry, _)| self.is_served(entry));
+            ready.extend(own.map(|(_, socket)| PollFd::new(socket, PollFlags::IN)));
+        }
+        let tick = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+        // An interrupted wait is a turn of the loop like any other.
+        let _ = poll(&mut ready, Some(&tick));
+    }
+
+    /// Left-over slots belong to the workers that are left, as with the real worker.
+    fn is_served(&self, entry: &ListenerEntry) -> bool {
+        entry.slot.is_none_or(|slot| self.serves.contains(&(slot % self.hello.slots)))
+    }
+
+    fn accept(&self) {
+        for (_, socket) in self.listeners.iter().filter(|(entry, _)| self.is_served(entry)) {
+            while let Ok(stream) = rustix::net::accept(socket) {
+                let Hello { slot, generation, .. } = self.hello;
+                let line = format!("{} {generation} {}\n", slot + 1, std::process::id());
+                let flags = rustix::net::SendFlags::NOSIGNAL;
+                // The client may have gone.
+                let _ = rustix::net::send(&stream, line.as_bytes(), flags);
+            }
+        }
+    }
+
+    fn obey(&mut self, message: ToWorker) -> Result<()> {
+        match message {
+            ToWorker::SoftStop => {
+                self.note("soft-stop");
+                if !self.is("stubborn") {
+                    self.stop()?;
+                }
+            }
+            ToWorker::HardStop => {
+                self.note("hard-stop");
+                if !self.is("stubborn") {
+                    std::process::exit(0);
+                }
+            }
+            ToWorker::Pause => {
+                self.note("pause");
+                self.paused = true;
+            }
+            ToWorker::Resume => {
+                self.note("resume");
+                self.paused = false;
+            }
+            ToWorker::Deputy { slot, serve } => {
+                self.note(&format!("deputy {} {serve}", slot + 1));
+                if serve {
+                    self.serves.insert(slot);
+                } else {
+                    self.serves.remove(&slot);
+                }
+            }
+            ToWorker::Dump => self.note("dump"),
+            ToWorker::LogSocket { .. } => self.note("log socket"),
+            ToWorker::Query { id, what } => {
+                let text = match what {
+                    Query::Tasks => "no tasks\n".to_owned(),
+                    other => format!("{other:?}\n"),
+                };
+                self.channel.send(&ToMaster::Reply { id, text, last: true }, &[])?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Accepts what waits, then finishes.
+    fn stop(&mut self) -> Result<()> {
+        self.accept();
+        self.accepts = false;
+        self.listeners.clear();
+        let streams = u32::from(self.is("linger"));
+        self.channel.send(&ToMaster::Draining { streams }, &[])?;
+        if streams == 0 {
+            std::process::exit(0);
+        }
+        Ok(())
+    }
+
+    fn note(&self, what: &str) {
+        let Hello { slot, generation, .. } = self.hello;
+        let line = format!("{} {generation} {} {what}\n", slot + 1, std::process::id());
+        let file = OpenOptions::new().append(true).create(true).open(beside("heard"));
+        if let Ok(mut file) = file {
+            // The test misses the line and says so.
+            let _ = file.write_all(line.as_bytes());
+        }
+    }
+}
+
+/// The words for a slot (from 0).
+fn behaviour(slot: u16) -> Vec<String> {
+    let text = fs::read_to_string(beside("behaviour")).unwrap_or_default();
+    let own = (slot + 1).to_string();
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let fits = |line: &Vec<String>| line.first().is_some_and(|first| *first == own || first == "*");
+    let lines = text.lines().map(words).filter(fits);
+    lines.last().map(|line| line[1..].to_vec()).unwrap_or_default()
+}
+
+fn beside(name: &str) -> PathBuf {
+    let own = std::env::current_exe().unwrap_or_default();
+    let own = own.to_string_lossy().trim_end_matches(" (deleted)").to_owned();
+    PathBuf::from(own).with_file_name(name)
+}
