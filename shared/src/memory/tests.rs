@@ -1,6 +1,7 @@
 //! Shared memory, as one process sees it that plays several.
 
 mod interleavings;
+mod registry;
 mod sequences;
 
 use std::fs::File;
@@ -28,8 +29,8 @@ pub fn lanes(count: usize) -> (Rc<Memory>, Vec<OwnLane>) {
     (memory, lanes)
 }
 
-fn waiters(count: u32, priority: u32, since: u64) -> Option<Waiters> {
-    Some(Waiters { count, priority, since })
+fn waiters(count: u32, priority: u32, since: u64) -> Waiters {
+    Waiters { count, priority, since }
 }
 
 /// The same memory, mapped a second time as another process would.
@@ -157,7 +158,7 @@ fn two_mappings_show_the_same() {
     assert_eq!(lanes[0].enter(&place), Entry::In);
     assert_eq!(other.enter(&place), Entry::In);
     assert_eq!(lanes[0].enter(&place), Entry::Full { ring: None });
-    other.publish(63, waiters(4, 1, 2));
+    other.publish(63, Some(waiters(4, 1, 2)));
     assert_eq!((memory.current(63), again.current(63)), (2, 2));
     assert_eq!((memory.waiting(63), again.waiting(63)), (4, 4));
     assert_eq!((memory.next_index(63), again.next_index(63), memory.next_index(63)), (0, 1, 2));
@@ -187,7 +188,7 @@ fn every_total_of_every_object_and_lane_has_a_place_of_its_own() {
         }
         for lane in &lanes {
             assert_eq!(lane.enter(&Place::new(object, None)), Entry::In);
-            lane.publish(object, waiters(1, 0, 0));
+            lane.publish(object, Some(waiters(1, 0, 0)));
         }
         memory.next_index(object);
     }
@@ -218,7 +219,7 @@ fn the_last_lane_is_number_255_and_then_there_are_none() {
         assert_eq!(lane.enter(&place), Entry::In);
     }
     assert_eq!(lanes[255].enter(&place), Entry::Full { ring: None });
-    lanes[255].publish(1, waiters(1, 0, 1));
+    lanes[255].publish(1, Some(waiters(1, 0, 1)));
     assert_eq!(lanes[0].leave(&place), Some(255));
     memory.release_lane(100);
     assert_eq!(memory.claim_lane(0), Some(100));
@@ -269,10 +270,10 @@ fn the_first_waiter_has_the_lowest_priority_then_time_then_lane() {
     let (memory, lanes) = lanes(4);
     let place = Place::new(9, Some(1));
     assert_eq!(memory.first_waiter(&place), None);
-    lanes[3].publish(9, waiters(1, 5, 100));
-    lanes[2].publish(9, waiters(1, 5, 99));
-    lanes[1].publish(9, waiters(1, 5, 99));
-    lanes[0].publish(9, waiters(1, 6, 0));
+    lanes[3].publish(9, Some(waiters(1, 5, 100)));
+    lanes[2].publish(9, Some(waiters(1, 5, 99)));
+    lanes[1].publish(9, Some(waiters(1, 5, 99)));
+    lanes[0].publish(9, Some(waiters(1, 6, 0)));
     assert_eq!(memory.first_waiter(&place), Some(Waiter { priority: 5, since: 99, lane: 1 }));
     lanes[1].publish(9, None);
     assert_eq!(memory.first_waiter(&place), Some(Waiter { priority: 5, since: 99, lane: 2 }));
@@ -289,11 +290,11 @@ fn the_first_waiter_has_the_lowest_priority_then_time_then_lane() {
 fn priorities_and_times_beyond_what_a_key_holds_come_last_and_are_not_lost() {
     let (memory, lanes) = lanes(2);
     let place = Place::new(9, None);
-    lanes[0].publish(9, waiters(1, u32::MAX, u64::MAX));
+    lanes[0].publish(9, Some(waiters(1, u32::MAX, u64::MAX)));
     assert_eq!(memory.first_waiter(&place).expect("a waiter").lane, 0);
-    lanes[1].publish(9, waiters(1, u32::MAX, 1));
+    lanes[1].publish(9, Some(waiters(1, u32::MAX, 1)));
     assert_eq!(memory.first_waiter(&place).expect("a waiter").lane, 1);
-    lanes[1].publish(9, waiters(1, 0, u64::MAX));
+    lanes[1].publish(9, Some(waiters(1, 0, u64::MAX)));
     assert_eq!(memory.first_waiter(&place).expect("a waiter").lane, 1);
 }
 
@@ -303,9 +304,9 @@ fn who_leaves_learns_whom_to_ring_in_the_own_queue_and_the_shared_one() {
     let (server, backend) = (11, 10);
     let place = Place::of(server, Some(1), backend);
     assert_eq!(lanes[0].enter(&place), Entry::In);
-    lanes[1].publish(backend, waiters(1, 0, 20));
+    lanes[1].publish(backend, Some(waiters(1, 0, 20)));
     assert!(memory.anyone_waits(&place));
-    lanes[2].publish(server, waiters(1, 0, 30));
+    lanes[2].publish(server, Some(waiters(1, 0, 30)));
     assert_eq!(lanes[0].leave(&place), Some(1));
     assert_eq!(lanes[2].take(&place), Entry::Full { ring: Some(1) });
     assert_eq!(lanes[1].take(&place), Entry::In);
@@ -320,7 +321,7 @@ fn who_leaves_learns_whom_to_ring_in_the_own_queue_and_the_shared_one() {
 #[test]
 fn waiters_of_another_backend_do_not_count() {
     let (memory, lanes) = lanes(2);
-    lanes[0].publish(20, waiters(1, 0, 1));
+    lanes[0].publish(20, Some(waiters(1, 0, 1)));
     assert!(!memory.anyone_waits(&Place::of(11, Some(1), 10)));
     assert!(memory.anyone_waits(&Place::of(11, Some(1), 20)));
     assert!(!memory.anyone_waits(&Place::new(11, Some(1))));
@@ -334,7 +335,7 @@ fn a_released_lane_frees_its_places_and_keeps_its_totals() {
     lanes[1].set_accepting(true);
     lanes[1].set_streams(8);
     assert_eq!(lanes[1].enter(&place), Entry::In);
-    lanes[1].publish(63, waiters(2, 0, 5));
+    lanes[1].publish(63, Some(waiters(2, 0, 5)));
     assert_eq!(lanes[0].enter(&place), Entry::Full { ring: None });
 
     memory.release_lane(1);

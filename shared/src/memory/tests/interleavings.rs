@@ -276,7 +276,7 @@ impl Scenario {
         if local.to_come > 0 {
             local.to_come -= 1;
             let entered =
-                (0..).zip(self.places()).find(|(_, place)| self.enters(model, lane, place));
+                (0..).zip(self.places()).find(|(_, place)| Self::enters(model, lane, place));
             if let Some((n, place)) = entered {
                 local.inside[n] += 1;
                 model.note(lane, &place, local.inside[n]);
@@ -306,7 +306,7 @@ impl Scenario {
         Some(local)
     }
 
-    fn enters(&self, model: &Model, lane: Lane, place: &Place) -> bool {
+    fn enters(model: &Model, lane: Lane, place: &Place) -> bool {
         let first = || admission::first_waiter(model, place).map(|first| first.lane);
         if model.run.call(first).is_some() {
             return false;

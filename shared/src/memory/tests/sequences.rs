@@ -198,8 +198,8 @@ impl World {
     }
 
     fn compare(&self) {
-        for server in 0..SERVERS.len() {
-            assert_eq!(self.memory.current(SERVERS[server]), self.inside(server));
+        for (server, object) in SERVERS.into_iter().enumerate() {
+            assert_eq!(self.memory.current(object), self.inside(server));
             assert!(self.inside(server) <= self.caps[server]);
             let first = self.memory.first_waiter(&self.place(server));
             let first = first.map(|w| (w.priority, w.since, usize::from(w.lane)));
