@@ -1,6 +1,4 @@
-//! The master's parts that need no process around them: its command line, the configuration, and the
-//! demonstration, which is a process of its own.
+//! The master's parts that need no process around them: its command line and the configuration.
 
 pub mod arguments;
 pub mod config;
-pub mod demo;

@@ -11,7 +11,6 @@ use std::time::Instant;
 
 use portolan_master::arguments::{Arguments, Command, HELP, Start, Verbosity};
 use portolan_master::config::{self, Sources};
-use portolan_master::demo;
 use portolan_shared::channel::Channel;
 use portolan_shared::log::{Log, Zone};
 use portolan_shared::message::wrapper::WRAPPER_FD;
@@ -64,15 +63,12 @@ fn obey(arguments: Arguments) -> Result<u8, String> {
         Command::Check => Ok(check(&arguments)),
         Command::Reload => ask(&arguments, "reload"),
         Command::Show(words) => ask(&arguments, &format!("show {}", words.join(" "))),
-        Command::Demo => demo::run(&sibling("portolan-wrapper")?),
-        Command::Run if arguments.wrapper_channel => serve_wrapped(arguments),
-        Command::Run => match arguments.start {
-            Start::Debug | Start::Foreground => serve_alone(arguments),
-            Start::Plain
-            | Start::Wrapped
-            | Start::WrappedNotify
-            | Start::Supervised
-            | Start::Daemon => Err(become_wrapper()),
+        Command::Run | Command::Demo if arguments.wrapper_channel => serve_wrapped(arguments),
+        Command::Run | Command::Demo => match arguments.start {
+            Start::Debug | Start::Foreground | Start::Supervised => serve_alone(arguments),
+            Start::Plain | Start::Wrapped | Start::WrappedNotify | Start::Daemon => {
+                Err(become_wrapper())
+            }
         },
     }
 }
@@ -266,7 +262,7 @@ impl Inheritance {
 
 fn serve(arguments: Arguments, mut link: Link, left: Inheritance) -> Result<u8, String> {
     change_directory(&arguments)?;
-    if arguments.files.is_empty() {
+    if arguments.files.is_empty() && arguments.command != Command::Demo {
         return Err("no configuration is given: -f FILE".to_owned());
     }
     let now = Instant::now();

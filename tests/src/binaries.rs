@@ -44,12 +44,15 @@ pub fn install(into: &Path) {
     }
 }
 
-/// Puts a copy of `source` in the place of `target`, by rename.
+/// Puts a copy of `source` in the place of `target`, by rename. Another process makes the copy: had
+/// we opened it for writing, a child that another thread forks meanwhile would hold it open, and a
+/// program that is open for writing cannot be executed.
 ///
 /// # Panics
 /// When a file cannot be written.
 pub fn replace(source: &Path, target: &Path) {
     let fresh = target.with_extension("new");
-    std::fs::copy(source, &fresh).expect("a copy of a program");
+    let copied = std::process::Command::new("/bin/cp").arg(source).arg(&fresh).status();
+    assert!(copied.expect("cp").success(), "no copy of {}", source.display());
     std::fs::rename(&fresh, target).expect("the copy in its place");
 }

@@ -18,6 +18,7 @@ pub mod pattern;
 pub mod poller;
 pub mod processes;
 pub mod proxy_header;
+pub mod rig;
 pub mod setup;
 pub mod syslog;
 pub mod tcp_log;

@@ -27,6 +27,7 @@ use std::process::ExitCode;
 
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use portolan_shared::message::wrapper::KEPT_MAX;
 use portolan_shared::signal;
 
 use arguments::{Arguments, HELP, Mode};
@@ -36,6 +37,10 @@ use wrapper::Wrapper;
 
 /// Exit status of what never came to serve.
 const FAILURE: u8 = 1;
+
+/// Soft limit of descriptors, where the hard one allows it: everything that can be kept, as it is
+/// twice while an upgrade lasts, and our own few.
+const DESCRIPTORS: u64 = 2 * KEPT_MAX as u64 + 64;
 
 fn main() -> ExitCode {
     if let Err(error) = signal::block_all() {
@@ -97,9 +102,8 @@ fn settle() -> io::Result<()> {
     prctl::set_child_subreaper(true)?;
     // The kernel cuts it to 15 bytes; after an exec by descriptor it would be a number.
     prctl::set_name(c"portolan-wrapper")?;
-    // Every listener of every slot is kept here too.
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, soft.max(hard.min(DESCRIPTORS)), hard)?;
     Ok(())
 }
 

@@ -10,6 +10,7 @@
 
 mod enact;
 mod messages;
+mod notices;
 mod upgrade;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +37,7 @@ use crate::saved::{self, Saved};
 use crate::store::Store;
 use crate::timers::{Timer, Timers};
 
+use notices::Notices;
 use upgrade::Trial;
 
 /// Messages heard in a row before signals and timers have their turn.
@@ -69,18 +71,6 @@ pub struct Wrapper {
     successor: Option<OwnedFd>,
 }
 
-/// What the service manager is told and was told.
-#[derive(Debug)]
-struct Notices {
-    notifier: Notifier,
-    /// The watchdog waits for the master's next word.
-    owed: bool,
-    /// The master has spoken since the watchdog was told last.
-    heard: bool,
-    stopping: bool,
-    failed: bool,
-}
-
 /// A signal and when it came, CLOCK_MONOTONIC milliseconds.
 #[derive(Clone, Copy, Debug)]
 struct Arrived {
@@ -98,6 +88,10 @@ impl Wrapper {
         announcer: Option<Announcer>,
     ) -> io::Result<Self> {
         let pid_file = arguments.pid_file.clone().map(|path| PidFile::new(path, false));
+        let notifier = Notifier::from_env().unwrap_or_else(|error| {
+            log::warning(error);
+            Notifier::silent()
+        });
         Ok(Self {
             state: State::Starting,
             master: None,
@@ -110,7 +104,7 @@ impl Wrapper {
             kept_signals: BTreeMap::new(),
             foreign,
             timers: Timers::default(),
-            notices: Notices::new(Notifier::from_env()?),
+            notices: Notices::new(notifier),
             pid_file,
             announcer,
             trial: None,
@@ -143,7 +137,7 @@ impl Wrapper {
 
     /// Until there is nothing left to do; the exit status.
     pub fn run(mut self) -> u8 {
-        if let Some(interval) = self.notices.notifier.watchdog() {
+        if let Some(interval) = self.notices.watchdog() {
             self.timers.set(Timer::Watchdog, Instant::now() + interval / 2);
         }
         match self.state {

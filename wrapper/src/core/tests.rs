@@ -151,19 +151,114 @@ fn the_whole_table() {
     ");
 }
 
-/// Every sequence of three inputs from the start ends in a state that the last input allows, and once
-/// ended nothing happens any more.
-#[test]
-fn nothing_happens_after_the_end_and_a_hard_stop_always_leads_there() {
-    for first in INPUTS {
-        for second in INPUTS {
-            let walk = |state: State, input| state.on(input).map_or(state, |(next, _)| next);
-            let state = walk(walk(State::Starting, first), second);
-            let stopped = walk(walk(state, Input::HardStop(15)), Input::Killed(9));
-            assert!(matches!(stopped, State::Ended { .. }), "{first:?} {second:?}: {stopped:?}");
-            assert!(INPUTS.iter().all(|input| stopped.on(*input).is_none()));
+/// What the shell would have after the actions so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct World {
+    state: State,
+    master_lives: bool,
+    start_is_due: bool,
+    signals_kept: u32,
+}
+
+impl World {
+    /// Whether this could happen now.
+    fn allows(self, input: Input) -> bool {
+        match input {
+            Input::Ready
+            | Input::Upgrading
+            | Input::UpgradeAbandoned
+            | Input::UpgradeWrapper
+            | Input::Stopping
+            | Input::Exited(_)
+            | Input::Killed(_)
+            | Input::Silent
+            | Input::NewWrapperTried
+            | Input::PidFileFailed => self.master_lives,
+            Input::BackOffPassed => self.start_is_due,
+            // The shell says so itself when a start fails, see `enact`.
+            Input::CannotStart => false,
+            Input::ChildrenGone => !self.master_lives,
+            _ => true,
         }
     }
+
+    fn after(mut self, input: Input, starts_work: bool) -> Self {
+        match input {
+            Input::Exited(_) | Input::Killed(_) => self.master_lives = false,
+            Input::BackOffPassed => self.start_is_due = false,
+            _ => {}
+        }
+        let Some((state, action)) = self.state.on(input) else { return self };
+        self.state = state;
+        self.enact(action, starts_work);
+        self
+    }
+
+    fn enact(&mut self, action: Action, starts_work: bool) {
+        match action {
+            Action::Start | Action::StartOld => {
+                assert!(!self.master_lives && !self.start_is_due, "two masters");
+                self.master_lives = starts_work;
+                if !starts_work {
+                    *self = self.after(Input::CannotStart, starts_work);
+                }
+            }
+            Action::StartLater => self.start_is_due = true,
+            Action::KillAll => self.start_is_due = false,
+            Action::KeepSignal => self.signals_kept += 1,
+            Action::Announce | Action::AnnounceUpgraded | Action::Resume => self.signals_kept = 0,
+            Action::Relay | Action::Kill | Action::HandOver | Action::HardStop => {
+                assert!(self.master_lives, "{action:?} without a master");
+            }
+            _ => {}
+        }
+    }
+
+    /// Somebody who will move things on is there in every state.
+    fn check(self) {
+        let expected = match self.state {
+            State::Waiting => (false, true),
+            State::Draining { .. } | State::Ended { .. } => (false, false),
+            _ => (true, false),
+        };
+        assert_eq!((self.master_lives, self.start_is_due), expected, "{self:?}");
+        if self.signals_kept > 0 {
+            assert!(!matches!(self.state, State::Serving), "{self:?}");
+        }
+    }
+}
+
+fn walk(world: World, depth: u32, visit: &mut impl FnMut(World)) {
+    visit(world);
+    if depth == 0 {
+        return;
+    }
+    for input in INPUTS.into_iter().filter(|input| world.allows(*input)) {
+        walk(world.after(input, true), depth - 1, visit);
+        if input == Input::BackOffPassed {
+            walk(world.after(input, false), depth - 1, visit);
+        }
+    }
+}
+
+const BEGIN: World =
+    World { state: State::Starting, master_lives: true, start_is_due: false, signals_kept: 0 };
+
+#[test]
+fn there_is_never_more_than_one_master_nor_a_state_that_nobody_ends() {
+    walk(BEGIN, 5, &mut World::check);
+}
+
+#[test]
+fn a_hard_stop_leads_to_the_end_from_everywhere_and_after_it_nothing_happens() {
+    walk(BEGIN, 4, &mut |world| {
+        let mut stopped = world.after(Input::HardStop(15), true);
+        if stopped.master_lives {
+            stopped = stopped.after(Input::Killed(9), true);
+        }
+        assert!(matches!(stopped.state, State::Ended { .. }), "{world:?}: {stopped:?}");
+        assert!(INPUTS.iter().all(|input| stopped.state.on(*input).is_none()));
+    });
 }
 
 #[test]

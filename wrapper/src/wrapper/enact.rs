@@ -1,16 +1,15 @@
 //! Carrying out what the core decided.
 //!
-//! Shell.
+//! Shell. A step may bring about another one (a start that fails, a signal that was kept); none goes
+//! deeper than the states do.
 
-use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use portolan_shared::message::wrapper::{FromWrapper, HARD_STOP_MS};
-use portolan_shared::notify::Notifier;
 
-use super::{Arrived, Notices, Wrapper, monotonic_ms};
+use super::{Arrived, Wrapper, monotonic_ms};
 use crate::children;
 use crate::core::{Action, Input, State};
 use crate::log;
@@ -78,6 +77,7 @@ impl Wrapper {
             }
             Action::KillAll => {
                 self.notices.stopping();
+                self.timers.clear(Timer::BackOff);
                 self.store = Store::default();
                 children::kill_all(&self.foreign);
             }
@@ -178,7 +178,7 @@ impl Wrapper {
     }
 
     pub(super) fn feed_watchdog(&mut self) {
-        let Some(interval) = self.notices.notifier.watchdog() else { return };
+        let Some(interval) = self.notices.watchdog() else { return };
         self.timers.set(Timer::Watchdog, Instant::now() + interval / 2);
         let bounded = match self.state {
             State::Upgrading | State::FallingBack | State::HardStopping { .. } => true,
@@ -196,73 +196,5 @@ fn why(state: State) -> &'static str {
         State::HardStopping { .. } => "it did not leave in time",
         State::FallingBack => "its new version was not ready in time",
         _ => "it hangs",
-    }
-}
-
-impl Notices {
-    pub(super) fn new(notifier: Notifier) -> Self {
-        Self { notifier, owed: false, heard: false, stopping: false, failed: false }
-    }
-
-    fn ready(&mut self) {
-        self.heard();
-        let sent = self.notifier.ready(std::process::id());
-        self.check(sent);
-    }
-
-    pub(super) fn reloading(&mut self) {
-        let sent = self.notifier.reloading();
-        self.check(sent);
-    }
-
-    pub(super) fn status(&mut self, text: &str) {
-        let sent = self.notifier.status(text);
-        self.check(sent);
-    }
-
-    pub(super) fn reload_failed(&mut self, reason: &str) {
-        self.ready();
-        self.status(&format!("reload failed: {reason}"));
-    }
-
-    pub(super) fn upgrading(&mut self, within: Duration) {
-        let sent = self.notifier.extend(within);
-        self.check(sent);
-    }
-
-    /// Once is enough.
-    pub(super) fn stopping(&mut self) {
-        if !std::mem::replace(&mut self.stopping, true) {
-            let sent = self.notifier.stopping();
-            self.check(sent);
-        }
-    }
-
-    /// The master has spoken.
-    pub(super) fn heard(&mut self) {
-        self.heard = true;
-        if self.owed {
-            self.feed_watchdog(false);
-        }
-    }
-
-    /// The watchdog is told that all is well if the master said so, or where its time is `bounded`
-    /// otherwise; else it is told with the master's next word.
-    fn feed_watchdog(&mut self, bounded: bool) {
-        let well = std::mem::take(&mut self.heard) || bounded;
-        self.owed = !well;
-        if well {
-            let sent = self.notifier.alive();
-            self.check(sent);
-        }
-    }
-
-    /// A manager that does not listen is mentioned once.
-    fn check(&mut self, result: io::Result<()>) {
-        if let Err(error) = result
-            && !std::mem::replace(&mut self.failed, true)
-        {
-            log::warning(format_args!("cannot notify the service manager: {error}"));
-        }
     }
 }

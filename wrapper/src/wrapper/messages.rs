@@ -53,7 +53,9 @@ impl Wrapper {
             ToWrapper::Status(text) => self.notices.status(&text),
             ToWrapper::ReloadFailed(reason) => {
                 self.set_at_work(false);
-                self.notices.reload_failed(&reason);
+                if self.state == State::Serving {
+                    self.notices.reload_failed(&reason);
+                }
             }
             ToWrapper::Stopping => self.step(Input::Stopping),
             ToWrapper::Upgrading { deadline_ms } => {

@@ -85,7 +85,6 @@ impl Bench {
             more: free.collect(),
             splice: false,
             logs: self.logs,
-            slow: false,
         })
     }
 

@@ -1,0 +1,101 @@
+//! What the service manager is told, and was told.
+//!
+//! Shell. A manager that cannot be reached is no reason to stop serving: it is mentioned once.
+
+use std::io;
+use std::time::Duration;
+
+use portolan_shared::notify::Notifier;
+
+use crate::log;
+
+/// The way to it, and what is not to be said twice.
+#[derive(Debug)]
+pub struct Notices {
+    notifier: Notifier,
+    /// The watchdog waits for the master's next word.
+    owed: bool,
+    /// The master has spoken since the watchdog was fed last.
+    heard: bool,
+    stopping: bool,
+    failed: bool,
+}
+
+impl Notices {
+    /// Within how much time the watchdog wants to be fed.
+    pub fn watchdog(&self) -> Option<Duration> {
+        self.notifier.watchdog()
+    }
+
+    /// Nothing was said yet.
+    pub fn new(notifier: Notifier) -> Self {
+        Self { notifier, owed: false, heard: false, stopping: false, failed: false }
+    }
+
+    /// The service serves.
+    pub fn ready(&mut self) {
+        self.heard();
+        let sent = self.notifier.ready(std::process::id());
+        self.check(sent);
+    }
+
+    /// A reload has begun.
+    pub fn reloading(&mut self) {
+        let sent = self.notifier.reloading();
+        self.check(sent);
+    }
+
+    /// What people are shown.
+    pub fn status(&mut self, text: &str) {
+        let sent = self.notifier.status(text);
+        self.check(sent);
+    }
+
+    /// A reload is over, the old generation serves on.
+    pub fn reload_failed(&mut self, reason: &str) {
+        self.ready();
+        self.status(&format!("reload failed: {reason}"));
+    }
+
+    /// An upgrade may take this long.
+    pub fn upgrading(&mut self, within: Duration) {
+        let sent = self.notifier.extend(within);
+        self.check(sent);
+    }
+
+    /// The service stops; said once.
+    pub fn stopping(&mut self) {
+        if !std::mem::replace(&mut self.stopping, true) {
+            let sent = self.notifier.stopping();
+            self.check(sent);
+        }
+    }
+
+    /// The master has spoken.
+    pub fn heard(&mut self) {
+        self.heard = true;
+        if self.owed {
+            self.feed_watchdog(false);
+        }
+    }
+
+    /// The watchdog is told that all is well if the master said so, or where its time is `bounded`
+    /// otherwise; else it is told with the master's next word.
+    pub fn feed_watchdog(&mut self, bounded: bool) {
+        let well = std::mem::take(&mut self.heard) || bounded;
+        self.owed = !well;
+        if well {
+            let sent = self.notifier.alive();
+            self.check(sent);
+        }
+    }
+
+    /// A manager that does not listen is mentioned once.
+    fn check(&mut self, result: io::Result<()>) {
+        if let Err(error) = result
+            && !std::mem::replace(&mut self.failed, true)
+        {
+            log::warning(format_args!("cannot notify the service manager: {error}"));
+        }
+    }
+}
