@@ -2,7 +2,7 @@
 //!
 //! Core: rendering is a function of the finding and the text it points into.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -152,13 +152,20 @@ impl fmt::Display for Diagnostic {
     }
 }
 
+/// Findings that are rendered with their text; what comes after them takes one line each.
+const RENDERED_MAX: usize = 200;
+
 /// All findings for people, each with the text it is about; `styled` adds colours for a terminal.
 pub fn render(diagnostics: &[Diagnostic], styled: bool) -> String {
     let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
     let mut out = String::new();
-    for diagnostic in diagnostics {
+    let (shown, rest) = diagnostics.split_at(diagnostics.len().min(RENDERED_MAX));
+    for diagnostic in shown {
         out.push_str(&render_one(diagnostic, &renderer));
         out.push_str("\n\n");
+    }
+    for diagnostic in rest {
+        let _ = writeln!(out, "{diagnostic}");
     }
     out.truncate(out.trim_end_matches('\n').len());
     if !out.is_empty() {
@@ -197,15 +204,21 @@ fn snippet<'a>(
     label: &'a str,
 ) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
     let source = &place.source;
-    let length = source.text.len();
-    let (start, end) = (place.span.start.min(length), place.span.end.min(length));
-    let first = source.position(start).0;
-    let last = source.position(end.max(start)).0;
+    let start = char_boundary(&source.text, place.span.start);
+    let end = char_boundary(&source.text, place.span.end).max(start);
+    let first = source.line(start);
+    let last = source.line(end);
     let from = source.line_start(first);
     let to = source.line_start(last + 1);
-    let annotation = kind.span(start - from..end.max(start) - from);
+    let annotation = kind.span(start - from..end - from);
     Snippet::source(&source.text[from..to])
         .path(source.path.to_string_lossy().into_owned())
         .line_start(first)
         .annotation(if label.is_empty() { annotation } else { annotation.label(label) })
+}
+
+/// The last place not after `offset` at which a character begins.
+fn char_boundary(text: &str, offset: usize) -> usize {
+    let inside = offset.min(text.len());
+    (0..=inside).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
 }

@@ -5,8 +5,7 @@
 //!   one file and across files.
 //! - After a syntax error the rest of the file is still walked; see [`Document::is_whole`].
 
-use std::collections::HashMap;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,6 +14,11 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Place};
 use super::source::SourceText;
+
+/// Syntax errors of one file that are reported: more only say that it is not TOML.
+const SYNTAX_ERRORS_MAX: usize = 1000;
+/// Duplicates within files whose first place is looked for: each takes one more parsing.
+const TRACED_MAX: usize = 50;
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
@@ -103,15 +107,17 @@ impl<'d> Document<'d> {
     pub fn parse(texts: &'d [Arc<SourceText>], diagnostics: &mut Vec<Diagnostic>) -> Self {
         let mut broken_lines = HashSet::new();
         let mut is_whole = true;
+        let mut traced = 0;
         let files = texts
             .iter()
             .map(|source| {
                 let (table, errors) = DeTable::parse_recoverable(&source.text);
-                for error in errors {
-                    let diagnostic = syntax(source, &error);
+                for error in errors.iter().take(SYNTAX_ERRORS_MAX) {
+                    let diagnostic = syntax(source, error, &mut traced);
                     is_whole &= error.message() == DUPLICATE;
                     if let Some(place) = &diagnostic.place {
-                        broken_lines.insert((Arc::as_ptr(source), place.position().0));
+                        let line = source.line(place.span.start);
+                        broken_lines.insert((Arc::as_ptr(source), line));
                     }
                     diagnostics.push(diagnostic);
                 }
@@ -128,10 +134,12 @@ impl<'d> Document<'d> {
         self.is_whole
     }
 
-    /// Whether a finding is on a line that already has a syntax error, and likely due to it.
+    /// Whether a finding is likely due to a syntax error: it is on the same line, or about a value that
+    /// the parser put in place of one it did not understand, which stands nowhere.
     pub fn is_consequence(&self, found: &Diagnostic) -> bool {
         let broken = |place: &Place| {
-            self.broken_lines.contains(&(Arc::as_ptr(&place.source), place.position().0))
+            let line = place.source.line(place.span.start);
+            place.span.is_empty() || self.broken_lines.contains(&(Arc::as_ptr(&place.source), line))
         };
         !self.broken_lines.is_empty() && found.place.as_ref().is_some_and(broken)
     }
@@ -193,40 +201,83 @@ fn twice(key: &str, place: Place, before: Option<Place>) -> Diagnostic {
 const DUPLICATE: &str = "duplicate key";
 
 /// What the TOML parser found, with the first place of what is given twice.
-fn syntax(source: &Arc<SourceText>, error: &toml::de::Error) -> Diagnostic {
+fn syntax(source: &Arc<SourceText>, error: &toml::de::Error, traced: &mut usize) -> Diagnostic {
     let length = source.text.len();
     let span = error.span().unwrap_or(length..length);
     let place = Place::new(Arc::clone(source), span.clone());
     if error.message() == DUPLICATE {
         let key = source.text.get(span.clone()).unwrap_or_default().trim_matches(['"', '\'']);
-        let before = first_occurrence(source, &span, key);
+        *traced += 1;
+        let before =
+            (*traced <= TRACED_MAX).then(|| first_occurrence(source, &span, key)).flatten();
         return twice(key, place, before.map(|span| Place::new(Arc::clone(source), span)));
     }
     Diagnostic::error(place, format!("not TOML: {}", error.message()))
 }
 
-/// Where a key that ends at a duplicate was first given: the tree does not keep it, so the text
-/// before the duplicate is parsed again.
+/// Where a key that is given again at `span` was first given: the tree does not keep it, so the text
+/// before is parsed again.
 fn first_occurrence(source: &SourceText, span: &Range<usize>, key: &str) -> Option<Range<usize>> {
-    let (tree, _) = DeTable::parse_recoverable(source.text.get(..span.start)?);
-    let mut found = None;
-    let mut tables = vec![tree.get_ref()];
-    while let Some(table) = tables.pop() {
-        for (name, value) in table {
-            let place = name.span();
-            if name.get_ref() == key
-                && place.start > found.as_ref().map_or(0, |f: &Range<_>| f.start)
-            {
-                found = Some(place);
-            }
+    let line_start = source.line_start(source.line(span.start));
+    let line_end = source.line_start(source.line(span.start) + 1);
+    let line = source.text.get(line_start..line_end)?;
+    let before_key = source.text.get(line_start..span.start)?.trim_end();
+    if line.trim_start().starts_with('[')
+        && let Ok(header) = DeTable::parse(line)
+    {
+        let (tree, _) = DeTable::parse_recoverable(&source.text[..line_start]);
+        return same_path(tree.get_ref(), header.get_ref(), span.start - line_start);
+    }
+    let (tree, _) = DeTable::parse_recoverable(&source.text[..span.start]);
+    let tables = tables(tree.get_ref());
+    let nearest =
+        || tables.iter().filter_map(|(_, table)| key_span(table, key)).max_by_key(|s| s.start);
+    if before_key.ends_with(['{', ',', '.']) {
+        return nearest();
+    }
+    let is_header = |at: usize| at == 0 || source.text.as_bytes().get(at) == Some(&b'[');
+    let headers = tables.iter().filter(|(at, _)| is_header(*at));
+    let (_, current) = headers.max_by_key(|(at, _)| *at)?;
+    key_span(current, key).or_else(nearest)
+}
+
+/// The key in `tree` that a header names with its segment at `offset`.
+fn same_path(tree: &DeTable<'_>, header: &DeTable<'_>, offset: usize) -> Option<Range<usize>> {
+    let (name, rest) = header.iter().next()?;
+    let (found, value) = tree.get_key_value(name.get_ref().as_ref())?;
+    if name.span().start == offset {
+        return Some(found.span());
+    }
+    match value.get_ref() {
+        DeValue::Array(items) => {
+            let last = items.iter().last()?.get_ref().as_table()?;
+            same_path(last, rest.get_ref().as_table()?, offset)
+        }
+        value => same_path(value.as_table()?, rest.get_ref().as_table()?, offset),
+    }
+}
+
+fn key_span(table: &DeTable<'_>, key: &str) -> Option<Range<usize>> {
+    table.get_key_value(key).map(|(name, _)| name.span())
+}
+
+/// Every table of a tree, each with where its header or brace stands; the root stands first.
+fn tables<'t, 'd>(root: &'t DeTable<'d>) -> Vec<(usize, &'t DeTable<'d>)> {
+    let mut tables = vec![(0, root)];
+    let mut next = 0;
+    while let Some(&(_, table)) = tables.get(next) {
+        next += 1;
+        for value in table.values() {
             match value.get_ref() {
-                DeValue::Table(inner) => tables.push(inner),
-                DeValue::Array(items) => {
-                    tables.extend(items.iter().filter_map(|item| item.get_ref().as_table()));
-                }
+                DeValue::Table(inner) => tables.push((value.span().start, inner)),
+                DeValue::Array(items) => tables.extend(
+                    items
+                        .iter()
+                        .filter_map(|item| Some((item.span().start, item.get_ref().as_table()?))),
+                ),
                 _ => {}
             }
         }
     }
-    found
+    tables
 }

@@ -122,6 +122,11 @@ fn sort<'d>(document: &'d Document<'d>, reading: &mut Reading<'_>) -> Sorted<'d>
     let named = |name: &str| SECTIONS.iter().any(|section| section.named && section.name == name);
     for entry in document.sections(named, &mut reading.diagnostics) {
         let Some(section) = SECTIONS.iter().find(|section| section.name == entry.key) else {
+            if !entry.node.value.is_table() {
+                let message = format!("`{}` stands outside of any section", entry.key);
+                reading.error(entry.key_place(), message);
+                continue;
+            }
             let known = SECTIONS.iter().map(|section| section.name);
             reading.report(unknown(
                 &entry,

@@ -37,11 +37,15 @@ impl SourceText {
     /// The line and column (in characters) of a byte offset, both from 1; offsets past the end are
     /// at the end.
     pub fn position(&self, offset: usize) -> (usize, usize) {
-        let starts = self.line_starts();
-        let line = starts.partition_point(|&start| start <= offset).max(1);
-        let start = starts[line - 1];
+        let line = self.line(offset);
+        let start = self.line_start(line);
         let before = self.text.as_bytes().get(start..offset).unwrap_or_default();
         (line, String::from_utf8_lossy(before).chars().count() + 1)
+    }
+
+    /// The line of a byte offset, from 1.
+    pub fn line(&self, offset: usize) -> usize {
+        self.line_starts().partition_point(|&start| start <= offset).max(1)
     }
 
     /// The byte offset at which a line (from 1) starts; past the last line: the text's end.
@@ -106,7 +110,8 @@ fn files_of(directory: &Path) -> io::Result<Vec<PathBuf>> {
     names.retain(|name| is_taken(name.as_bytes()));
     names.sort_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
     let files = names.into_iter().map(|name| directory.join(name));
-    Ok(files.filter(|file| !file.is_dir()).collect())
+    // What cannot be looked at is kept, so that opening it says why.
+    Ok(files.filter(|file| file.metadata().map_or(true, |found| found.is_file())).collect())
 }
 
 /// Whether a file of this name in a directory is part of the configuration.

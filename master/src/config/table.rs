@@ -7,10 +7,14 @@
 
 use std::fmt::Write;
 
+use super::bind::BIND;
 use super::diagnostic::Diagnostic;
 use super::document::{Entry, Node};
+use super::global::{GLOBAL, TUNE};
 use super::nearest::nearest;
+use super::proxy::{PROXY, TIMEOUT};
 use super::reading::Reading;
+use super::server::SERVER;
 
 /// Kinds of sections, as bits.
 pub type Places = u8;
@@ -122,6 +126,10 @@ impl<T> Table<T> {
         out.push_str(".El\n");
     }
 
+    fn has(&self, key: &str) -> bool {
+        self.keys.iter().any(|row| row.name == key)
+    }
+
     fn misplaced(&self, row: usize, entry: &Entry<'_>) -> Diagnostic {
         let places = self.keys[row].places;
         let message = format!("`{}` does not belong here", entry.key);
@@ -154,10 +162,26 @@ pub fn unknown<'k>(
         let message = format!("`{key}` in {table} is not supported by this version");
         return Diagnostic::error(entry.key_place(), message);
     }
-    let diagnostic =
-        Diagnostic::error(entry.key_place(), format!("unknown {kind} `{key}` in {table}"));
-    match nearest(key, known) {
-        Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
+    let message = format!("unknown {kind} `{key}` in {table}");
+    let diagnostic = Diagnostic::error(entry.key_place(), message);
+    if let Some(near) = nearest(key, known) {
+        return diagnostic.label(format!("did you mean `{near}`?"));
+    }
+    match home_of(key) {
+        Some(home) => diagnostic.help(format!("it belongs in {home}")),
         None => diagnostic,
     }
+}
+
+/// The table that has this key.
+fn home_of(key: &str) -> Option<&'static str> {
+    let homes = [
+        ("[global]", GLOBAL.has(key)),
+        ("`tune` in [global]", TUNE.has(key)),
+        ("a frontend, backend, listen or defaults section", PROXY.has(key)),
+        ("`timeout`", TIMEOUT.has(key)),
+        ("`bind`", BIND.has(key)),
+        ("`server`", SERVER.has(key)),
+    ];
+    homes.into_iter().find(|(_, has)| *has).map(|(home, _)| home)
 }

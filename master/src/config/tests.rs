@@ -1,8 +1,11 @@
 //! The reader as a whole: texts in, models or diagnostics out.
 
 mod bad;
+mod directory;
 mod examples;
 mod golden;
+mod hostile;
+mod manual;
 mod semantics;
 
 use std::collections::BTreeMap;

@@ -339,13 +339,16 @@ Sizes and budgets of the event loop, see
 ];
 
 fn read_workers(global: &mut Global, node: &Node<'_>, reading: &mut Reading<'_>) {
-    if node.value.as_str() == Some("auto") {
-        global.process.workers = cores();
-    } else if matches!(node.value, DeValue::Integer(_) | DeValue::String(_)) {
+    if matches!(node.value, DeValue::Integer(_)) {
         let count = reading.count(node, 1..=WORKERS_MAX);
         assign(&mut global.process.workers, count.map(|count| count as u16));
-    } else {
-        reading.mismatch(node, "\"auto\" or an integer from 1 to 256");
+        return;
+    }
+    let Some(text) = reading.text(node) else { return };
+    match text.text.parse::<u16>() {
+        _ if text.text == "auto" => global.process.workers = cores(),
+        Ok(count) if (1..=WORKERS_MAX as u16).contains(&count) => global.process.workers = count,
+        _ => reading.error(node.place(), "expected \"auto\" or an integer from 1 to 256"),
     }
 }
 
