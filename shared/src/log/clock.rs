@@ -124,8 +124,9 @@ impl Clock {
         Self { zone: zone.0, span: (0, 0), offset: 0, kept: [(u64::MAX, [0; 21]); KEPT] }
     }
 
-    /// Appends a time as HAProxy's `%t` without its brackets: `06/Feb/2009:12:12:51.443`.
-    pub fn push_accept_date(&mut self, at: Wall, out: &mut Vec<u8>) {
+    /// A time as HAProxy's `%t` without its brackets: `06/Feb/2009:12:12:51.443`.
+    #[inline]
+    pub fn accept_date(&mut self, at: Wall) -> [u8; 24] {
         let second = at.seconds();
         let place = second as usize % KEPT;
         if self.kept[place].0 != second {
@@ -134,7 +135,7 @@ impl Clock {
         let mut text = [0; 24];
         text[..21].copy_from_slice(&self.kept[place].1);
         text[21..].copy_from_slice(&fixed::<3>(at.fraction_micros() / 1000));
-        out.extend_from_slice(&text);
+        text
     }
 
     /// What the zone shows for a second.

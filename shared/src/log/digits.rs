@@ -1,4 +1,4 @@
-//! Integers as decimal text, appended without a formatter.
+//! Text of numbers and fixed characters, built without a formatter and without allocating.
 //!
 //! Core: no I/O.
 
@@ -9,47 +9,111 @@ const PAIRS: &[u8; 200] = b"0001020304050607080910111213141516171819\
 6061626364656667686970717273747576777879\
 8081828384858687888990919293949596979899";
 
-/// The two digits of a number below 100.
+/// The two lowest digits.
+#[inline]
 pub(super) fn pair(number: u32) -> [u8; 2] {
     let at = (number as usize % 100) * 2;
     [PAIRS[at], PAIRS[at + 1]]
 }
 
+/// A short text of at most `N` bytes on the stack; what does not fit is left out.
+///
+/// Cheaper than appending to a `Vec` piece by piece: its length stays in a register.
+#[derive(Clone, Copy, Debug)]
+pub struct Text<const N: usize> {
+    bytes: [u8; N],
+    length: usize,
+}
+
+impl<const N: usize> Default for Text<N> {
+    fn default() -> Self {
+        Self { bytes: [0; N], length: 0 }
+    }
+}
+
+impl<const N: usize> Text<N> {
+    /// What was written.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or(&self.bytes)
+    }
+
+    /// Appends one byte.
+    #[inline]
+    pub fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.length) {
+            *place = byte;
+            self.length += 1;
+        }
+    }
+
+    /// Appends several.
+    #[inline]
+    pub fn append(&mut self, text: &[u8]) {
+        if let Some(room) = self.bytes.get_mut(self.length..self.length + text.len()) {
+            room.copy_from_slice(text);
+            self.length += text.len();
+        }
+    }
+
+    /// Appends a number; a number of several digits wants room for eight, or for twenty.
+    #[inline]
+    pub fn number(&mut self, number: u64) {
+        if number < 10 {
+            self.push(b'0' + number as u8);
+        } else if number < 100_000_000 {
+            self.up_to_eight(number as u32);
+        } else {
+            self.long(number);
+        }
+    }
+
+    /// Appends a number in lower-case hexadecimal.
+    #[inline]
+    pub fn hex(&mut self, number: u16) {
+        let digits = (16 - number.leading_zeros()).div_ceil(4).max(1);
+        for place in (0..digits).rev() {
+            self.push(b"0123456789abcdef"[usize::from(number >> (4 * place)) & 15]);
+        }
+    }
+
+    /// Writes eight digits without the leading zeros at once: the zeros are shifted out, and what
+    /// stands behind the digits is overwritten next.
+    #[inline]
+    fn up_to_eight(&mut self, number: u32) {
+        let digits = u64::from_le_bytes(eight(number));
+        let zeros = (digits & 0x0f0f_0f0f_0f0f_0f0f).trailing_zeros() / 8;
+        if let Some(room) = self.bytes.get_mut(self.length..self.length + 8) {
+            room.copy_from_slice(&(digits >> (8 * (zeros % 8))).to_le_bytes());
+            self.length += 8 - zeros as usize;
+        }
+    }
+
+    #[cold]
+    fn long(&mut self, number: u64) {
+        let rest = number / 100_000_000;
+        self.number(rest);
+        self.append(&eight((number % 100_000_000) as u32));
+    }
+}
+
+/// The eight lowest digits.
+fn eight(number: u32) -> [u8; 8] {
+    let (high, low) = (number / 10_000, number % 10_000);
+    let mut text = [0; 8];
+    text[..2].copy_from_slice(&pair(high / 100));
+    text[2..4].copy_from_slice(&pair(high));
+    text[4..6].copy_from_slice(&pair(low / 100));
+    text[6..].copy_from_slice(&pair(low));
+    text
+}
+
 /// Appends a number.
 #[inline]
 pub fn push_u64(out: &mut Vec<u8>, number: u64) {
-    if number < 10 {
-        out.push(b'0' + number as u8);
-        return;
-    }
-    push_long(out, number);
-}
-
-/// Appends a number with its sign.
-#[inline]
-pub fn push_i64(out: &mut Vec<u8>, number: i64) {
-    if number < 0 {
-        out.push(b'-');
-    }
-    push_u64(out, number.unsigned_abs());
-}
-
-fn push_long(out: &mut Vec<u8>, mut number: u64) {
-    let mut text = [0_u8; 20];
-    let mut at = text.len();
-    while number >= 100 {
-        at -= 2;
-        text[at..at + 2].copy_from_slice(&pair((number % 100) as u32));
-        number /= 100;
-    }
-    if number >= 10 {
-        at -= 2;
-        text[at..at + 2].copy_from_slice(&pair(number as u32));
-    } else {
-        at -= 1;
-        text[at] = b'0' + number as u8;
-    }
-    out.extend_from_slice(&text[at..]);
+    let mut text = Text::<24>::default();
+    text.number(number);
+    out.extend_from_slice(text.as_bytes());
 }
 
 /// Writes exactly `N` digits, the number's lowest.
@@ -68,21 +132,34 @@ mod tests {
 
     use super::*;
 
-    fn text(number: i64) -> String {
+    fn text(number: u64) -> String {
         let mut out = Vec::new();
-        push_i64(&mut out, number);
+        push_u64(&mut out, number);
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn edges_of_every_length_are_written_in_full() {
-        for number in [0, 9, 10, 99, 100, 101, 999, 1000, 9999, 10_000, -1, -10, i64::MAX, i64::MIN]
-        {
-            assert_eq!(text(number), number.to_string());
+        for digits in 0..20 {
+            let power = 10_u64.pow(digits);
+            for number in [power - 1, power, power + 1] {
+                assert_eq!(text(number), number.to_string());
+            }
         }
-        let mut out = Vec::new();
-        push_u64(&mut out, u64::MAX);
-        assert_eq!(out, u64::MAX.to_string().as_bytes());
+        assert_eq!(text(u64::MAX), u64::MAX.to_string());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out() {
+        let mut small = Text::<10>::default();
+        small.append(b"ab");
+        small.number(123);
+        small.append(b"cdefgh");
+        small.number(45);
+        small.append(b"xyz12");
+        small.push(b'x');
+        small.number(4_567_890_123);
+        assert_eq!(small.as_bytes(), b"ab123xyz12");
     }
 
     #[test]
@@ -94,8 +171,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_number_reads_as_the_standard_library_writes_it(number in any::<i64>()) {
+        fn a_number_reads_as_the_standard_library_writes_it(number in any::<u64>()) {
             prop_assert_eq!(text(number), number.to_string());
+        }
+
+        #[test]
+        fn hexadecimal_too(number in any::<u16>()) {
+            let mut hex = Text::<4>::default();
+            hex.hex(number);
+            prop_assert_eq!(hex.as_bytes().to_vec(), format!("{number:x}").into_bytes());
         }
     }
 }

@@ -9,12 +9,27 @@
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
+/// A value that is known in advance (the name of a frontend), escaped once instead of per line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field(Box<[u8]>);
+
+impl Field {
+    /// Escapes a value.
+    pub fn new(value: &str) -> Self {
+        let mut escaped = Vec::new();
+        push_field(&mut escaped, value.as_bytes());
+        Self(escaped.into())
+    }
+
+    /// As it stands in a line.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// Appends a field's value.
 pub fn push_field(out: &mut Vec<u8>, value: &[u8]) {
-    if value.iter().fold(true, |clean, byte| clean & stands_in_field(*byte)) {
-        out.extend_from_slice(value);
-        return;
-    }
     for &byte in value {
         if stands_in_field(byte) {
             out.push(byte);
@@ -25,10 +40,15 @@ pub fn push_field(out: &mut Vec<u8>, value: &[u8]) {
 }
 
 /// Escapes the control bytes of `line[from..]` where there are any: what makes a line one line.
+#[inline]
 pub(super) fn make_one_line(line: &mut Vec<u8>, from: usize) {
-    if !line[from..].iter().fold(false, |found, byte| found | is_control(*byte)) {
-        return;
+    if has_control(&line[from..]) {
+        escape_controls(line, from);
     }
+}
+
+#[cold]
+fn escape_controls(line: &mut Vec<u8>, from: usize) {
     let text = line.split_off(from);
     for byte in text {
         if is_control(byte) {
@@ -39,9 +59,18 @@ pub(super) fn make_one_line(line: &mut Vec<u8>, from: usize) {
     }
 }
 
-#[expect(clippy::needless_bitwise_bool, reason = "without branches the scan is vectorized")]
+/// Looks at 32 bytes at once, at the last ones perhaps twice, so that no rest is looked at singly.
+fn has_control(text: &[u8]) -> bool {
+    let any = |bytes: &[u8]| bytes.iter().fold(false, |found, byte| found | is_control(*byte));
+    let (chunks, _) = text.as_chunks::<32>();
+    match text.last_chunk::<32>() {
+        Some(last) => chunks.iter().fold(any(last), |found, chunk| found | any(chunk)),
+        None => any(text),
+    }
+}
+
 fn stands_in_field(byte: u8) -> bool {
-    (b' '..=b'~').contains(&byte) & (byte != b'#') & (byte != b'"')
+    (b' '..=b'~').contains(&byte) && byte != b'#' && byte != b'"'
 }
 
 #[expect(clippy::needless_bitwise_bool, reason = "without branches the scan is vectorized")]

@@ -21,6 +21,8 @@ use crate::model::{Config, LogEndpoint, LogLevel, LogTarget};
 pub struct Log {
     sender: Sender,
     targets: Vec<TargetRef>,
+    /// Stands before every event, with a colon and a blank; or empty.
+    name: String,
     limiter: Limiter,
 }
 
@@ -33,7 +35,12 @@ impl Log {
         if let Ok(opened) = open(&LogEndpoint::Stderr) {
             sender.attach_own(opened.descriptor, monotonic_ms());
         }
-        Self { sender, targets: vec![Sender::OWN], limiter: Limiter::default() }
+        Self {
+            sender,
+            targets: vec![Sender::OWN],
+            name: String::new(),
+            limiter: Limiter::default(),
+        }
     }
 
     /// Takes a configuration: events go where it says. The endpoints need their descriptors
@@ -65,6 +72,12 @@ impl Log {
     /// For the access log.
     pub fn sender(&mut self) -> &mut Sender {
         &mut self.sender
+    }
+
+    /// From now on events begin with this (`worker 3`), so that a reader tells processes apart that
+    /// have one tag.
+    pub fn speak_as(&mut self, name: &str) {
+        self.name = format!("{name}: ");
     }
 
     /// Says an event.
@@ -137,10 +150,22 @@ impl Log {
         now: Millis,
         text: fmt::Arguments<'_>,
     ) {
+        let name = &self.name;
         self.sender.push(targets, level, now, Wall::now(), |_, line| {
+            line.extend_from_slice(name.as_bytes());
             // A Vec takes everything; what remains is a Display that fails, whose beginning is kept.
             line.write_fmt(text).ok();
         });
         self.sender.hurry(targets, now);
+    }
+}
+
+#[cfg(test)]
+impl Log {
+    /// With its own stderr replaced.
+    pub(super) fn with_stderr(descriptor: OwnedFd) -> Self {
+        let mut log = Self::on_stderr(Zone::utc());
+        log.sender.attach_own(descriptor, monotonic_ms());
+        log
     }
 }

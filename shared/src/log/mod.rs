@@ -28,8 +28,8 @@ mod sender;
 mod socket;
 
 pub use clock::{Clock, Millis, Wall, Zone, monotonic_ms};
-pub use digits::{push_i64, push_u64};
-pub use escape::push_field;
+pub use digits::{Text, push_u64};
+pub use escape::{Field, push_field};
 pub use events::Log;
 pub use limit::{Kind, Limiter, Verdict};
 pub use outlet::Counts;
@@ -52,3 +52,6 @@ pub fn endpoints(config: &Config) -> Vec<LogEndpoint> {
     }
     distinct
 }
+
+#[cfg(test)]
+mod tests;

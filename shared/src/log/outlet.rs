@@ -287,3 +287,50 @@ impl fmt::Display for LogEndpoint {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::pipe::pipe;
+
+    use super::*;
+
+    fn filled(exit: Exit) -> Outlet {
+        let mut outlet = Outlet::new(LogEndpoint::Stdout);
+        outlet.exit = exit;
+        for _ in 0..1000 {
+            let line = outlet.queue.begin().expect("room");
+            line.resize(line.len() + 999, b'x');
+            outlet.queue.commit(65_535);
+            outlet.written(0);
+        }
+        outlet
+    }
+
+    /// Kernels without RWF_NOWAIT on pipes come here.
+    #[test]
+    fn polling_first_does_not_block_either() {
+        let (reader, writer) = pipe().expect("a pipe");
+        let mut outlet = filled(Exit::Polled(writer));
+        assert!(outlet.counts.sent > 0 && !outlet.queue.is_empty());
+        let mut buffer = [0; 65_536];
+        rustix::io::read(&reader, &mut buffer).expect("what was written");
+        let before = outlet.counts.sent;
+        outlet.flush(100);
+        assert!(outlet.counts.sent > before);
+        drop(reader);
+        outlet.flush(200);
+        assert!(outlet.queue.is_empty() && outlet.counts.dropped > 0);
+    }
+
+    #[test]
+    fn without_a_descriptor_lines_wait_for_one() {
+        let mut outlet = filled(Exit::Closed);
+        assert_eq!((outlet.queue.len(), outlet.counts), (1000, Counts::default()));
+        let (reader, writer) = pipe().expect("a pipe");
+        outlet.attach(writer, 500);
+        assert_eq!(outlet.due, Some(500));
+        outlet.flush(500);
+        assert!(outlet.counts.sent > 0);
+        drop(reader);
+    }
+}

@@ -42,11 +42,12 @@ impl Queue {
         room.then_some(&mut self.bytes)
     }
 
-    /// Ends the line that was written, cut so that it has at most this many bytes with its newline.
+    /// Ends the line that was written, cut to so many bytes; its newline, as with HAProxy, is not
+    /// counted.
     #[inline]
     pub(super) fn commit(&mut self, length_max: usize) {
         let start = self.ends.last().copied().unwrap_or(0);
-        let end = self.bytes.len().min(start + length_max.saturating_sub(1));
+        let end = self.bytes.len().min(start + length_max);
         self.bytes.truncate(end);
         self.bytes.push(b'\n');
         self.ends.push(end + 1);
@@ -125,10 +126,10 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_cut_with_its_newline_inside_the_limit() {
+    fn a_line_is_cut_to_its_limit_and_ends_with_a_newline() {
         let mut queue = Queue::default();
-        push(&mut queue, b"0123456789", 5);
-        push(&mut queue, b"abc", 4);
+        push(&mut queue, b"0123456789", 4);
+        push(&mut queue, b"abc", 3);
         assert_eq!(queue.lines().collect::<Vec<_>>(), [&b"0123\n"[..], b"abc\n"]);
     }
 

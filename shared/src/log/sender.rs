@@ -38,6 +38,14 @@ pub struct Sender {
 }
 
 impl Sender {
+    /// With these endpoints and no configuration: for measuring, without a [`Log`](super::Log).
+    pub fn for_endpoints(zone: Zone, endpoints: Vec<LogEndpoint>) -> Self {
+        let origin = Origin { tag: "portolan".to_owned(), host: None, pid: std::process::id() };
+        let mut sender = Self::new(zone, origin.clone());
+        sender.configure(origin, endpoints);
+        sender
+    }
+
     /// Only stderr, closed.
     pub(super) fn new(zone: Zone, origin: Origin) -> Self {
         let own = Frame::own(origin.pid);

@@ -2,9 +2,9 @@
 //!
 //! Core: no I/O. HAProxy's manual, sections 8.2.1 and 8.2.5.
 
-use portolan_shared::log::{Clock, Wall, push_field, push_u64};
+use portolan_shared::log::{Clock, Field, Text, Wall, push_field, push_u64};
 
-use super::Peer;
+use super::peer::{PEER_BYTES_MAX, Peer};
 
 /// `Connect from %ci:%cp to %fi:%fp (%f/TCP)`
 #[derive(Clone, Copy, Debug)]
@@ -14,18 +14,18 @@ pub struct ConnectLine<'a> {
     /// To where.
     pub destination: Peer,
     /// The frontend that accepted it.
-    pub frontend: &'a str,
+    pub frontend: &'a Field,
 }
 
 impl ConnectLine<'_> {
     /// Appends the line's text.
     pub fn write(&self, line: &mut Vec<u8>) {
         line.extend_from_slice(b"Connect from ");
-        self.client.push(line);
+        push_peer(line, self.client);
         line.extend_from_slice(b" to ");
-        self.destination.push(line);
+        push_peer(line, self.destination);
         line.extend_from_slice(b" (");
-        push_field(line, self.frontend.as_bytes());
+        line.extend_from_slice(self.frontend.as_bytes());
         line.extend_from_slice(b"/TCP)");
     }
 }
@@ -38,9 +38,9 @@ pub struct FailureLine<'a> {
     /// When it was accepted.
     pub accepted: Wall,
     /// The frontend that accepted it.
-    pub frontend: &'a str,
+    pub frontend: &'a Field,
     /// The bind's name, empty when it has none.
-    pub bind: &'a str,
+    pub bind: &'a Field,
     /// The bind's number, shown when it has no name.
     pub bind_id: u32,
     /// What went wrong.
@@ -50,18 +50,24 @@ pub struct FailureLine<'a> {
 impl FailureLine<'_> {
     /// Appends the line's text.
     pub fn write(&self, clock: &mut Clock, line: &mut Vec<u8>) {
-        self.client.push(line);
+        push_peer(line, self.client);
         line.extend_from_slice(b" [");
-        clock.push_accept_date(self.accepted, line);
+        line.extend_from_slice(&clock.accept_date(self.accepted));
         line.extend_from_slice(b"] ");
-        push_field(line, self.frontend.as_bytes());
+        line.extend_from_slice(self.frontend.as_bytes());
         line.push(b'/');
-        if self.bind.is_empty() {
+        if self.bind.as_bytes().is_empty() {
             push_u64(line, u64::from(self.bind_id));
         } else {
-            push_field(line, self.bind.as_bytes());
+            line.extend_from_slice(self.bind.as_bytes());
         }
         line.extend_from_slice(b": ");
         push_field(line, self.why.as_bytes());
     }
+}
+
+fn push_peer(line: &mut Vec<u8>, peer: Peer) {
+    let mut text = Text::<PEER_BYTES_MAX>::default();
+    peer.write(&mut text);
+    line.extend_from_slice(text.as_bytes());
 }

@@ -2,10 +2,13 @@
 //!
 //! Core: no I/O.
 
-use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use portolan_shared::log::push_u64;
+use portolan_shared::log::Text;
+
+/// Room for a peer: the 45 bytes of `ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:65535` and what a number
+/// wants behind it.
+pub(super) const PEER_BYTES_MAX: usize = 48;
 
 /// An address and port, or the listener of a UNIX socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,40 +26,69 @@ impl From<SocketAddr> for Peer {
 }
 
 impl Peer {
-    /// Appends `%ci:%cp`: `10.0.1.2:33313`, `::1:33313` (HAProxy writes no brackets), `unix:1`.
-    pub(super) fn push(self, line: &mut Vec<u8>) {
+    /// Writes `%ci:%cp`: `10.0.1.2:33313`, `::1:33313` (HAProxy writes no brackets), `unix:1`.
+    pub(super) fn write<const N: usize>(self, text: &mut Text<N>) {
         let number = match self {
             Self::Ip(IpAddr::V4(address), port) => {
-                push_ipv4(line, address);
+                write_ipv4(text, address);
                 u64::from(port)
             }
             Self::Ip(IpAddr::V6(address), port) => {
-                // A Vec takes everything.
-                write!(line, "{address}").ok();
+                write_ipv6(text, address);
                 u64::from(port)
             }
             Self::Unix(listener) => {
-                line.extend_from_slice(b"unix");
+                text.append(b"unix");
                 u64::from(listener)
             }
         };
-        line.push(b':');
-        push_u64(line, number);
+        text.push(b':');
+        text.number(number);
     }
 }
 
-fn push_ipv4(line: &mut Vec<u8>, address: Ipv4Addr) {
-    let mut text = [0_u8; 16];
-    let mut end = 0;
-    for octet in address.octets() {
-        for (unit, present) in [(100, octet >= 100), (10, octet >= 10), (1, true)] {
-            text[end] = b'0' + octet / unit % 10;
-            end += usize::from(present);
-        }
-        text[end] = b'.';
-        end += 1;
+fn write_ipv4<const N: usize>(text: &mut Text<N>, address: Ipv4Addr) {
+    let [first, rest @ ..] = address.octets();
+    text.number(u64::from(first));
+    for octet in rest {
+        text.push(b'.');
+        text.number(u64::from(octet));
     }
-    line.extend_from_slice(&text[..end - 1]);
+}
+
+/// RFC 5952: the longest run of zeros, the first of equals and at least two, is `::`.
+fn write_ipv6<const N: usize>(text: &mut Text<N>, address: Ipv6Addr) {
+    if let Some(mapped) = address.to_ipv4_mapped() {
+        text.append(b"::ffff:");
+        return write_ipv4(text, mapped);
+    }
+    let segments = address.segments();
+    let (start, length) = longest_zeros(segments);
+    for (place, segment) in segments.into_iter().enumerate() {
+        if (start..start + length).contains(&place) {
+            if place == start {
+                text.append(b"::");
+            }
+            continue;
+        }
+        if place > 0 && place != start + length {
+            text.push(b':');
+        }
+        text.hex(segment);
+    }
+}
+
+/// Start and length of the zeros to leave out; a length of 0 where there are none.
+fn longest_zeros(segments: [u16; 8]) -> (usize, usize) {
+    let mut longest = (8, 0);
+    let mut run = 0;
+    for (place, segment) in segments.into_iter().enumerate() {
+        run = if segment == 0 { run + 1 } else { 0 };
+        if run >= 2 && run > longest.1 {
+            longest = (place + 1 - run, run);
+        }
+    }
+    longest
 }
 
 #[cfg(test)]
@@ -66,9 +98,9 @@ mod tests {
     use super::*;
 
     fn text(peer: Peer) -> String {
-        let mut line = Vec::new();
-        peer.push(&mut line);
-        String::from_utf8(line).unwrap()
+        let mut text = Text::<PEER_BYTES_MAX>::default();
+        peer.write(&mut text);
+        String::from_utf8(text.as_bytes().to_vec()).unwrap()
     }
 
     #[test]
@@ -78,7 +110,15 @@ mod tests {
             (Peer::Ip([255, 100, 99, 0].into(), 1), "255.100.99.0:1"),
             (Peer::Ip("::1".parse().unwrap(), 80), "::1:80"),
             (Peer::Ip("::ffff:127.0.0.1".parse().unwrap(), 80), "::ffff:127.0.0.1:80"),
-            (Peer::Unix(7), "unix:7"),
+            (Peer::Ip("::".parse().unwrap(), 1), ":::1"),
+            (Peer::Ip("1:0:0:2:0:0:0:3".parse().unwrap(), 1), "1:0:0:2::3:1"),
+            (Peer::Ip("1:0:2:3:4:5:6:0".parse().unwrap(), 1), "1:0:2:3:4:5:6:0:1"),
+            (Peer::Ip("1::".parse().unwrap(), 1), "1:::1"),
+            (
+                Peer::Ip(Ipv6Addr::from_bits(u128::MAX).into(), u16::MAX),
+                "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:65535",
+            ),
+            (Peer::Unix(u32::MAX), "unix:4294967295"),
         ] {
             assert_eq!(text(peer), expected);
         }
@@ -88,6 +128,12 @@ mod tests {
         #[test]
         fn every_ipv4_address_reads_as_the_standard_library_writes_it(number in any::<u32>()) {
             let address = Ipv4Addr::from_bits(number);
+            prop_assert_eq!(text(Peer::Ip(address.into(), 5)), format!("{address}:5"));
+        }
+
+        #[test]
+        fn every_ipv6_address_too(segments in proptest::array::uniform8(prop_oneof![Just(0), Just(0xffff), any::<u16>()])) {
+            let address = Ipv6Addr::from(segments);
             prop_assert_eq!(text(Peer::Ip(address.into(), 5)), format!("{address}:5"));
         }
     }

@@ -4,9 +4,9 @@
 //! before the total time and the bytes of a line written before the end, and before the retries of a
 //! stream that was redispatched.
 
-use portolan_shared::log::{Clock, Wall, push_field, push_u64};
+use portolan_shared::log::{Clock, Field, Text, Wall};
 
-use super::Peer;
+use super::peer::{PEER_BYTES_MAX, Peer};
 use crate::termination::Termination;
 
 /// What the line says about one stream.
@@ -17,11 +17,11 @@ pub struct TcpLine<'a> {
     /// When it was accepted.
     pub accepted: Wall,
     /// The frontend that accepted it.
-    pub frontend: &'a str,
+    pub frontend: &'a Field,
     /// The backend it was given to; the frontend's name when it never got that far.
-    pub backend: &'a str,
+    pub backend: &'a Field,
     /// The last server it was sent to, `None` when there was none.
-    pub server: Option<&'a str>,
+    pub server: Option<&'a Field>,
     /// Milliseconds in queues; `None`: it never reached one.
     pub queue_ms: Option<u64>,
     /// Milliseconds until the connection to the server stood, retries included; `None`: it never did.
@@ -63,46 +63,59 @@ pub struct Load {
 impl TcpLine<'_> {
     /// Appends the line's text.
     pub fn write(&self, clock: &mut Clock, line: &mut Vec<u8>) {
-        self.client.push(line);
-        line.extend_from_slice(b" [");
-        clock.push_accept_date(self.accepted, line);
-        line.extend_from_slice(b"] ");
-        push_field(line, self.frontend.as_bytes());
+        let mut before = Text::<{ PEER_BYTES_MAX + 28 }>::default();
+        self.client.write(&mut before);
+        before.append(b" [");
+        before.append(&clock.accept_date(self.accepted));
+        before.append(b"] ");
+        line.extend_from_slice(before.as_bytes());
+        line.extend_from_slice(self.frontend.as_bytes());
         line.push(b' ');
-        push_field(line, self.backend.as_bytes());
+        line.extend_from_slice(self.backend.as_bytes());
         line.push(b'/');
-        match self.server {
-            Some(server) => push_field(line, server.as_bytes()),
-            None => line.extend_from_slice(b"<NOSRV>"),
+        line.extend_from_slice(self.server.map_or(b"<NOSRV>", Field::as_bytes));
+        line.extend_from_slice(self.numbers().as_bytes());
+    }
+
+    /// Everything behind the names: at most four numbers of 20 digits, seven of 10, and 17 others;
+    /// with the room that a number wants, 175.
+    fn numbers(&self) -> Text<176> {
+        let mut text = Text::default();
+        text.push(b' ');
+        write_timer(&mut text, self.queue_ms);
+        text.push(b'/');
+        write_timer(&mut text, self.connect_ms);
+        text.push(b'/');
+        if self.early {
+            text.push(b'+');
         }
-        line.push(b' ');
-        push_timer(line, self.queue_ms);
-        line.push(b'/');
-        push_timer(line, self.connect_ms);
-        line.extend_from_slice(if self.early { b"/+" } else { b"/" });
-        push_u64(line, self.total_ms);
-        line.extend_from_slice(if self.early { b" +" } else { b" " });
-        push_u64(line, self.bytes);
+        text.number(self.total_ms);
+        text.push(b' ');
+        if self.early {
+            text.push(b'+');
+        }
+        text.number(self.bytes);
         let Termination { cause, phase } = self.termination;
-        line.extend_from_slice(&[b' ', cause.letter() as u8, phase.letter() as u8, b' ']);
+        text.append(&[b' ', cause.letter() as u8, phase.letter() as u8, b' ']);
         for number in [self.load.process, self.load.frontend, self.load.backend, self.load.server] {
-            push_u64(line, u64::from(number));
-            line.push(b'/');
+            text.number(u64::from(number));
+            text.push(b'/');
         }
         if self.redispatched {
-            line.push(b'+');
+            text.push(b'+');
         }
-        push_u64(line, u64::from(self.retries));
-        line.push(b' ');
-        push_u64(line, u64::from(self.server_queue));
-        line.push(b'/');
-        push_u64(line, u64::from(self.backend_queue));
+        text.number(u64::from(self.retries));
+        text.push(b' ');
+        text.number(u64::from(self.server_queue));
+        text.push(b'/');
+        text.number(u64::from(self.backend_queue));
+        text
     }
 }
 
-fn push_timer(line: &mut Vec<u8>, ms: Option<u64>) {
+fn write_timer<const N: usize>(text: &mut Text<N>, ms: Option<u64>) {
     match ms {
-        Some(ms) => push_u64(line, ms),
-        None => line.extend_from_slice(b"-1"),
+        Some(ms) => text.number(ms),
+        None => text.append(b"-1"),
     }
 }

@@ -1,4 +1,4 @@
-use portolan_shared::log::{Clock, Wall, Zone};
+use portolan_shared::log::{Clock, Field, Wall, Zone};
 use proptest::prelude::*;
 
 use super::*;
@@ -7,25 +7,31 @@ use crate::termination::Phase;
 /// 2009-02-06T12:12:51.443Z
 const ACCEPTED: Wall = Wall::from_micros(1_233_922_371_443_000);
 
+fn name(text: &str) -> &'static Field {
+    Box::leak(Box::new(Field::new(text)))
+}
+
 /// The manual's example, section 8.2.2.
-const EXAMPLE: TcpLine<'_> = TcpLine {
-    client: Peer::Ip(std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 1, 2)), 33_313),
-    accepted: ACCEPTED,
-    frontend: "fnt",
-    backend: "bck",
-    server: Some("srv1"),
-    queue_ms: Some(0),
-    connect_ms: Some(0),
-    total_ms: 5007,
-    early: false,
-    bytes: 212,
-    termination: Termination::NORMAL,
-    load: Load { process: 0, frontend: 0, backend: 0, server: 0 },
-    retries: 3,
-    redispatched: false,
-    server_queue: 0,
-    backend_queue: 0,
-};
+fn example() -> TcpLine<'static> {
+    TcpLine {
+        client: Peer::Ip([10, 0, 1, 2].into(), 33_313),
+        accepted: ACCEPTED,
+        frontend: name("fnt"),
+        backend: name("bck"),
+        server: Some(name("srv1")),
+        queue_ms: Some(0),
+        connect_ms: Some(0),
+        total_ms: 5007,
+        early: false,
+        bytes: 212,
+        termination: Termination::NORMAL,
+        load: Load::default(),
+        retries: 3,
+        redispatched: false,
+        server_queue: 0,
+        backend_queue: 0,
+    }
+}
 
 fn clock() -> Clock {
     Clock::new(Zone::utc())
@@ -40,7 +46,7 @@ fn text(tcp: &TcpLine<'_>) -> String {
 #[test]
 fn the_manuals_example_is_written_byte_for_byte() {
     assert_eq!(
-        text(&EXAMPLE),
+        text(&example()),
         "10.0.1.2:33313 [06/Feb/2009:12:12:51.443] fnt bck/srv1 0/0/5007 212 -- 0/0/0/0/3 0/0"
     );
 }
@@ -57,7 +63,7 @@ fn every_field_has_its_place() {
         retries: 9,
         server_queue: 10,
         backend_queue: 11,
-        ..EXAMPLE
+        ..example()
     };
     let expected =
         "10.0.1.2:33313 [06/Feb/2009:12:12:51.443] fnt bck/srv1 1/2/3 4 sD 5/6/7/8/9 10/11";
@@ -69,9 +75,9 @@ fn every_field_has_its_place() {
 fn an_early_line_marks_its_totals_and_what_was_not_reached_is_minus_one() {
     let line = TcpLine {
         client: Peer::Ip([127, 0, 0, 1].into(), 44_622),
-        frontend: "refused",
-        backend: "dead",
-        server: Some("s1"),
+        frontend: name("refused"),
+        backend: name("dead"),
+        server: Some(name("s1")),
         queue_ms: Some(1),
         connect_ms: None,
         total_ms: 1000,
@@ -80,7 +86,7 @@ fn an_early_line_marks_its_totals_and_what_was_not_reached_is_minus_one() {
         termination: Termination::new(Cause::Server, Phase::Connect),
         load: Load { process: 1, frontend: 1, backend: 0, server: 0 },
         retries: 1,
-        ..EXAMPLE
+        ..example()
     };
     assert_eq!(
         text(&line),
@@ -96,7 +102,7 @@ fn a_redispatch_marks_the_retries_and_no_server_has_a_name_too() {
         connect_ms: None,
         termination: Termination::new(Cause::Proxy, Phase::Queue),
         redispatched: true,
-        ..EXAMPLE
+        ..example()
     };
     assert!(text(&line).ends_with(" fnt bck/<NOSRV> -1/-1/5007 212 PQ 0/0/0/0/+3 0/0"));
 }
@@ -106,14 +112,14 @@ fn the_short_lines_are_the_manuals() {
     let mut line = Vec::new();
     let client = Peer::Ip([10, 0, 1, 2].into(), 33_312);
     let destination = Peer::Ip([10, 0, 3, 31].into(), 8012);
-    ConnectLine { client, destination, frontend: "www" }.write(&mut line);
+    ConnectLine { client, destination, frontend: name("www") }.write(&mut line);
     assert_eq!(line, b"Connect from 10.0.1.2:33312 to 10.0.3.31:8012 (www/TCP)");
 
     let failure = FailureLine {
         client: Peer::Ip([127, 0, 0, 1].into(), 56_059),
         accepted: ACCEPTED,
-        frontend: "frt",
-        bind: "f1",
+        frontend: name("frt"),
+        bind: name("f1"),
         bind_id: 4,
         why: "Received an invalid PROXY protocol header",
     };
@@ -123,7 +129,7 @@ fn the_short_lines_are_the_manuals() {
     failure.write(&mut clock(), &mut line);
     assert_eq!(line, expected.as_bytes());
     line.clear();
-    FailureLine { bind: "", ..failure }.write(&mut clock(), &mut line);
+    FailureLine { bind: name(""), ..failure }.write(&mut clock(), &mut line);
     assert_eq!(line, expected.replace("/f1:", "/4:").as_bytes());
 }
 
@@ -208,10 +214,10 @@ prop_compose! {
             load: Load { process, frontend, backend, server },
             retries,
             redispatched: flags.1,
-            server: flags.2.then_some(""),
+            server: flags.2.then(|| name("s")),
             server_queue,
             backend_queue,
-            ..EXAMPLE
+            ..example()
         }
     }
 }
@@ -225,11 +231,11 @@ proptest! {
         server in ".{0,40}",
     ) {
         let backend = backend.replace(' ', "_");
-        let server = server.replace(' ', "_");
+        let server = Field::new(&server.replace(' ', "_"));
         let whole = TcpLine {
-            frontend: &frontend,
-            backend: &backend,
-            server: line.server.map(|_| server.as_str()),
+            frontend: &Field::new(&frontend),
+            backend: &Field::new(&backend),
+            server: line.server.map(|_| &server),
             ..line
         };
         let text = text(&whole);

@@ -10,9 +10,7 @@ fn posix(rule: &str) -> Clock {
 }
 
 fn accept_date(clock: &mut Clock, at: Wall) -> String {
-    let mut out = Vec::new();
-    clock.push_accept_date(at, &mut out);
-    String::from_utf8(out).unwrap()
+    String::from_utf8(clock.accept_date(at).to_vec()).unwrap()
 }
 
 #[test]
