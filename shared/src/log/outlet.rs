@@ -312,7 +312,7 @@ mod tests {
         let (reader, writer) = pipe().expect("a pipe");
         let mut outlet = filled(Exit::Polled(writer));
         assert!(outlet.counts.sent > 0 && !outlet.queue.is_empty());
-        let mut buffer = [0; 65_536];
+        let mut buffer = vec![0; 65_536];
         rustix::io::read(&reader, &mut buffer).expect("what was written");
         let before = outlet.counts.sent;
         outlet.flush(100);

@@ -22,7 +22,7 @@ fn unix(path: &Path) -> UnixDatagram {
 }
 
 fn next(receive: impl FnOnce(&mut [u8]) -> std::io::Result<usize>) -> String {
-    let mut buffer = [0; 70_000];
+    let mut buffer = vec![0; 70_000];
     let length = receive(&mut buffer).expect("a line");
     String::from_utf8(buffer[..length].to_vec()).unwrap()
 }
