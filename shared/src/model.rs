@@ -75,8 +75,8 @@ pub struct Process {
     pub node: Option<String>,
     /// Free text for statistics.
     pub description: Option<String>,
-    /// The host name in syslog lines, set by `log_send_hostname`, which also makes `Rfc3164` the
-    /// default format instead of `Local`; `None`: `localhost` or `-`, as HAProxy writes it then.
+    /// The host name in syslog lines, set by `log_send_hostname`. `None` leaves the field as RFC 3164
+    /// daemons expect it from local senders (absent); in RFC 5424 it is `-` then.
     pub log_hostname: Option<String>,
     /// The tag of log lines, `portolan` by default.
     pub log_tag: String,

@@ -12,7 +12,7 @@ mod termination;
 use std::net::UdpSocket;
 
 use log::{Load, Moment, Outcome, Peer, TcpLine, level};
-use portolan_shared::log::{BATCH_LINES_MAX, Field, Sender, Wall, Zone, monotonic_ms, open};
+use portolan_shared::log::{BATCH_LINES_MAX, Sender, Wall, Zone, monotonic_ms, open};
 use portolan_shared::model::{Facility, LogEndpoint, LogFormat, LogLevel, LogOptions, LogTarget};
 use termination::Termination;
 
@@ -36,7 +36,6 @@ fn main() {
     sender.attach(0, open(&target.endpoint).expect("a socket").descriptor, monotonic_ms());
     let targets = [sender.target(&target, None).expect("a target")];
     let options = LogOptions { tcplog: true, ..LogOptions::default() };
-    let (frontend, server) = (Field::new("mysql_1"), Field::new("srv1"));
     let start = Wall::now();
     for number in 0..count {
         // A thousand lines a second, from streams that lasted up to eight.
@@ -52,9 +51,9 @@ fn main() {
         let line = TcpLine {
             client,
             accepted: Wall::from_micros(wall.micros() - lasted * 1000),
-            frontend: &frontend,
-            backend: &frontend,
-            server: Some(&server),
+            frontend: "mysql_1",
+            backend: "mysql_1",
+            server: Some("srv1"),
             queue_ms: Some(0),
             connect_ms: Some(1),
             total_ms: lasted,

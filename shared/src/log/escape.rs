@@ -9,25 +9,6 @@
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
-/// A value that is known in advance (the name of a frontend), escaped once instead of per line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Field(Box<[u8]>);
-
-impl Field {
-    /// Escapes a value.
-    pub fn new(value: &str) -> Self {
-        let mut escaped = Vec::new();
-        push_field(&mut escaped, value.as_bytes());
-        Self(escaped.into())
-    }
-
-    /// As it stands in a line.
-    #[inline]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
 /// Appends a field's value.
 pub fn push_field(out: &mut Vec<u8>, value: &[u8]) {
     for &byte in value {

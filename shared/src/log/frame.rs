@@ -5,7 +5,7 @@
 //!
 //! | format | head |
 //! | --- | --- |
-//! | rfc3164 | `<134>Feb  6 12:12:56 host tag[pid]: ` |
+//! | rfc3164 | `<134>Feb  6 12:12:56 host tag[pid]: `, the host where one is configured |
 //! | local | `<134>Feb  6 12:12:56 tag[pid]: ` |
 //! | rfc5424 | `<134>1 2009-02-06T12:12:56.123456+01:00 host tag pid - - ` |
 //! | short | `<6>` |
@@ -22,7 +22,7 @@ use crate::model::{LogFormat, LogLevel, LogTarget};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
     pub(super) tag: String,
-    /// `None`: as HAProxy writes it then, `localhost` (RFC 3164) or `-` (RFC 5424).
+    /// `None`: absent in RFC 3164, `-` in RFC 5424.
     pub(super) host: Option<String>,
     pub(super) pid: u32,
 }
@@ -146,8 +146,8 @@ fn origin_text(format: LogFormat, origin: &Origin) -> Vec<u8> {
         LogFormat::Timed => text.push(b' '),
         LogFormat::Rfc3164 | LogFormat::Local => {
             text.push(b' ');
-            if format == LogFormat::Rfc3164 {
-                push_word(&mut text, origin.host.as_deref().unwrap_or("localhost"));
+            if let (LogFormat::Rfc3164, Some(host)) = (format, &origin.host) {
+                push_word(&mut text, host);
                 text.push(b' ');
             }
             push_word(&mut text, &origin.tag);
@@ -250,12 +250,9 @@ mod tests {
     }
 
     #[test]
-    fn without_a_host_the_field_is_what_haproxy_writes() {
+    fn without_a_host_the_field_is_absent_or_a_dash() {
         let mut old = Frame::new(&target(LogFormat::Rfc3164), &origin(None));
-        assert_eq!(
-            head(&mut old, LogLevel::Info, AT),
-            "<134>Feb  6 12:12:56 localhost portolan[14387]: "
-        );
+        assert_eq!(head(&mut old, LogLevel::Info, AT), "<134>Feb  6 12:12:56 portolan[14387]: ");
         let mut new = Frame::new(&target(LogFormat::Rfc5424), &origin(None));
         assert!(head(&mut new, LogLevel::Info, AT).ends_with("+00:00 - portolan 14387 - - "));
     }

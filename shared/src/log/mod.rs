@@ -29,7 +29,7 @@ mod socket;
 
 pub use clock::{Clock, Millis, Wall, Zone, monotonic_ms};
 pub use digits::{Text, push_u64};
-pub use escape::{Field, push_field};
+pub use escape::push_field;
 pub use events::Log;
 pub use limit::{Kind, Limiter, Verdict};
 pub use outlet::Counts;

@@ -40,17 +40,18 @@ pub enum LogEndpoint {
 /// How a line is framed, by HAProxy's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LogFormat {
-    /// `<PRI>Mmm dd hh:mm:ss host tag[pid]: text` (RFC 3164), the default where a host is configured.
+    /// `<PRI>Mmm dd hh:mm:ss [host] tag[pid]: text` (RFC 3164), the default on sockets; the host where
+    /// one is configured.
     Rfc3164,
     /// `<PRI>1 timestamp host tag pid - - text` (RFC 5424).
     Rfc5424,
-    /// As `Rfc3164` without the host, HAProxy's default.
+    /// As `Rfc3164`, never with a host.
     Local,
     /// `<LEVEL>text`, as systemd reads from a service's stderr.
     Short,
     /// `<LEVEL>date text`, the date as in RFC 5424.
     Timed,
-    /// Only the text.
+    /// Only the text, the default on stdout and stderr.
     Raw,
 }
 

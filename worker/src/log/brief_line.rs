@@ -2,7 +2,7 @@
 //!
 //! Core: no I/O. HAProxy's manual, sections 8.2.1 and 8.2.5.
 
-use portolan_shared::log::{Clock, Field, Text, Wall, push_field, push_u64};
+use portolan_shared::log::{Clock, Text, Wall, push_field, push_u64};
 
 use super::peer::{PEER_BYTES_MAX, Peer};
 
@@ -14,7 +14,7 @@ pub struct ConnectLine<'a> {
     /// To where.
     pub destination: Peer,
     /// The frontend that accepted it.
-    pub frontend: &'a Field,
+    pub frontend: &'a str,
 }
 
 impl ConnectLine<'_> {
@@ -38,9 +38,9 @@ pub struct FailureLine<'a> {
     /// When it was accepted.
     pub accepted: Wall,
     /// The frontend that accepted it.
-    pub frontend: &'a Field,
+    pub frontend: &'a str,
     /// The bind's name, empty when it has none.
-    pub bind: &'a Field,
+    pub bind: &'a str,
     /// The bind's number, shown when it has no name.
     pub bind_id: u32,
     /// What went wrong.
@@ -56,7 +56,7 @@ impl FailureLine<'_> {
         line.extend_from_slice(b"] ");
         line.extend_from_slice(self.frontend.as_bytes());
         line.push(b'/');
-        if self.bind.as_bytes().is_empty() {
+        if self.bind.is_empty() {
             push_u64(line, u64::from(self.bind_id));
         } else {
             line.extend_from_slice(self.bind.as_bytes());

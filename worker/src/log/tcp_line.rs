@@ -2,9 +2,10 @@
 //!
 //! Core: no I/O. Fields and their meaning are those of HAProxy's manual, section 8.2.2; `+` stands
 //! before the total time and the bytes of a line written before the end, and before the retries of a
-//! stream that was redispatched.
+//! stream that was redispatched. Names are the model's, whose readers take only letters, digits and
+//! `-_.:`.
 
-use portolan_shared::log::{Clock, Field, Text, Wall};
+use portolan_shared::log::{Clock, Text, Wall};
 
 use super::peer::{PEER_BYTES_MAX, Peer};
 use crate::termination::Termination;
@@ -17,11 +18,11 @@ pub struct TcpLine<'a> {
     /// When it was accepted.
     pub accepted: Wall,
     /// The frontend that accepted it.
-    pub frontend: &'a Field,
+    pub frontend: &'a str,
     /// The backend it was given to; the frontend's name when it never got that far.
-    pub backend: &'a Field,
+    pub backend: &'a str,
     /// The last server it was sent to, `None` when there was none.
-    pub server: Option<&'a Field>,
+    pub server: Option<&'a str>,
     /// Milliseconds in queues; `None`: it never reached one.
     pub queue_ms: Option<u64>,
     /// Milliseconds until the connection to the server stood, retries included; `None`: it never did.
@@ -73,7 +74,7 @@ impl TcpLine<'_> {
         line.push(b' ');
         line.extend_from_slice(self.backend.as_bytes());
         line.push(b'/');
-        line.extend_from_slice(self.server.map_or(b"<NOSRV>", Field::as_bytes));
+        line.extend_from_slice(self.server.map_or(b"<NOSRV>", str::as_bytes));
         line.extend_from_slice(self.numbers().as_bytes());
     }
 
