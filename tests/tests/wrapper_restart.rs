@@ -97,10 +97,10 @@ fn a_master_that_dies_again_and_again_is_started_ever_more_slowly() {
     assert_eq!(
         tally,
         [
-            "the master died (1 in a row), next start in 0ns",
-            "the master died (2 in a row), next start in 100ms",
-            "the master died (3 in a row), next start in 200ms",
-            "the master died (4 in a row), next start in 400ms",
+            "the master died (1 in a row), next start in 0 ms",
+            "the master died (2 in a row), next start in 100 ms",
+            "the master died (3 in a row), next start in 200 ms",
+            "the master died (4 in a row), next start in 400 ms",
         ]
     );
     assert!(rig.runs());

@@ -122,7 +122,8 @@ impl Wrapper {
         let delay = self.backoff.after_death(self.last_life);
         self.timers.set(Timer::BackOff, Instant::now() + delay);
         let deaths = self.backoff.deaths;
-        let text = format!("the master died ({deaths} in a row), next start in {delay:?}");
+        let delay_ms = delay.as_millis();
+        let text = format!("the master died ({deaths} in a row), next start in {delay_ms} ms");
         log::warning(&text);
         self.notices.status(&text);
     }
