@@ -30,8 +30,10 @@ test:
 #   HAPROXY=FILE   a newer HAProxy besides
 #   ONLY=NAMES     only contenders whose name contains one of these (haproxy,portolan)
 #   LOGS=off       nobody logs
+#   PROFILES=DIR   keeps callgrind's files there, for callgrind_annotate
 bench: build
 	@BENCH='$(BENCH)' QUICK='$(QUICK)' HAPROXY='$(HAPROXY)' ONLY='$(ONLY)' LOGS='$(LOGS)' \
+	PROFILES='$(PROFILES)' \
 	$(RELEASE)/portolan-bench
 
 # Builds nothing, so that it can run as root after a build that did not.

@@ -242,8 +242,9 @@ impl Running {
         Ok(start.elapsed())
     }
 
-    /// Ends it softly and returns what callgrind counted, if it ran under it.
-    pub fn stop(mut self) -> Result<Option<u64>, Box<dyn Error>> {
+    /// Ends it softly and returns what callgrind counted, if it ran under it; its file is kept in the
+    /// directory, where one is given.
+    pub fn stop(mut self, keep: Option<&Path>, work: &str) -> Result<Option<u64>, Box<dyn Error>> {
         let signal = match self.kind {
             Kind::Haproxy | Kind::Portolan => Signal::USR1,
             Kind::Nginx => Signal::QUIT,
@@ -254,6 +255,13 @@ impl Running {
             // Something held it; at this order too callgrind writes its count.
             kill_process(self.pid()?, Signal::TERM)?;
             self.await_end()?;
+        }
+        if let Some(keep) = keep {
+            fs::create_dir_all(keep)?;
+            for file in profiles(self.dir.path())? {
+                let name = format!("{:?} {work}.callgrind", self.kind).replace([' ', ','], "_");
+                fs::copy(file, keep.join(name))?;
+            }
         }
         instructions(self.dir.path())
     }
@@ -306,15 +314,23 @@ fn relays(address: SocketAddr) -> bool {
     })
 }
 
+/// The files that callgrind left.
+fn profiles(dir: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with("callgrind.out.") {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
 /// The sum over all processes that left a count.
 fn instructions(dir: &Path) -> Result<Option<u64>, Box<dyn Error>> {
     let mut sum = None;
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if !entry.file_name().to_string_lossy().starts_with("callgrind.out.") {
-            continue;
-        }
-        let text = fs::read_to_string(entry.path())?;
+    for file in profiles(dir)? {
+        let text = fs::read_to_string(file)?;
         if let Some(count) = text.lines().rev().find_map(|line| line.strip_prefix("totals: ")) {
             sum = Some(sum.unwrap_or(0) + count.trim().parse::<u64>()?);
         }

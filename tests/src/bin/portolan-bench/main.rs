@@ -74,6 +74,7 @@ fn bench() -> Result<(), Box<dyn Error>> {
         rounds: if options.quick { ROUNDS_QUICK } else { ROUNDS },
         shorter: if options.quick { QUICK_DIVISOR } else { 1 },
         logs: options.logs,
+        profiles: options.profiles.clone(),
         contenders,
     };
     let mut rows = Vec::new();

@@ -13,6 +13,7 @@ mod observe;
 mod reload;
 
 use std::error::Error;
+use std::path::PathBuf;
 
 use crate::contender::{Contender, Origin, Running, Setting, Under, free_addresses};
 use crate::options::Subset;
@@ -32,6 +33,8 @@ pub struct Bench {
     /// Divides the counts of work.
     pub shorter: u64,
     pub logs: bool,
+    /// Where callgrind's files are kept.
+    pub profiles: Option<PathBuf>,
 }
 
 /// One line of the report.
@@ -108,6 +111,11 @@ impl Bench {
         }
         Ok(started)
     }
+}
+
+/// How rows about small messages are called.
+fn messages_over(connections: usize) -> String {
+    format!("small messages, {connections} connection{}", if connections == 1 { "" } else { "s" })
 }
 
 impl Row {

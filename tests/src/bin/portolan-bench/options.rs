@@ -1,4 +1,4 @@
-//! What `make bench` passes on: BENCH, QUICK, HAPROXY, LOGS and the place of the report.
+//! What `make bench` passes on: what to run, how long, on whom, and the place of the report.
 //!
 //! Core, but for reading the environment once.
 
@@ -40,6 +40,8 @@ pub struct Options {
     pub logs: bool,
     /// Only contenders whose name contains one of these; empty: all.
     pub only: Vec<String>,
+    /// Where callgrind's files are kept; `None`: nowhere.
+    pub profiles: Option<PathBuf>,
     /// Where `bench.md` and `bench.svg` go.
     pub directory: PathBuf,
 }
@@ -72,6 +74,7 @@ impl Options {
             quick,
             logs: variable("LOGS").as_deref() != Some("off"),
             only,
+            profiles: variable("PROFILES").map(PathBuf::from),
             directory: variable("BENCH_DIRECTORY").unwrap_or(place.to_owned()).into(),
         })
     }

@@ -15,8 +15,10 @@ const GROUP_GAP: usize = 12;
 const TOP: usize = 64;
 /// Longer bars are cut here and their figure says how long they are.
 const RATIO_MAX: f64 = 2.0;
-/// One a contender, told apart by light and by hue; those after the last share it.
-const COLOURS: [&str; 5] = ["#8a8f98", "#5b8fd9", "#e8833a", "#b9bec7", "#7a6fc0"];
+/// By how a contender's name begins, so that each looks alike in every picture; else the last.
+const COLOURS: [(&str, &str); 4] =
+    [("Portolan", "#e8833a"), ("nginx", "#5b8fd9"), ("bare", "#b9bec7"), ("HAProxy 2", "#8a8f98")];
+const OTHER_COLOUR: &str = "#6f5fb8";
 
 const STYLE: &str = "\
 text{font:12px system-ui,sans-serif;fill:#1f2328}\
@@ -53,7 +55,7 @@ pub fn svg(heading: &Heading, rows: &[Row]) -> String {
             "<text class=\"figure\" text-anchor=\"end\" x=\"{x}\" y=\"{}\">{unit}</text>",
             middle + 13
         );
-        bars(&mut out, row, top);
+        bars(&mut out, &heading.contenders, row, top);
     }
     let bottom = height - 16;
     let from = TOP - 6;
@@ -63,8 +65,8 @@ pub fn svg(heading: &Heading, rows: &[Row]) -> String {
 
 fn legend(out: &mut String, heading: &Heading) {
     let mut x = 8;
-    for (place, name) in heading.contenders.iter().enumerate() {
-        let colour = colour(place);
+    for name in &heading.contenders {
+        let colour = colour(name);
         let text = escaped(name);
         let _ = writeln!(
             out,
@@ -76,13 +78,13 @@ fn legend(out: &mut String, heading: &Heading) {
     }
 }
 
-fn bars(out: &mut String, row: &Row, top: usize) {
+fn bars(out: &mut String, names: &[String], row: &Row, top: usize) {
     let Some(base) = row.figures.first() else { return };
-    for (place, figures) in row.figures.iter().enumerate() {
+    for (place, (name, figures)) in names.iter().zip(&row.figures).enumerate() {
         let Some(ratio) = summary(&ratios(figures, base)) else { continue };
         let ratio = ratio.median;
         let (y, width) = (top + place * BAR_HEIGHT, bar_width(ratio));
-        let (height, colour) = (BAR_HEIGHT - 2, colour(place));
+        let (height, colour) = (BAR_HEIGHT - 2, colour(name));
         let _ = writeln!(
             out,
             "<rect x=\"{LABELS_WIDTH}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" \
@@ -98,8 +100,9 @@ fn bar_width(ratio: f64) -> usize {
     (ratio.clamp(0.0, RATIO_MAX) / RATIO_MAX * room as f64).round() as usize
 }
 
-fn colour(place: usize) -> &'static str {
-    COLOURS[place.min(COLOURS.len() - 1)]
+fn colour(name: &str) -> &'static str {
+    let known = COLOURS.iter().find(|(beginning, _)| name.starts_with(beginning));
+    known.map_or(OTHER_COLOUR, |(_, colour)| colour)
 }
 
 fn escaped(text: &str) -> String {

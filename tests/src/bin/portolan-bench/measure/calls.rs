@@ -2,18 +2,13 @@
 
 use std::error::Error;
 
-use super::{Bench, CONNECTIONS, PARALLEL, Row, observe};
+use super::{Bench, CONNECTIONS, PARALLEL, Row, messages_over, observe};
 use crate::contender::Under;
 use crate::drive::Driver;
 
 pub fn run(bench: &Bench) -> Result<Vec<Row>, Box<dyn Error>> {
-    let mut rows: Vec<Row> = CONNECTIONS
-        .iter()
-        .map(|connections| {
-            bench
-                .row(format!("small messages, {connections} connections"), "system calls a message")
-        })
-        .collect();
+    let row = |connections| bench.row(messages_over(connections), "system calls a message");
+    let mut rows: Vec<Row> = CONNECTIONS.into_iter().map(row).collect();
     rows.push(bench.row("new connections", "system calls a connection"));
     let count = (10_000 / bench.shorter).max(2_000);
     for (place, contender) in bench.contenders.iter().enumerate() {

@@ -2,10 +2,11 @@
 //!
 //! With counters in the processor: perf, attached to the running proxy, the kernel's part too. Without: a
 //! run under callgrind with n and one with 3 n units of work; the difference leaves start and end out.
+//! The files of the longer run are kept where PROFILES says, for `callgrind_annotate`.
 
 use std::error::Error;
 
-use super::{Bench, CONNECTIONS, PARALLEL, Row, observe};
+use super::{Bench, CONNECTIONS, PARALLEL, Row, messages_over, observe};
 use crate::contender::{Contender, Setting, Under};
 use crate::drive::Driver;
 
@@ -85,8 +86,11 @@ fn works(bench: &Bench) -> Vec<Work> {
 
 fn names(work: Work) -> (String, &'static str, &'static str) {
     if work.kind == "messages" {
-        let name = format!("small messages, {} connections", work.connections);
-        (name, "user instructions a message", "kernel instructions a message")
+        (
+            messages_over(work.connections),
+            "user instructions a message",
+            "kernel instructions a message",
+        )
     } else {
         let name = "new connections".to_owned();
         (name, "user instructions a connection", "kernel instructions a connection")
@@ -123,7 +127,7 @@ fn by_callgrind(
             Driver::start(work.kind, setting.echo, work.connections, bench.cores.load)?;
         driver.step(count)?;
         driver.end()?;
-        let Some(counted) = proxy.stop()? else {
+        let Some(counted) = proxy.stop(bench.profiles.as_deref(), &names(work).0)? else {
             eprintln!("portolan-bench: {} left no count", contender.name);
             return Ok(None);
         };

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use super::{Bench, CONNECTIONS, Row};
+use super::{Bench, CONNECTIONS, Row, messages_over};
 use crate::drive::Driver;
 
 /// Short slices, often in turn, so that what else the machine does meets all alike.
@@ -12,7 +12,7 @@ pub fn run(bench: &Bench) -> Result<Vec<Row>, Box<dyn Error>> {
     let proxies = bench.start_all(false)?;
     let mut rows = Vec::new();
     for connections in CONNECTIONS {
-        let many = format!("small messages, {connections} connections");
+        let many = messages_over(connections);
         let mut cpu = bench.row(many.clone(), "µs CPU a message");
         let mut time = bench.row(many, "messages a second").unpictured();
         // A lone message takes a wake-up of both cores; more of them at once share it.
