@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use portolan_master::arguments::{Arguments, Command, HELP, Start, Verbosity};
 use portolan_master::config::{self, Sources};
+use portolan_master::demo;
 use portolan_shared::channel::Channel;
 use portolan_shared::log::{Log, Zone};
 use portolan_shared::message::wrapper::WRAPPER_FD;
@@ -63,8 +64,9 @@ fn obey(arguments: Arguments) -> Result<u8, String> {
         Command::Check => Ok(check(&arguments)),
         Command::Reload => ask(&arguments, "reload"),
         Command::Show(words) => ask(&arguments, &format!("show {}", words.join(" "))),
-        Command::Run | Command::Demo if arguments.wrapper_channel => serve_wrapped(arguments),
-        Command::Run | Command::Demo => match arguments.start {
+        Command::Demo => demo::run(&sibling("portolan-wrapper")?),
+        Command::Run if arguments.wrapper_channel => serve_wrapped(arguments),
+        Command::Run => match arguments.start {
             Start::Debug | Start::Foreground | Start::Supervised => serve_alone(arguments),
             Start::Plain | Start::Wrapped | Start::WrappedNotify | Start::Daemon => {
                 Err(become_wrapper())
@@ -262,7 +264,7 @@ impl Inheritance {
 
 fn serve(arguments: Arguments, mut link: Link, left: Inheritance) -> Result<u8, String> {
     change_directory(&arguments)?;
-    if arguments.files.is_empty() && arguments.command != Command::Demo {
+    if arguments.files.is_empty() {
         return Err("no configuration is given: -f FILE".to_owned());
     }
     let now = Instant::now();

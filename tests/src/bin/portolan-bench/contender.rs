@@ -101,12 +101,13 @@ impl Contender {
         under: Under,
         core: usize,
     ) -> Result<Running, Box<dyn Error>> {
+        let setting = Setting { slow: under == Under::Callgrind, ..setting.clone() };
         // Readable by whatever user the proxy becomes.
         let dir = tempfile::Builder::new().prefix("portolan-bench-").tempdir()?;
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777))?;
         let path = dir.path().join("configuration");
         fs::write(&path, setting.text(self.kind, dir.path()))?;
-        let mut words = self.command_line(&path, setting, under)?;
+        let mut words = self.command_line(&path, &setting, under)?;
         if under == Under::Callgrind {
             words = self.under_callgrind(words, dir.path())?;
         }
@@ -114,8 +115,8 @@ impl Contender {
         command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(fs::File::create(dir.path().join("stderr"))?);
         let child = command.spawn()?;
-        let mut running = Running { kind: self.kind, child, dir, setting: setting.clone() };
-        running.await_relay(setting.echo)?;
+        let mut running = Running { kind: self.kind, child, dir, setting };
+        running.await_relay(running.setting.echo)?;
         Ok(running)
     }
 

@@ -88,6 +88,7 @@ impl Bench {
             more: free.collect(),
             splice: false,
             logs: self.logs,
+            slow: false,
         })
     }
 

@@ -29,6 +29,8 @@ pub struct Setting {
     pub splice: bool,
     /// Whether connections are logged.
     pub logs: bool,
+    /// Whether everything takes fifty times as long, so that nobody may lose patience.
+    pub slow: bool,
 }
 
 impl Setting {
@@ -121,6 +123,9 @@ impl Setting {
         if self.logs {
             writeln!(text, "log = [\"{} local0\"]", self.origin.log)?;
         }
+        if self.slow {
+            writeln!(text, "heartbeat_timeout = \"1m\"\nstart_timeout = \"1m\"")?;
+        }
         writeln!(text, "[defaults]\nmode = \"tcp\"")?;
         writeln!(
             text,
@@ -128,15 +133,65 @@ impl Setting {
              \"{IDLE_SECONDS}s\" }}"
         )?;
         if self.logs {
-            writeln!(text, "log = \"global\"\noption = [\"tcplog\"]")?;
+            writeln!(text, "log = \"global\"\ntcplog = true")?;
         }
         if self.splice {
-            writeln!(text, "splice = \"auto\"")?;
+            writeln!(text, "splice_auto = true")?;
         }
         for (name, listen, server) in self.relayed() {
             writeln!(text, "[listen.{name}]\nbind = \"{listen}\"")?;
             writeln!(text, "server = [{{ name = \"origin\", address = \"{server}\" }}]")?;
         }
         Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portolan_master::config::{Sources, read, render};
+
+    use super::*;
+
+    fn setting() -> Setting {
+        let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        Setting {
+            origin: Addresses {
+                echo: "127.0.0.1:1".to_owned(),
+                bulk: "127.0.0.1:2".to_owned(),
+                log: "127.0.0.1:3".to_owned(),
+            },
+            echo: address(11),
+            bulk: address(12),
+            more: vec![address(13), address(14)],
+            splice: true,
+            logs: true,
+            slow: true,
+        }
+    }
+
+    #[test]
+    fn portolans_configuration_is_valid_and_says_what_is_measured() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("portolan.toml");
+        std::fs::write(&file, setting().text(Kind::Portolan, directory.path())).expect("a file");
+        let loaded = read(&Sources::from_paths([file]))
+            .unwrap_or_else(|found| panic!("{}", render(&found, false)));
+        assert!(loaded.warnings.is_empty(), "{}", render(&loaded.warnings, false));
+        let config = loaded.config;
+        assert_eq!(config.process.workers, 1);
+        assert_eq!(config.frontends.len(), 4);
+        let first = &config.frontends[0];
+        assert!(first.log_options.tcplog && first.splice.auto && first.logs.len() == 1);
+    }
+
+    #[test]
+    fn every_proxy_is_told_of_every_listener() {
+        for kind in [Kind::Haproxy, Kind::Nginx, Kind::Portolan] {
+            let text = setting().text(kind, Path::new("/nowhere"));
+            for port in 11..=14 {
+                assert!(text.contains(&format!("127.0.0.1:{port}")), "{kind:?}: {text}");
+            }
+        }
+        assert_eq!(setting().relays().len(), 5);
     }
 }
