@@ -1,4 +1,4 @@
-//! `bind`: addresses to listen on and how their sockets are set up.
+//! `bind`: addresses to listen on and how their sockets are set up; core.
 //!
 //! - One entry may name several addresses (a list, commas, a range of ports): each becomes a bind of
 //!   its own with the same options.

@@ -1,4 +1,4 @@
-//! The whole configuration: references between sections, and what HAProxy warns of.
+//! The whole configuration: references between sections, and what HAProxy warns of; core.
 //!
 //! Only here a model is built, so that nothing half-checked leaves the reader.
 

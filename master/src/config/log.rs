@@ -1,4 +1,4 @@
-//! Log targets: HAProxy's whole line in one string, or a table.
+//! Log targets: HAProxy's whole line in one string, or a table; core.
 //!
 //! ```text
 //! TARGET [len BYTES] [format FORMAT] [FACILITY [LEVEL [MINLEVEL]]]

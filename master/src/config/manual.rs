@@ -1,4 +1,5 @@
-//! The reference part of portolan.toml(5), written from the tables of keys so that it cannot lag behind.
+//! The reference part of portolan.toml(5), written from the tables of keys so that it cannot lag
+//! behind; core.
 
 use super::bind::{ACCEPT_PROXY, BIND};
 use super::global::{GLOBAL, TUNE};

@@ -20,6 +20,7 @@ mod document;
 mod expand;
 mod global;
 mod log;
+mod lookups;
 mod manual;
 mod names;
 mod nearest;

@@ -1,4 +1,4 @@
-//! Names of sections and servers, as HAProxy has them.
+//! Names of sections and servers, as HAProxy has them; core.
 
 use super::diagnostic::Place;
 use super::document::Node;

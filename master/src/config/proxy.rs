@@ -1,4 +1,4 @@
-//! What frontends, backends, `listen` sections and their defaults may say.
+//! What frontends, backends, `listen` sections and their defaults may say; core.
 //!
 //! One draft serves all of them: a section starts from a copy of its defaults' draft and overwrites what
 //! it says itself, key by key; a list replaces an inherited list.

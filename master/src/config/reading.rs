@@ -1,27 +1,27 @@
 //! What every reader of a key works with: the findings so far, and readers of leaves.
 //!
 //! A leaf reader gives the value or says what is wrong with it, where, and gives `None`; the caller
-//! leaves its field alone then. Names of users and groups and of hosts are looked up here, each once.
+//! leaves its field alone then. Core, but for what it asks [`Lookups`].
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::unistd::{Group, User};
 use portolan_shared::model::Identity;
 use toml::de::DeValue;
 
-use super::address::{Family, Host};
+use super::Sources;
+use super::address::Host;
 use super::diagnostic::{Diagnostic, Place};
 use super::document::{Entry, Node};
 use super::expand::{ExpandError, expand};
+use super::lookups::{Account, Lookups};
 use super::table::{EVERYWHERE, Places};
 use super::units::{self, Bare};
-use super::{Resolve, Sources};
 
 /// HAProxy's timers end here (about 24 days), and so do ours.
 pub const DURATION_MAX: Duration = Duration::from_millis(2_147_483_647);
@@ -36,19 +36,7 @@ pub struct Reading<'s> {
     /// The kind of section that is being read, for tables inside it.
     pub section: Places,
     environment: &'s BTreeMap<String, String>,
-    resolve: Resolve,
-    hosts: HashMap<String, Result<Vec<IpAddr>, String>>,
-    users: HashMap<String, Option<Account>>,
-    groups: HashMap<String, Option<u32>>,
-}
-
-/// A user as the system knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Account {
-    /// Its number.
-    pub uid: u32,
-    /// Its first group.
-    pub gid: u32,
+    lookups: Lookups,
 }
 
 /// A string after its variables were replaced.
@@ -102,10 +90,7 @@ impl<'s> Reading<'s> {
             diagnostics: Vec::new(),
             section: EVERYWHERE,
             environment: &sources.environment,
-            resolve: sources.resolve,
-            hosts: HashMap::new(),
-            users: HashMap::new(),
-            groups: HashMap::new(),
+            lookups: Lookups::new(sources.resolve),
         }
     }
 
@@ -378,44 +363,19 @@ impl<'s> Reading<'s> {
             Host::Ip(ip) => return Some(vec![ip]),
             Host::Name(name, family) => (name, family),
         };
-        let resolve = self.resolve;
-        let resolved = self
-            .hosts
-            .entry(name.to_owned())
-            .or_insert_with(|| resolve(name).map_err(|error| error.to_string()));
-        let found = match resolved {
-            Ok(found) => found,
-            Err(error) => {
-                let message = format!("cannot resolve `{name}`: {error}");
-                self.error(place.clone(), message);
-                return None;
-            }
+        let found = match self.lookups.host(name, family) {
+            Ok(found) if !found.is_empty() => return Some(found),
+            Ok(_) => format!("`{name}` has no address of the wanted family"),
+            Err(error) => format!("cannot resolve `{name}`: {error}"),
         };
-        let mut wanted: Vec<_> = found
-            .iter()
-            .copied()
-            .filter(|ip| match family {
-                Family::Any => true,
-                Family::V4 => ip.is_ipv4(),
-                Family::V6 => ip.is_ipv6(),
-            })
-            .collect();
-        wanted.sort_by_key(IpAddr::is_ipv6);
-        if wanted.is_empty() {
-            self.error(place.clone(), format!("`{name}` has no address of the wanted family"));
-            return None;
-        }
-        Some(wanted)
+        self.error(place.clone(), found);
+        None
     }
 
     /// A user by name.
     pub fn user(&mut self, node: &Node<'_>) -> Option<(Identity, Account)> {
         let name = self.word(node, 255)?;
-        let found = *self.users.entry(name.clone()).or_insert_with(|| {
-            let user = User::from_name(&name).ok().flatten()?;
-            Some(Account { uid: user.uid.as_raw(), gid: user.gid.as_raw() })
-        });
-        let Some(account) = found else {
+        let Some(account) = self.lookups.user(&name) else {
             self.error(node.place(), format!("there is no user `{name}`"));
             return None;
         };
@@ -425,10 +385,7 @@ impl<'s> Reading<'s> {
     /// A group by name.
     pub fn group(&mut self, node: &Node<'_>) -> Option<Identity> {
         let name = self.word(node, 255)?;
-        let found = *self.groups.entry(name.clone()).or_insert_with(|| {
-            Group::from_name(&name).ok().flatten().map(|group| group.gid.as_raw())
-        });
-        let Some(id) = found else {
+        let Some(id) = self.lookups.group(&name) else {
             self.error(node.place(), format!("there is no group `{name}`"));
             return None;
         };

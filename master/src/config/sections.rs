@@ -1,4 +1,4 @@
-//! The registry of sections, and the order in which they are read.
+//! The registry of sections, and the order in which they are read; core.
 //!
 //! - `[global]`, then defaults, then proxies in the order of the files.
 //! - A proxy starts from the defaults it names with `from`, else from `[defaults]`. Named defaults start

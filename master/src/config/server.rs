@@ -1,4 +1,4 @@
-//! `server` and `server_defaults`.
+//! `server` and `server_defaults`; core.
 //!
 //! - A name may repeat; the position tells servers of one name apart.
 //! - What `server_defaults` says holds for every server of the section that does not say otherwise, and

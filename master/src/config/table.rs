@@ -1,4 +1,4 @@
-//! Tables of keys: what may stand in a section, each key a row with its reader.
+//! Tables of keys: what may stand in a section, each key a row with its reader; core.
 //!
 //! - Unknown keys are errors that name the nearest known one; keys of HAProxy's that this version does
 //!   not support say so; keys that belong in another kind of section say where.

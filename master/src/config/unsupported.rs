@@ -1,5 +1,6 @@
-//! What HAProxy has and this version has not, spelled as keys, in words: refused by name, never as a
-//! misspelling.
+//! What HAProxy has and this version has not, spelled as keys, in words; core.
+//!
+//! They are refused by name, never as a misspelling.
 
 /// Sections.
 pub const SECTIONS: &str = "

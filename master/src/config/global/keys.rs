@@ -1,9 +1,8 @@
-//! The keys of `[global]`.
+//! The keys of `[global]`; shell: the chroot directory and the host's name are looked at.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nix::unistd::{Uid, User};
 use portolan_shared::model::Identity;
 use toml::de::DeValue;
 
@@ -11,6 +10,7 @@ use super::{Global, TUNE, cores};
 use crate::config::address::UNIX_PATH_MAX;
 use crate::config::document::Node;
 use crate::config::log::{self, LOG_TAG_MAX};
+use crate::config::lookups::Lookups;
 use crate::config::reading::{DURATION_MAX, DURATION_MIN, Reading, assign, set};
 use crate::config::table::{EVERYWHERE, Key, Table};
 use crate::config::units::Bare;
@@ -50,8 +50,7 @@ Default: they stay who started Portolan.",
         "uid",
         |global, node, reading| {
             if let Some(id) = reading.id(node) {
-                let gid =
-                    User::from_uid(Uid::from_raw(id)).ok().flatten().map(|user| user.gid.as_raw());
+                let gid = Lookups::group_of(id);
                 let user = Identity { name: id.to_string(), id };
                 global.set_user(user, gid, node.place(), reading);
             }

@@ -1,4 +1,4 @@
-//! The keys of `[global] tune`: sizes and budgets of the event loop.
+//! The keys of `[global] tune`: sizes and budgets of the event loop; core.
 
 use portolan_shared::model::Tune;
 

@@ -1,4 +1,4 @@
-//! The keys of frontends, backends, `listen` sections and their defaults.
+//! The keys of frontends, backends, `listen` sections and their defaults; core.
 
 use std::time::Duration;
 

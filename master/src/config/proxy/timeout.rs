@@ -1,4 +1,4 @@
-//! The keys of `timeout`.
+//! The keys of `timeout`; core.
 
 use std::time::Duration;
 
