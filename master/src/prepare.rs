@@ -338,6 +338,12 @@ impl Master {
             self.say(LogLevel::Warning, &error.to_string());
         }
         self.slots = Slots::serving(candidate.holders.iter().copied(), now);
+        for id in candidate.holders {
+            if self.workers.get(&id).is_some_and(|worker| worker.short) {
+                let orders = self.slots.short(id, true);
+                self.order(orders);
+            }
+        }
         self.soft_stop_former(candidate.number, now);
         self.take_logs(&candidate.config);
         match sealed(&candidate.accepted) {

@@ -2,6 +2,7 @@
 //!
 //! Shell.
 
+use std::fmt::Write as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -60,7 +61,7 @@ fn obey(arguments: Arguments) -> Result<u8, String> {
             print!("{HELP}");
             Ok(0)
         }
-        Command::Version { full } => version(*full),
+        Command::Version { full } => version(*full, &arguments.disabled_pollers),
         Command::Check => Ok(check(&arguments)),
         Command::Reload => ask(&arguments, "reload"),
         Command::Show(words) => ask(&arguments, &format!("show {}", words.join(" "))),
@@ -86,7 +87,7 @@ fn become_wrapper() -> String {
 }
 
 /// `-v` and `-vv`.
-fn version(full: bool) -> Result<u8, String> {
+fn version(full: bool, disabled: &[&str]) -> Result<u8, String> {
     println!("Portolan version {VERSION}");
     if !full {
         return Ok(0);
@@ -103,19 +104,31 @@ fn version(full: bool) -> Result<u8, String> {
         .arg("--pollers")
         .output()
         .map_err(|error| format!("cannot execute {}: {error}", worker.display()))?;
-    let lines = String::from_utf8_lossy(&output.stdout);
-    let usable: Vec<&str> = lines
-        .lines()
-        .filter(|line| line.contains("test result OK"))
-        .filter_map(|line| line.split_ascii_whitespace().next())
-        .collect();
-    print!("{lines}");
-    let total = lines.lines().filter(|line| line.contains("pref=")).count();
-    if !lines.contains("Total:") {
-        let used = usable.first().copied().unwrap_or("none");
-        println!("Total: {total} ({} usable), will use {used}.", usable.len());
-    }
+    print!("{}", pollers(&String::from_utf8_lossy(&output.stdout), disabled));
     Ok(if output.status.success() { 0 } else { FAILED })
+}
+
+/// The worker's table of pollers with those that are turned off, and which one will be used.
+fn pollers(table: &str, disabled: &[&str]) -> String {
+    let mut text = String::new();
+    let (mut total, mut usable) = (0, Vec::new());
+    for line in table.lines() {
+        let Some((name, rest)) = line.split_once(" : pref=") else { continue };
+        total += 1;
+        let name = name.trim();
+        let (_, result) = rest.split_once(',').unwrap_or(("", rest));
+        if disabled.contains(&name) {
+            let _ = writeln!(text, "{name:>11} : pref=0,  {}", result.trim());
+        } else {
+            let _ = writeln!(text, "{name:>11} : pref={rest}");
+            if result.contains("test result OK") {
+                usable.push(name);
+            }
+        }
+    }
+    let used = usable.first().copied().unwrap_or("none");
+    let _ = writeln!(text, "Total: {total} ({} usable), will use {used}.", usable.len());
+    text
 }
 
 /// `-c`: reads everything, binds nothing.
@@ -381,4 +394,21 @@ fn open_program(name: &str) -> Result<OwnedFd, String> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     rustix::fs::open(&path, flags, Mode::empty())
         .map_err(|error| format!("cannot open {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pollers;
+
+    #[test]
+    fn a_poller_that_is_turned_off_is_shown_and_not_used() {
+        let table = "epoll : pref=300,  test result OK\npoll : pref=200,  test result OK\n";
+        let all = pollers(table, &[]);
+        assert!(all.contains("      epoll : pref=300,  test result OK\n"), "{all}");
+        assert!(all.contains("Total: 2 (2 usable), will use epoll."), "{all}");
+        let some = pollers(table, &["epoll"]);
+        assert!(some.contains("      epoll : pref=0,  test result OK\n"), "{some}");
+        assert!(some.contains("Total: 2 (1 usable), will use poll."), "{some}");
+        assert!(pollers("", &[]).contains("will use none"));
+    }
 }

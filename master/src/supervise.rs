@@ -194,6 +194,7 @@ impl Master {
                 worker.failed = Some(format!("{}: {reason}", step_name(step)));
             }
             ToMaster::Short { short, reason } => {
+                worker.short = short;
                 let orders = self.slots.short(id, short);
                 if short {
                     self.say(LogLevel::Warning, &format!("Worker ({pid}) is short of {reason}"));
@@ -259,7 +260,11 @@ impl Master {
         let ending = worker.reap();
         self.memory.release(worker.lane);
         let current = self.current == Some(worker.generation);
-        let who = if current { "Current" } else { "Former" };
+        let who = match (current, candidates) {
+            (true, _) => "Current",
+            (false, true) => "New",
+            (false, false) => "Former",
+        };
         let meant = matches!(worker.phase, Phase::Stopping | Phase::Ending);
         let level = if ending.is_clean() || meant { LogLevel::Notice } else { LogLevel::Alert };
         let why = worker.failed.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();

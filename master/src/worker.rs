@@ -94,6 +94,8 @@ pub struct Worker {
     pub heartbeat: Option<Heartbeat>,
     /// What is left in it, when it has said so.
     pub streams: Option<u32>,
+    /// Whether it lacks resources of its own to accept.
+    pub short: bool,
     /// When it must be ready.
     pub start_deadline: Instant,
     /// When a soft-stop becomes a hard one.
@@ -156,6 +158,7 @@ impl Worker {
             failed: None,
             heartbeat: None,
             streams: None,
+            short: false,
             start_deadline: birth.start_deadline,
             stop_deadline: None,
             stopping_since: None,

@@ -11,6 +11,7 @@ pub mod address;
 pub mod binaries;
 pub mod client;
 pub mod deadline;
+pub mod fake;
 pub mod instance;
 pub mod notify;
 pub mod origin;
