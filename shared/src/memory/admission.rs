@@ -22,8 +22,6 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use super::layout::{LANE_WORDS, cell};
 use super::{Lane, Memory, Object};
 
-/// So many times one who collided with others tries at once, before it comes back to it later.
-const TRIES: usize = 4;
 /// Bits of `since` in a key.
 const SINCE_BITS: u32 = 48;
 const SINCE_MAX: u64 = (1 << SINCE_BITS) - 1;
@@ -52,7 +50,7 @@ impl Place {
 }
 
 /// What came of trying to enter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[must_use = "a place was taken, or somebody may have to be rung"]
 pub enum Entry {
     /// One more is counted; to be undone by `leave`.
@@ -110,6 +108,10 @@ pub trait Board {
     fn waiting(&self, lane: Lane, object: Object) -> &Self::Word;
     /// Key of a lane's first waiter, 0: none.
     fn key(&self, lane: Lane, object: Object) -> &Self::Word;
+    /// So many times one who collided with others tries at once, before it comes back to it later.
+    fn tries(&self) -> usize {
+        2
+    }
 }
 
 /// Adds one to the own gauge unless the place is full.
@@ -119,7 +121,7 @@ pub fn enter<B: Board>(board: &B, lane: Lane, place: &Place) -> Entry {
         gauge.bump();
         return Entry::In;
     };
-    for _ in 0..TRIES {
+    for _ in 0..board.tries() {
         gauge.fetch_add(1);
         if current(board, place.object) <= cap.into() {
             return Entry::In;
@@ -179,6 +181,20 @@ pub fn publish<B: Board>(board: &B, lane: Lane, queue: Object, waiters: Option<W
         bitmap.fetch_and(!bit);
         board.key(lane, queue).store(0);
         board.waiting(lane, queue).store(0);
+    }
+}
+
+/// Takes the gauge and the waiters of a dead owner away; by the master. What is nothing already is
+/// not written, so that pages nobody used stay untouched.
+pub fn release<B: Board>(board: &B, lane: Lane, object: Object) {
+    if board.key(lane, object).load() != 0 {
+        board.waiters(object, usize::from(lane / 64)).fetch_and(!(1 << (lane % 64)));
+        board.key(lane, object).store(0);
+    }
+    for word in [board.waiting(lane, object), board.gauge(lane, object)] {
+        if word.load() != 0 {
+            word.store(0);
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
+use super::admission;
 use super::layout::{self, HEAD_WORDS, LANE_WORDS, LANES_MAX, LAYOUT, head, lane as at};
 use super::map::{self, Map};
 use super::owner::{self, Owner};
@@ -136,7 +137,7 @@ impl Memory {
     /// The owner must be dead (its pidfd has ended), else it goes on counting in a lane of another.
     pub fn release_lane(&self, lane: Lane) {
         for object in 0..self.head.objects_used().min(self.objects_max()) {
-            self.chunk(object).release(lane, object);
+            admission::release(self, lane, object);
         }
         for cleared in [at::PID, at::START_TIME, at::ACCEPTING, at::STREAMS] {
             self.head.of(lane, cleared).store(0, Relaxed);

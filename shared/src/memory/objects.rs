@@ -6,10 +6,10 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::head::{check_start, write_start};
-use super::layout::{self, CHUNK_MAGIC, CHUNK_WORDS, cell, head, shared};
+use super::layout::{self, CHUNK_MAGIC, CHUNK_WORDS, head, shared};
 use super::map::{self, Map};
 use super::{Lane, MemoryError, Object, Total};
 
@@ -75,21 +75,6 @@ impl Chunk {
     pub fn add(&self, lane: Lane, object: Object, total: Total, n: u64) {
         let word = self.cell(lane, object, layout::total_at(total as usize));
         word.store(word.load(Relaxed).wrapping_add(n), Relaxed);
-    }
-
-    /// Takes the gauge and the waiters of a dead owner away. The bit in the bitmap is only ever set
-    /// while the key is, so that pages of the shared area nobody used stay untouched.
-    pub fn release(&self, lane: Lane, object: Object) {
-        if self.cell(lane, object, cell::KEY).load(SeqCst) != 0 {
-            self.waiters(object, usize::from(lane / 64)).fetch_and(!(1 << (lane % 64)), SeqCst);
-            self.cell(lane, object, cell::KEY).store(0, SeqCst);
-        }
-        for at in [cell::WAITING, cell::GAUGE] {
-            let word = self.cell(lane, object, at);
-            if word.load(Relaxed) != 0 {
-                word.store(0, SeqCst);
-            }
-        }
     }
 
     pub fn clear_shared(&self, object: Object) {
