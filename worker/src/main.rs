@@ -1,16 +1,28 @@
-#[cfg_attr(not(test), expect(dead_code, reason = "the stream takes it up"))]
-mod back;
-#[cfg_attr(not(test), expect(dead_code, reason = "the stream takes it up"))]
-mod balance;
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the stream takes it up"))]
-mod log;
-#[expect(dead_code, unused_imports, reason = "the stream takes it up")]
-mod pool;
-#[cfg_attr(not(test), expect(dead_code, reason = "the session takes it up"))]
-mod proxy_protocol;
-#[cfg_attr(not(test), expect(dead_code, reason = "the stream takes it up"))]
-mod termination;
-#[cfg_attr(not(test), expect(dead_code, reason = "the stream takes it up"))]
-mod timeouts;
+//! `portolan-worker`: serves traffic in one slot, or watches over servers; started by the master.
 
-fn main() {}
+mod back;
+mod balance;
+mod clock;
+mod descriptor;
+mod event_loop;
+mod listener;
+mod log;
+mod orders;
+mod poller;
+mod pool;
+mod privileges;
+mod protocol;
+mod proxy_protocol;
+mod session;
+mod show;
+mod signals;
+mod start;
+mod stream;
+mod task;
+mod termination;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    start::main()
+}

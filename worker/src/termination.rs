@@ -6,6 +6,7 @@ use std::fmt;
 
 /// What ended a stream first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(not(test), expect(dead_code, reason = "some letters belong to features to come"))]
 pub enum Cause {
     /// Both sides were done and nothing was left over.
     Normal,
@@ -55,6 +56,7 @@ impl Cause {
 
 /// Where the stream was when it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(not(test), expect(dead_code, reason = "some letters belong to HTTP"))]
 pub enum Phase {
     /// At its regular end.
     Over,

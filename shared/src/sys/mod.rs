@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "this module is their home")]
 
 pub mod listen;
+pub mod poller;
 pub mod spawn;
 pub mod title;
 

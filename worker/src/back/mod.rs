@@ -104,6 +104,7 @@ pub enum Input {
     /// Every server that could be chosen is full, and there is room in the queue.
     NoPlace,
     /// Every server that could be chosen is full, and so is the queue.
+    #[cfg_attr(not(test), expect(dead_code, reason = "comes with queues of their own for servers"))]
     QueueFull,
     /// No server can be chosen at all.
     NoServer,

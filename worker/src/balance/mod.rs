@@ -58,6 +58,7 @@ impl Schedule {
     }
 
     /// Turns in one period.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.turns.len()
     }
@@ -72,7 +73,8 @@ impl Schedule {
         self.servers.len()
     }
 
-    /// Whose turn index is; `None` where no server has a weight.
+    /// Whose turn index is (only the first of `order_from`); `None` where no server has a weight.
+    #[cfg(test)]
     pub fn server_at(&self, index: u64) -> Option<ServerId> {
         let period = self.turns.len() as u64;
         index.checked_rem(period).map(|turn| self.turns[turn as usize])

@@ -1,87 +1,105 @@
-//! The books of the pipes that splicing needs.
+//! Pipes for splicing: pooled, and bounded over all workers by the share each gets.
 //!
-//! Core: `P` is a pipe, made by the shell. All pipes that exist, lent and spare, count against the
-//! bound, for the kernel bounds them per user. Nobody waits: without a pipe data is copied.
+//! Shell: a pipe is two descriptors. A pipe that still holds bytes is closed, never reused.
 //!
-//! Only an empty pipe may be given back; one that still holds bytes is dropped instead and said to be
-//! [`PipePool::lost`].
+//! Limits: a pipe holds [`CAPACITY`] bytes where the system allows it, else what it gives (64 kB, or
+//! one page past the per-user bound, `fs.pipe-user-pages-soft`).
 
-use std::time::Instant;
+use std::os::fd::OwnedFd;
 
-use super::Usage;
-use super::spares::Spares;
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
-/// What who asks for a pipe gets.
-#[derive(Debug, PartialEq, Eq)]
-pub enum TakenPipe<P> {
-    /// An empty pipe.
-    Pipe(P),
-    /// The permission to make one; [`PipePool::lost`] if that fails.
-    Make,
-    /// None: copy.
-    Copy,
-}
+use crate::clock::Millis;
+use crate::pool::buffers::SHRINK_MS;
+use crate::stream::Pending;
 
-/// The pipes of one worker.
+/// Bytes asked for one pipe.
+const CAPACITY: usize = 256 * 1024;
+
+/// A pipe without bytes in it, or lent to a direction that keeps count of them.
 #[derive(Debug)]
-pub struct PipePool<P> {
-    spares: Spares<P>,
-    limit: usize,
-    usage: Usage,
+pub struct Pipe {
+    /// Where bytes come out.
+    pub reader: OwnedFd,
+    /// Where bytes go in.
+    pub writer: OwnedFd,
 }
 
-impl<P> PipePool<P> {
-    /// An empty pool; `limit` 0 lends none.
-    pub fn new(limit: u32, now: Instant) -> Self {
-        let limit = limit as usize;
-        let usage = Usage { limit: Some(limit), ..Usage::default() };
-        Self { spares: Spares::new(now), limit, usage }
+/// The pool.
+#[derive(Debug)]
+pub struct Pipes {
+    limit: usize,
+    free: Vec<Pipe>,
+    out: usize,
+    out_max: usize,
+    idle_min: usize,
+    looked: Millis,
+    failures: u64,
+}
+
+impl Pipes {
+    /// At most `limit` pipes; 0 turns splicing off.
+    pub fn new(limit: usize, now: Millis) -> Self {
+        Self { limit, free: Vec::new(), out: 0, out_max: 0, idle_min: 0, looked: now, failures: 0 }
     }
 
-    /// Lends a pipe, if there is or may be another one.
-    pub fn take(&mut self) -> TakenPipe<P> {
-        let taken = if let Some(pipe) = self.spares.take() {
-            TakenPipe::Pipe(pipe)
-        } else if self.usage.used < self.limit {
-            self.usage.made += 1;
-            TakenPipe::Make
-        } else {
-            self.usage.refused += 1;
-            return TakenPipe::Copy;
+    /// A pipe, or `None` where the bound or the system has none: then one copies.
+    pub fn take(&mut self) -> Option<Pipe> {
+        if let Some(pipe) = self.free.pop() {
+            self.idle_min = self.idle_min.min(self.free.len());
+            self.count();
+            return Some(pipe);
+        }
+        if self.out >= self.limit {
+            self.failures += 1;
+            return None;
+        }
+        let Ok((reader, writer)) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC) else {
+            self.failures += 1;
+            return None;
         };
-        self.usage.used += 1;
-        self.usage.lent += 1;
-        self.usage.peak = self.usage.peak.max(self.usage.used);
-        taken
+        // A smaller one works as well, only slower.
+        let _ = fcntl_setpipe_size(&writer, CAPACITY);
+        self.count();
+        Some(Pipe { reader, writer })
     }
 
-    /// Takes an empty pipe back.
-    pub fn give(&mut self, pipe: P) {
-        debug_assert!(self.usage.used > 0);
-        self.usage.used -= 1;
-        self.spares.put(pipe);
+    /// Takes back what a direction held, if that was a pipe; one that is not empty is closed.
+    pub fn take_back(&mut self, pending: &mut Pending) {
+        if let Pending::Pipe { .. } = pending
+            && let Pending::Pipe { pipe, held } = std::mem::take(pending)
+        {
+            self.out -= 1;
+            if held == 0 && self.free.len() + self.out < self.limit {
+                self.free.push(pipe);
+            }
+        }
     }
 
-    /// A lent pipe was closed, or could not be made.
-    pub fn lost(&mut self) {
-        debug_assert!(self.usage.used > 0);
-        self.usage.used -= 1;
-        self.usage.released += 1;
+    /// Closes half of the pipes that were never needed lately.
+    pub fn shrink(&mut self, now: Millis) {
+        if now - self.looked < SHRINK_MS {
+            return;
+        }
+        let surplus = self.idle_min.min(self.free.len());
+        self.free.truncate(self.free.len() - surplus.div_ceil(2));
+        self.looked = now;
+        self.idle_min = self.free.len();
     }
 
-    /// When [`Self::shrink`] should be called next.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.spares.deadline()
+    /// Descriptors of idle pipes can be had for connections.
+    pub fn close_idle(&mut self) {
+        self.free.clear();
     }
 
-    /// Drops, which closes them, the pipes that were not needed for a while.
-    pub fn shrink(&mut self, now: Instant) {
-        self.usage.released += self.spares.shrink(now) as u64;
+    /// For `show pools`: out, idle, most ever out, how often there was none.
+    pub fn figures(&self) -> (usize, usize, usize, u64) {
+        (self.out, self.free.len(), self.out_max, self.failures)
     }
 
-    /// For `show pools`.
-    pub fn usage(&self) -> Usage {
-        Usage { spare: self.spares.len(), ..self.usage }
+    fn count(&mut self) {
+        self.out += 1;
+        self.out_max = self.out_max.max(self.out);
     }
 }
 
@@ -90,38 +108,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pipes_are_made_up_to_the_bound_and_then_data_is_copied() {
-        let mut pool: PipePool<u32> = PipePool::new(2, Instant::now());
-        assert_eq!(pool.take(), TakenPipe::Make);
-        assert_eq!(pool.take(), TakenPipe::Make);
-        assert_eq!(pool.take(), TakenPipe::Copy);
-        pool.give(7);
-        assert_eq!(pool.take(), TakenPipe::Pipe(7));
-        assert_eq!(pool.take(), TakenPipe::Copy);
-        pool.lost();
-        assert_eq!(pool.take(), TakenPipe::Make);
-        let usage = pool.usage();
-        assert_eq!((usage.used, usage.peak, usage.made, usage.refused), (2, 2, 3, 2));
+    fn the_bound_holds_and_an_empty_pipe_is_used_again() {
+        let mut pool = Pipes::new(1, 0);
+        let pipe = pool.take().unwrap();
+        assert!(pool.take().is_none());
+        let mut pending = Pending::Pipe { pipe, held: 0 };
+        pool.take_back(&mut pending);
+        assert!(matches!(pending, Pending::Empty));
+        assert_eq!(pool.figures(), (0, 1, 1, 1));
+        assert!(pool.take().is_some());
     }
 
     #[test]
-    fn a_bound_of_zero_turns_splicing_off() {
-        let mut pool: PipePool<u32> = PipePool::new(0, Instant::now());
-        assert_eq!(pool.take(), TakenPipe::Copy);
+    fn a_pipe_with_bytes_in_it_is_closed() {
+        let mut pool = Pipes::new(4, 0);
+        let pipe = pool.take().unwrap();
+        pool.take_back(&mut Pending::Pipe { pipe, held: 1 });
+        assert_eq!(pool.figures(), (0, 0, 1, 0));
     }
 
     #[test]
-    fn spare_pipes_count_against_the_bound_and_go_when_unused() {
-        let now = Instant::now();
-        let mut pool = PipePool::new(10, now);
-        assert!((0..10).all(|_| pool.take() == TakenPipe::Make));
-        for pipe in 0..10 {
-            pool.give(pipe);
-        }
-        pool.shrink(now + super::super::spares::INTERVAL);
-        pool.shrink(now + super::super::spares::INTERVAL * 2);
-        let usage = pool.usage();
-        assert_eq!((usage.used, usage.spare), (0, super::super::spares::KEPT));
-        assert_eq!(usage.made - usage.released, usage.spare as u64);
+    fn no_limit_means_no_pipe() {
+        assert!(Pipes::new(0, 0).take().is_none());
     }
 }

@@ -265,11 +265,13 @@ impl<'a> Tlvs<'a> {
     }
 
     /// The host name that the client asked for; not checked to be one.
+    #[cfg_attr(not(test), expect(dead_code, reason = "rules will ask for them"))]
     pub fn authority(self) -> Option<&'a [u8]> {
         self.value(TYPE_AUTHORITY)
     }
 
     /// The sender's id for the connection.
+    #[cfg_attr(not(test), expect(dead_code, reason = "rules will ask for them"))]
     pub fn unique_id(self) -> Option<&'a [u8]> {
         self.value(TYPE_UNIQUE_ID)
     }

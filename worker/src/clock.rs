@@ -1,0 +1,59 @@
+//! The time of one cycle of the loop.
+//!
+//! Shell. Read once after each wait, so that everything in a cycle happens at the same moment.
+//! Milliseconds of CLOCK_MONOTONIC: the same scale in every process of this machine, which is what
+//! shared memory (waiting since) and later handed-over timers need.
+
+use std::time::Duration;
+
+use portolan_shared::log::{Wall, monotonic_ms};
+
+/// Milliseconds since the machine started.
+pub type Millis = u64;
+
+/// The loop's clock.
+#[derive(Debug)]
+pub struct Clock {
+    now: Millis,
+    /// Wall clock minus monotonic clock, microseconds; renewed once a second.
+    wall_offset_us: u64,
+    wall_checked: Millis,
+}
+
+impl Clock {
+    /// A clock that shows now.
+    pub fn new() -> Self {
+        let mut clock = Self { now: 0, wall_offset_us: 0, wall_checked: 0 };
+        clock.update();
+        clock.check_wall();
+        clock
+    }
+
+    /// Reads the time anew.
+    pub fn update(&mut self) {
+        self.now = monotonic_ms();
+        if self.now - self.wall_checked >= 1000 {
+            self.check_wall();
+        }
+    }
+
+    /// The cycle's time.
+    pub fn now(&self) -> Millis {
+        self.now
+    }
+
+    /// The wall clock's time of a moment on this clock.
+    pub fn wall_of(&self, moment: Millis) -> Wall {
+        Wall::from_micros(moment * 1000 + self.wall_offset_us)
+    }
+
+    fn check_wall(&mut self) {
+        self.wall_offset_us = Wall::now().micros().saturating_sub(self.now * 1000);
+        self.wall_checked = self.now;
+    }
+}
+
+/// A configured timeout on this clock.
+pub fn millis(timeout: Duration) -> Millis {
+    u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX / 4).min(u64::MAX / 4)
+}

@@ -1,0 +1,373 @@
+//! The worker and its loop.
+//!
+//! Shell. [`Worker`] holds everything one process has; what is done with it stands in the modules
+//! (`listener`, `session`, `stream`, `orders`, `show`), each an `impl Worker` for one concern. The loop
+//! itself reads as a table of contents.
+//!
+//! - One thread, one poller, one clock reading per cycle.
+//! - A descriptor is served when the poller reports it, and again in rounds while it is ready beyond
+//!   its budget, so that none starves others.
+//! - The poll waits until the nearest deadline; not at all while something is ready or runnable.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+
+use portolan_shared::channel::Channel;
+use portolan_shared::log::{Kind, Log, TargetRef};
+use portolan_shared::memory::{Lane, Object, OwnLane, Place};
+use portolan_shared::message::Hello;
+use portolan_shared::model::{BackendId, Config, LogLevel};
+use portolan_shared::signal::Signals;
+use slab::Slab;
+
+use crate::back::Policy;
+use crate::balance::Schedule;
+use crate::clock::{Clock, Millis};
+use crate::descriptor::{Descriptors, Owner, READ, Token};
+use crate::listener::{Listener, Serving, Waiting};
+use crate::poller::{Event, HUNG, Poller};
+use crate::pool::{Buffers, Pipes};
+use crate::show::Applet;
+use crate::signals::{Handler, SignalQueue};
+use crate::stream::{PendingQueue, Side, Stream};
+use crate::task::{Job, Reasons, Scheduler, TaskId};
+use crate::termination::{Cause, Phase, Termination};
+
+/// How often the loop turns at least, milliseconds: the master looks at the heartbeat.
+pub const BEAT_MS: Millis = 250;
+
+/// What this worker keeps of a frontend beside its configuration.
+#[derive(Debug)]
+pub struct FrontendState {
+    /// Where its access log goes.
+    pub targets: Vec<TargetRef>,
+}
+
+/// What this worker keeps of a backend beside its configuration.
+#[derive(Debug)]
+pub struct BackendState {
+    /// Its place in shared memory.
+    pub object: Object,
+    /// Its gauge: streams that have it, queued or served.
+    pub gauge: Place,
+    /// Whose turn it is.
+    pub schedule: Schedule,
+    /// The limit of each server.
+    pub places: Vec<Place>,
+    /// Whether any server has a limit.
+    pub limited: bool,
+    /// What follows a failed attempt.
+    pub policy: Policy,
+    /// This worker's part of the pending queue.
+    pub queue: PendingQueue,
+}
+
+/// What the loop has done, for `show activity`.
+#[derive(Debug, Default)]
+pub struct Activity {
+    /// Cycles.
+    pub loops: u64,
+    /// Waits of the poller.
+    pub polls: u64,
+    /// Waits that ended with events.
+    pub polls_with_events: u64,
+    /// Events reported.
+    pub events: u64,
+    /// Descriptors served in rounds.
+    pub rounds: u64,
+    /// Tasks run.
+    pub tasks: u64,
+    /// Sessions begun.
+    pub sessions: u64,
+    /// Times another worker rang.
+    pub rung: u64,
+    /// Times this worker rang another.
+    pub rings: u64,
+}
+
+/// Everything one worker process has.
+#[derive(Debug)]
+pub struct Worker {
+    pub(crate) clock: Clock,
+    pub(crate) descriptors: Descriptors,
+    pub(crate) poller: Poller,
+    pub(crate) tasks: Scheduler,
+    pub(crate) signals: SignalQueue<Self>,
+    pub(crate) signal_source: Signals,
+    pub(crate) channel: Channel,
+    pub(crate) channel_token: Token,
+    pub(crate) hello: Hello,
+    pub(crate) config: Rc<Config>,
+    pub(crate) lane: OwnLane,
+    pub(crate) doorbells: BTreeMap<Lane, OwnedFd>,
+    pub(crate) log: Log,
+    pub(crate) log_task: TaskId,
+    pub(crate) stop_task: TaskId,
+    pub(crate) frontends: Vec<FrontendState>,
+    pub(crate) backends: Vec<BackendState>,
+    /// Backends with streams in this worker's part of their queue.
+    pub(crate) queued: BTreeSet<BackendId>,
+    /// Backends whose queue is to be served.
+    pub(crate) rung: BTreeSet<BackendId>,
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) serving: Serving,
+    /// Listeners that wait for a place, by its object.
+    pub(crate) waiting: BTreeMap<Object, Waiting>,
+    /// Objects whose waiting listeners may be served.
+    pub(crate) rung_places: BTreeSet<Object>,
+    pub(crate) streams: Slab<Stream>,
+    pub(crate) buffers: Buffers,
+    pub(crate) pipes: Pipes,
+    pub(crate) scratch: Box<[u8]>,
+    pub(crate) applets: Vec<Applet>,
+    /// Descriptors that are not in the table.
+    pub(crate) fixed_descriptors: usize,
+    pub(crate) descriptor_limit: usize,
+    /// Accepting pauses for lack of own resources.
+    pub(crate) short: bool,
+    pub(crate) stopping: bool,
+    pub(crate) stop_began: Option<Millis>,
+    /// Streams left, as last told to the master.
+    pub(crate) told_streams: Option<u32>,
+    pub(crate) exit: Option<ExitCode>,
+    pub(crate) activity: Activity,
+    pub(crate) events: Vec<Event>,
+}
+
+impl Worker {
+    /// Turns until the worker's work is done.
+    pub fn run(&mut self) -> ExitCode {
+        loop {
+            self.handle_signals();
+            self.tasks.expire(self.clock.now());
+            self.run_tasks();
+            self.run_applets();
+            self.run_rounds();
+            self.serve_waiters();
+            if self.is_done() {
+                return self.leave();
+            }
+            self.flush_interests();
+            self.poll();
+            self.handle_events();
+        }
+    }
+
+    /// Calls functions and wakes tasks for what has arrived.
+    fn handle_signals(&mut self) {
+        while let Some(handlers) = self.signals.next() {
+            for handler in handlers {
+                match handler {
+                    Handler::Function(function) => function(self),
+                    Handler::Task(task) => self.tasks.wake(task, Reasons::SIGNAL),
+                }
+            }
+        }
+    }
+
+    /// Runs what is runnable, as much as a cycle may.
+    fn run_tasks(&mut self) {
+        for _ in 0..self.config.tune.runqueue_depth {
+            let Some((id, job, reasons)) = self.tasks.next() else { break };
+            self.activity.tasks += 1;
+            match job {
+                Job::Stream(key) => {
+                    if reasons.has(Reasons::TIMER) {
+                        self.expire_stream(key);
+                    }
+                    if reasons.has(Reasons::RESOURCE) && self.flows(key) {
+                        self.relay(key, Side::Front);
+                        self.relay(key, Side::Back);
+                    }
+                }
+                Job::Listener(key) => self.run_listener(key, reasons),
+                Job::Heartbeat => self.beat(id),
+                Job::Logs => {
+                    self.log.flush(self.clock.now());
+                    self.schedule_logs();
+                }
+                Job::Stop => self.stop_step(),
+            }
+        }
+    }
+
+    /// Lets each applet take one step.
+    fn run_applets(&mut self) {
+        for _ in 0..self.applets.len() {
+            if self.channel.wants_write() {
+                break;
+            }
+            self.applet_step();
+        }
+    }
+
+    /// Serves what is ready without the poller, each descriptor once.
+    fn run_rounds(&mut self) {
+        for _ in 0..self.descriptors.rounds_len() {
+            let Some((owner, bits)) = self.descriptors.next_in_rounds() else { break };
+            self.activity.rounds += 1;
+            if bits != 0 {
+                self.dispatch(owner, bits);
+            }
+        }
+    }
+
+    /// Serves those who wait for what came free in this cycle.
+    fn serve_waiters(&mut self) {
+        self.serve_places();
+        self.serve_queues();
+        while let Some(key) = self.buffers.next_waiter() {
+            if let Some(stream) = self.streams.get(key as usize) {
+                self.tasks.wake(stream.task, Reasons::RESOURCE);
+            }
+        }
+    }
+
+    /// Tells the poller what has changed.
+    fn flush_interests(&mut self) {
+        while let Some(change) = self.descriptors.next_change() {
+            if let Err(error) = self.poller.update(&self.descriptors, change) {
+                self.interest_failed(change.token, &error);
+            }
+        }
+    }
+
+    /// Waits, but not while there is something to do.
+    fn poll(&mut self) {
+        let busy = self.tasks.runnable() > 0
+            || self.descriptors.has_rounds()
+            || !self.signals.is_empty()
+            || !self.rung.is_empty()
+            || !self.rung_places.is_empty()
+            || (!self.applets.is_empty() && !self.channel.wants_write());
+        let timeout = if busy {
+            Some(Duration::ZERO)
+        } else {
+            let now = self.clock.now();
+            self.tasks
+                .next_deadline()
+                .map(|deadline| Duration::from_millis(deadline.saturating_sub(now)))
+        };
+        self.activity.loops += 1;
+        self.activity.polls += 1;
+        let mut events = std::mem::take(&mut self.events);
+        if let Err(error) = self.poller.wait(&self.descriptors, timeout, &mut events) {
+            self.poll_failed(&error);
+        }
+        self.activity.polls_with_events += u64::from(!events.is_empty());
+        self.activity.events += events.len() as u64;
+        self.events = events;
+        self.clock.update();
+        self.lane.beat();
+    }
+
+    /// Serves what the poller reported.
+    fn handle_events(&mut self) {
+        let events = std::mem::take(&mut self.events);
+        for event in &events {
+            let Some(descriptor) = self.descriptors.get_mut(event.token) else { continue };
+            descriptor.hung |= event.bits & HUNG != 0;
+            let owner = descriptor.owner;
+            self.descriptors.may(event.token, event.bits & (READ | crate::descriptor::WRITE));
+            self.dispatch(owner, event.bits);
+        }
+        self.events = events;
+    }
+
+    fn dispatch(&mut self, owner: Owner, bits: u8) {
+        match owner {
+            Owner::Front(key) => self.handle_front(key, bits),
+            Owner::Back(key) => self.handle_back(key, bits),
+            Owner::Listener(key) => {
+                let listener = &self.listeners[key as usize];
+                let task = listener.task();
+                self.descriptors.cant(listener.token(), READ);
+                self.tasks.wake(task, Reasons::IO);
+            }
+            Owner::Signals => self.take_signals(),
+            Owner::Channel => self.handle_channel(bits),
+            Owner::Doorbell => self.handle_doorbell(),
+        }
+    }
+
+    fn take_signals(&mut self) {
+        for signal in self.signal_source.take() {
+            self.signals.push(signal);
+        }
+    }
+
+    /// Wakes another worker.
+    pub(crate) fn ring(&mut self, lane: Lane) {
+        if let Some(doorbell) = self.doorbells.get(&lane) {
+            self.activity.rings += 1;
+            // A full counter means that it was rung often enough already.
+            let _ = rustix::io::write(doorbell, &1_u64.to_ne_bytes());
+        }
+    }
+
+    /// Another worker rang, or the master: everything that waits here may try.
+    fn handle_doorbell(&mut self) {
+        self.activity.rung += 1;
+        if let Some(doorbell) = self.doorbells.get(&self.lane.number()) {
+            let _ = rustix::io::read(doorbell, &mut [0_u8; 8]);
+        }
+        self.try_waiters();
+    }
+
+    /// Everything that waits for a place tries again.
+    pub(crate) fn try_waiters(&mut self) {
+        self.rung.extend(&self.queued);
+        self.rung_places.extend(self.waiting.keys());
+    }
+
+    /// Whether nothing is left to do here.
+    fn is_done(&self) -> bool {
+        self.exit.is_some()
+            || (self.stopping
+                && self.serving.stopped
+                && self.streams.is_empty()
+                && self.applets.is_empty())
+    }
+
+    /// The last things before the process ends.
+    fn leave(&mut self) -> ExitCode {
+        self.log.finish(Duration::from_millis(200));
+        // The master sees the end of the process itself.
+        let _ = self.channel.flush();
+        self.exit.unwrap_or(ExitCode::SUCCESS)
+    }
+
+    fn interest_failed(&mut self, token: Token, error: &io::Error) {
+        let owner = self.descriptors.get(token).map(|descriptor| descriptor.owner);
+        let text = format_args!("the {} poller refused {owner:?}: {error}", self.poller.name());
+        self.log.say_limited(Kind::Resource, LogLevel::Err, text);
+        if let Some(Owner::Front(key) | Owner::Back(key)) = owner {
+            self.finish(key, Termination::new(Cause::Resource, Phase::Data));
+        }
+    }
+
+    /// A poller that fails is opened anew; without one a worker serves nobody, and another process
+    /// starts over in its slot.
+    fn poll_failed(&mut self, error: &io::Error) {
+        let text = format_args!("the {} poller failed: {error}", self.poller.name());
+        self.log.say_limited(Kind::Resource, LogLevel::Alert, text);
+        if let Err(error) = self.poller.fork(&mut self.descriptors) {
+            let text = format_args!("it cannot be opened anew: {error}");
+            self.log.say(LogLevel::Alert, text);
+            self.exit = Some(ExitCode::FAILURE);
+        }
+    }
+
+    /// The doorbell of this worker, watched.
+    pub(crate) fn watch_doorbell(&mut self, doorbell: &OwnedFd) -> io::Result<()> {
+        let watched = doorbell.as_fd().try_clone_to_owned()?;
+        let token =
+            self.descriptors.insert(watched, Owner::Doorbell, crate::descriptor::Trigger::Level);
+        self.descriptors.want(token, READ);
+        Ok(())
+    }
+}

@@ -1,0 +1,241 @@
+//! Accepting: how many in a row, within which limits, and what a lack of resources does.
+//!
+//! Shell. Limits: `tune.maxaccept` connections in a row; [`RESERVE`] descriptors stay free for
+//! connections to servers, logs and the channel; after a lack of descriptors or memory accepting waits
+//! [`RETRY_MS`].
+
+use std::os::fd::AsFd;
+
+use portolan_shared::log::Kind;
+use portolan_shared::memory::{Entry, Place};
+use portolan_shared::message::ToMaster;
+use portolan_shared::model::LogLevel;
+use rustix::io::Errno;
+
+use super::state::{Input, State};
+use super::{ListenerKey, PLACES};
+use crate::clock::Millis;
+use crate::descriptor::READ;
+use crate::event_loop::Worker;
+use crate::task::Reasons;
+
+/// Descriptors kept free for everything that is not a client's connection.
+pub const RESERVE: usize = 16;
+/// How long accepting waits when descriptors or memory ran out, milliseconds.
+pub const RETRY_MS: Millis = 100;
+
+/// What taking the places of a connection came to.
+enum Admission {
+    /// All are taken.
+    Granted,
+    /// This one is full.
+    Full(usize),
+}
+
+/// What accepting one connection came to.
+enum Accepted {
+    /// A session began.
+    One,
+    /// The queue is empty.
+    None,
+    /// It is to be tried again.
+    Again,
+    /// Accepting ended with a change of state.
+    Halted,
+}
+
+impl Worker {
+    /// A listener's task runs: it is ready, or may be again.
+    pub(crate) fn run_listener(&mut self, key: ListenerKey, reasons: Reasons) {
+        if reasons.has(Reasons::TIMER) && self.listeners[key as usize].waits_for.is_none() {
+            self.turn(key, Input::Place);
+        }
+        if self.listeners[key as usize].state != State::Ready {
+            return;
+        }
+        let most = match self.config.tune.maxaccept {
+            0 => u32::MAX,
+            most => most,
+        };
+        let streak = self.listeners[key as usize].streak.min(most);
+        let mut accepted = 0;
+        while accepted < streak {
+            match self.accept_one(key) {
+                Accepted::One => accepted += 1,
+                Accepted::Again => {}
+                Accepted::None => break,
+                Accepted::Halted => return,
+            }
+        }
+        let listener = &mut self.listeners[key as usize];
+        // Level-triggered: what is left is reported again.
+        listener.streak =
+            if accepted == streak { streak.saturating_mul(2).min(most) } else { accepted.max(1) };
+    }
+
+    /// Accepts until nothing waits, whatever the budget.
+    pub(super) fn accept_all(&mut self, key: ListenerKey) {
+        loop {
+            match self.accept_one(key) {
+                Accepted::One | Accepted::Again => {}
+                Accepted::None | Accepted::Halted => return,
+            }
+        }
+    }
+
+    /// It may be this listener's turn for the place it waits for.
+    pub(super) fn accept_waiting(&mut self, key: ListenerKey) {
+        let Some(which) = self.listeners[key as usize].waits_for else { return };
+        let place = self.listeners[key as usize].places[which];
+        match self.lane.take(&place) {
+            Entry::In => {}
+            Entry::Full { ring } => {
+                if let Some(lane) = ring
+                    && lane != self.lane.number()
+                {
+                    self.ring(lane);
+                }
+                return;
+            }
+        }
+        // The place is ours; the wait is over before anybody else is told.
+        self.turn(key, Input::Place);
+        let places = self.listeners[key as usize].places;
+        for (at, other) in places.iter().enumerate() {
+            if at == which {
+                continue;
+            }
+            if !self.enter_place(other) {
+                self.leave_places(
+                    &places[..at].iter().filter(|p| **p != place).copied().collect::<Vec<_>>(),
+                );
+                self.leave_places(&[place]);
+                self.wait_for(key, at);
+                return;
+            }
+        }
+        self.accept_admitted(key);
+    }
+
+    fn accept_one(&mut self, key: ListenerKey) -> Accepted {
+        if !self.room_for_connection() {
+            self.run_short(key, "descriptors");
+            return Accepted::Halted;
+        }
+        match self.admit(key) {
+            Admission::Granted => self.accept_admitted(key),
+            Admission::Full(which) => {
+                self.wait_for(key, which);
+                // Who waits tries once more after saying so: a place may have come free in between.
+                self.rung_places.insert(self.listeners[key as usize].places[which].object);
+                Accepted::Halted
+            }
+        }
+    }
+
+    /// Takes the places of one connection, all or none.
+    fn admit(&mut self, key: ListenerKey) -> Admission {
+        let places = self.listeners[key as usize].places;
+        for at in 0..PLACES {
+            if !self.enter_place(&places[at]) {
+                self.leave_places(&places[..at]);
+                return Admission::Full(at);
+            }
+        }
+        Admission::Granted
+    }
+
+    /// Takes a place unless it is full, or somebody waits for it already.
+    fn enter_place(&mut self, place: &Place) -> bool {
+        if place.cap.is_some() && self.lane.memory().anyone_waits(place) {
+            return false;
+        }
+        match self.lane.enter(place) {
+            Entry::In => true,
+            Entry::Full { ring } => {
+                if let Some(lane) = ring {
+                    self.ring_place(lane, *place);
+                }
+                false
+            }
+        }
+    }
+
+    /// Accepts one connection, whose places are taken already.
+    fn accept_admitted(&mut self, key: ListenerKey) -> Accepted {
+        let listener = &self.listeners[key as usize];
+        let (protocol, token, places) = (listener.protocol, listener.token, listener.places);
+        let result = match self.descriptors.get(token) {
+            Some(descriptor) => (protocol.accept)(descriptor.as_fd()),
+            None => Err(Errno::BADF),
+        };
+        let errno = match result {
+            Ok((socket, client)) => {
+                self.begin_session(key, socket, client);
+                return Accepted::One;
+            }
+            Err(errno) => errno,
+        };
+        self.leave_places(&places);
+        match errno {
+            Errno::AGAIN => {
+                self.descriptors.cant(token, READ);
+                Accepted::None
+            }
+            Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM => {
+                self.run_short(key, &errno.to_string());
+                Accepted::Halted
+            }
+            // The connection died in the queue, or the call was interrupted.
+            Errno::INTR
+            | Errno::CONNABORTED
+            | Errno::PROTO
+            | Errno::NETDOWN
+            | Errno::HOSTDOWN
+            | Errno::NETUNREACH
+            | Errno::HOSTUNREACH
+            | Errno::PERM => Accepted::Again,
+            other => {
+                let text = format_args!("cannot accept connections: {other}");
+                self.log.say_limited(Kind::Accept, LogLevel::Err, text);
+                self.run_short(key, &other.to_string());
+                Accepted::Halted
+            }
+        }
+    }
+
+    /// Whether a client and its server would leave the reserve untouched.
+    pub(crate) fn room_for_connection(&self) -> bool {
+        let (pipes_out, pipes_idle, ..) = self.pipes.figures();
+        let open = self.descriptors.len() + self.fixed_descriptors + 2 * (pipes_out + pipes_idle);
+        open + 2 + RESERVE <= self.descriptor_limit
+    }
+
+    /// Something is missing that accepting needs: this listener waits a while, and the master learns
+    /// that a deputy may be wanted.
+    fn run_short(&mut self, key: ListenerKey, what: &str) {
+        self.pipes.close_idle();
+        let text = format_args!("accepting pauses: out of {what}");
+        self.log.say_limited(Kind::Resource, LogLevel::Err, text);
+        self.turn(key, Input::OtherLimit);
+        let listener = &self.listeners[key as usize];
+        self.tasks.schedule(listener.task, self.clock.now() + RETRY_MS);
+        if !std::mem::replace(&mut self.short, true) {
+            self.tell(&ToMaster::Short { short: true, reason: what.to_owned() });
+        }
+    }
+
+    /// What was missing is there again.
+    pub(crate) fn resources_are_back(&mut self) {
+        if !std::mem::replace(&mut self.short, false) {
+            return;
+        }
+        self.tell(&ToMaster::Short { short: false, reason: String::new() });
+        for key in 0..self.listeners.len() as ListenerKey {
+            let listener = &self.listeners[key as usize];
+            if listener.state == State::Limited && listener.waits_for.is_none() {
+                self.turn(key, Input::Place);
+            }
+        }
+    }
+}

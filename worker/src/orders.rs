@@ -1,0 +1,225 @@
+//! What the master and the operator's signals tell a worker to do.
+//!
+//! Shell.
+//!
+//! | signal | a worker does |
+//! | --- | --- |
+//! | SIGUSR1 | soft-stop, and tells the master, which fills the slot again |
+//! | SIGQUIT | writes its states and pools to the log |
+//! | SIGUSR2, SIGHUP, SIGTERM, SIGINT, SIGTTOU, SIGTTIN | nothing but count them: the order comes over the channel |
+
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+
+use nix::sys::signal::Signal;
+use portolan_shared::channel::{ChannelError, Received};
+use portolan_shared::message::{ToMaster, ToWorker};
+use portolan_shared::model::LogLevel;
+use portolan_shared::sys::title;
+
+use crate::clock::millis;
+use crate::descriptor::{READ, WRITE};
+use crate::event_loop::{BEAT_MS, Worker};
+use crate::listener::state::Input;
+use crate::show::Applet;
+use crate::signals::Handler;
+use crate::task::{NEVER, Reasons, TaskId};
+
+impl Worker {
+    /// Sets the handlers of signals.
+    pub(crate) fn register_signals(&mut self) {
+        self.signals.register(
+            Signal::SIGUSR1,
+            Handler::Function(|worker: &mut Self| {
+                if !worker.stopping {
+                    worker.tell(&ToMaster::Leaving);
+                    worker.soft_stop("SIGUSR1");
+                }
+            }),
+        );
+        self.signals.register(Signal::SIGQUIT, Handler::Function(Self::dump));
+        // Told of signal 0: it shortens or prolongs what they wait for.
+        self.signals.subscribe(self.stop_task);
+    }
+
+    /// Reads the channel, and writes what waited.
+    pub(crate) fn handle_channel(&mut self, bits: u8) {
+        if bits & WRITE != 0 {
+            let flushed = self.channel.flush();
+            self.check_channel(flushed.err());
+        }
+        loop {
+            match self.channel.receive::<ToWorker>() {
+                Ok(Some(received)) => self.obey(received),
+                Ok(None) => break,
+                Err(ChannelError::Closed) => {
+                    self.master_is_gone();
+                    return;
+                }
+                Err(error) => {
+                    let text = format_args!("an order was not understood: {error}");
+                    self.log.say(LogLevel::Err, text);
+                }
+            }
+        }
+        self.descriptors.cant(self.channel_token, READ | WRITE);
+        self.mind_outbox();
+    }
+
+    /// Tells the master something.
+    pub(crate) fn tell(&mut self, message: &ToMaster) {
+        let sent = self.channel.send(message, &[]);
+        self.check_channel(sent.err());
+        self.mind_outbox();
+    }
+
+    fn mind_outbox(&mut self) {
+        if self.channel.wants_write() {
+            self.descriptors.want(self.channel_token, WRITE);
+        } else {
+            self.descriptors.stop(self.channel_token, WRITE);
+        }
+    }
+
+    fn check_channel(&mut self, error: Option<ChannelError>) {
+        match error {
+            None | Some(ChannelError::Closed) => {}
+            Some(error) => {
+                self.log.say(LogLevel::Err, format_args!("the master was not told: {error}"));
+            }
+        }
+    }
+
+    fn obey(&mut self, received: Received<ToWorker>) {
+        let Received { message, mut descriptors } = received;
+        match message {
+            ToWorker::SoftStop => self.soft_stop("the master's order"),
+            ToWorker::HardStop => {
+                self.exit = Some(ExitCode::SUCCESS);
+            }
+            ToWorker::Pause | ToWorker::Resume => {
+                self.serving.paused = message == ToWorker::Pause;
+                if self.serving.paused {
+                    self.drain_listeners();
+                }
+                self.settle_listeners();
+            }
+            ToWorker::Deputy { slot, serve } => {
+                self.serving.deputised.retain(|other| *other != slot);
+                if serve {
+                    self.serving.deputised.push(slot);
+                } else {
+                    self.drain_listeners();
+                }
+                self.settle_listeners();
+            }
+            ToWorker::Doorbell { lane } => {
+                if let Some(doorbell) = descriptors.pop() {
+                    self.doorbells.insert(lane, doorbell);
+                    // Whoever waits there may have been missed while its bell was unknown here.
+                    self.ring(lane);
+                }
+            }
+            ToWorker::LogSocket { endpoint } => {
+                if let Some(socket) = descriptors.pop() {
+                    self.log.attach(endpoint, socket);
+                    self.tasks.wake(self.log_task, Reasons::MESSAGE);
+                }
+            }
+            ToWorker::Dump => self.dump(),
+            ToWorker::Query { id, what } => self.applets.push(Applet::new(id, what)),
+            ToWorker::Hello(_)
+            | ToWorker::Memory(_)
+            | ToWorker::Listeners(_)
+            | ToWorker::Piece(_)
+            | ToWorker::Done { .. } => {
+                self.log.say(LogLevel::Err, format_args!("an order came out of its time"));
+            }
+        }
+    }
+
+    /// Nobody holds the other end any more: what is in flight is finished, nothing new is taken.
+    fn master_is_gone(&mut self) {
+        let _ = self.descriptors.remove(self.channel_token);
+        self.soft_stop("the loss of the master");
+    }
+
+    /// Stops accepting (after `grace`), finishes what is in flight.
+    pub(crate) fn soft_stop(&mut self, by: &str) {
+        if std::mem::replace(&mut self.stopping, true) {
+            return;
+        }
+        let streams = self.streams.len();
+        self.log.say(LogLevel::Notice, format_args!("stopping by {by}, {streams} streams left"));
+        let now = self.clock.now();
+        self.tasks.schedule(self.stop_task, now + millis(self.config.process.grace));
+        self.signals.broadcast();
+    }
+
+    /// The stop task: the end of grace, then the end of patience.
+    pub(crate) fn stop_step(&mut self) {
+        if !self.stopping {
+            return;
+        }
+        let now = self.clock.now();
+        let began = *self.stop_began.get_or_insert(now);
+        let grace_ends = began + millis(self.config.process.grace);
+        let patience_ends =
+            self.config.process.hard_stop_after.map_or(NEVER, |patience| began + millis(patience));
+        if now >= grace_ends && !self.serving.stopped {
+            self.drain_listeners();
+            self.serving.stopped = true;
+            self.settle_listeners();
+            self.close_listeners();
+        }
+        if now >= patience_ends {
+            let streams = self.streams.len();
+            let text = format_args!("{streams} streams are ended: hard_stop_after has passed");
+            self.log.say(LogLevel::Warning, text);
+            self.exit = Some(ExitCode::SUCCESS);
+            return;
+        }
+        let next = if self.serving.stopped { patience_ends } else { grace_ends };
+        self.tasks.schedule(self.stop_task, next);
+        self.show_draining();
+    }
+
+    /// Lets the sockets go: the master holds them.
+    fn close_listeners(&mut self) {
+        for key in 0..self.listeners.len() {
+            let token = self.listeners[key].token();
+            if let Some(descriptor) = self.descriptors.remove(token) {
+                // It is open elsewhere, so closing it here would not take it out of the poller.
+                self.poller.forget(&descriptor.as_fd());
+            }
+            self.turn(key as u32, Input::SocketGone);
+        }
+    }
+
+    /// The loop turns, and says what has changed.
+    pub(crate) fn beat(&mut self, task: TaskId) {
+        let now = self.clock.now();
+        self.tasks.schedule(task, now + BEAT_MS);
+        self.log.flush(now);
+        self.buffers.shrink(now);
+        self.pipes.shrink(now);
+        // A bell may have been lost with a process that died while it rang.
+        self.try_waiters();
+        self.show_draining();
+    }
+
+    fn show_draining(&mut self) {
+        let streams = self.streams.len() as u32;
+        if self.stopping && self.told_streams != Some(streams) {
+            self.told_streams = Some(streams);
+            self.tell(&ToMaster::Draining { streams });
+            title::set(&format!("{}, stopping, {streams} streams", self.name()));
+        }
+    }
+
+    /// As `ps` shows it.
+    pub(crate) fn name(&self) -> String {
+        let hello = &self.hello;
+        format!("portolan: worker {}/{} gen {}", hello.slot + 1, hello.slots, hello.generation)
+    }
+}

@@ -1,0 +1,366 @@
+//! How a process becomes a worker: what it is told, in which order it takes it, and when it is ready.
+//!
+//! Shell.
+//!
+//! 1. Everything comes over the channel (descriptor 3): who it is, shared memory, doorbells, log
+//!    sockets, listeners, the configuration in pieces, `Done`.
+//! 2. The time zone and everything else that lies outside the chroot is read.
+//! 3. Limits, chroot, groups, user (`privileges`).
+//! 4. The poller is opened, the tables are made, signals are let in.
+//! 5. `Ready`, and accepting begins. A step that fails is told with its reason, and the process ends.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+
+use portolan_shared::channel::Channel;
+use portolan_shared::log::{Log, Zone};
+use portolan_shared::memory::{Lane, Memory, OwnLane, Place};
+use portolan_shared::message::{
+    CONFIGURATION_MAX, Hello, ListenerEntry, MemoryKind, Role, StartStep, ToMaster, ToWorker,
+};
+use portolan_shared::model::Config;
+use portolan_shared::signal::{Signals, block_all};
+use portolan_shared::sys;
+use slab::Slab;
+
+use crate::back::Policy;
+use crate::balance::Schedule;
+use crate::clock::Clock;
+use crate::descriptor::{Descriptors, Owner, READ, Trigger};
+use crate::event_loop::{Activity, BackendState, FrontendState, Worker};
+use crate::listener::Serving;
+use crate::poller::{self, Poller};
+use crate::pool::{Buffers, Pipes};
+use crate::privileges::{self, Refusal};
+use crate::signals::SignalQueue;
+use crate::stream::PendingQueue;
+use crate::task::{Job, Reasons, Scheduler};
+
+/// The descriptor under which the channel to the master is inherited.
+const CHANNEL_FD: i32 = 3;
+/// How long the master may leave a worker without its next message at start.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Most connections where nothing else says so (the master always does).
+const MAXCONN_DEFAULT: u32 = 2000;
+
+/// What was sent until `Done`.
+#[derive(Debug, Default)]
+struct Told {
+    hello: Option<Hello>,
+    memory: Option<Memory>,
+    doorbells: BTreeMap<Lane, OwnedFd>,
+    log_sockets: Vec<(u16, OwnedFd)>,
+    listeners: Vec<(Vec<ListenerEntry>, Vec<OwnedFd>)>,
+    configuration: Vec<u8>,
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.first().map(String::as_str) {
+        Some("--pollers") => {
+            print!("{}", poller::describe(&arguments[1..]));
+            ExitCode::SUCCESS
+        }
+        Some("-v" | "--version") => {
+            println!("Portolan worker version {}", portolan_shared::VERSION);
+            ExitCode::SUCCESS
+        }
+        Some("--role") => work(),
+        _ => {
+            eprintln!("portolan-worker is started by portolan, not by hand");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn work() -> ExitCode {
+    if let Err(error) = block_all() {
+        eprintln!("portolan-worker: cannot block signals: {error}");
+        return ExitCode::FAILURE;
+    }
+    let Some(socket) = sys::inherited(CHANNEL_FD) else {
+        eprintln!("portolan-worker: there is no channel to a master at descriptor {CHANNEL_FD}");
+        return ExitCode::FAILURE;
+    };
+    let mut channel = Channel::from(socket);
+    match hear(&mut channel).and_then(|told| become_worker(told, &channel)) {
+        Ok(parts) => {
+            let mut worker = match assemble(parts, channel) {
+                Ok(worker) => worker,
+                Err((mut channel, refusal)) => return refuse(&mut channel, &refusal),
+            };
+            worker.tell(&ToMaster::Ready);
+            worker.settle_listeners();
+            worker.run()
+        }
+        Err(refusal) => refuse(&mut channel, &refusal),
+    }
+}
+
+fn refuse(channel: &mut Channel, (step, reason): &Refusal) -> ExitCode {
+    let failed = ToMaster::Failed { step: *step, reason: reason.clone() };
+    if channel.send(&failed, &[]).is_err() {
+        eprintln!("portolan-worker: {reason}");
+    }
+    ExitCode::FAILURE
+}
+
+/// Listens until everything was told.
+fn hear(channel: &mut Channel) -> Result<Told, Refusal> {
+    let broken = |reason: String| (StartStep::Channel, reason);
+    let mut told = Told::default();
+    loop {
+        let received = channel
+            .receive_within::<ToWorker>(PATIENCE)
+            .map_err(|error| broken(error.to_string()))?;
+        let mut descriptors = received.descriptors.into_iter();
+        let mut one =
+            || descriptors.next().ok_or_else(|| broken("a descriptor is missing".to_owned()));
+        match received.message {
+            ToWorker::Hello(hello) => {
+                told.hello = Some(hello);
+                let version = portolan_shared::VERSION.to_owned();
+                channel
+                    .send(&ToMaster::Hello { version }, &[])
+                    .map_err(|error| broken(error.to_string()))?;
+            }
+            ToWorker::Memory(kind) => {
+                let memory = one()?;
+                take_memory(&mut told.memory, kind, memory)?;
+            }
+            ToWorker::Doorbell { lane } => {
+                told.doorbells.insert(lane, one()?);
+            }
+            ToWorker::LogSocket { endpoint } => told.log_sockets.push((endpoint, one()?)),
+            ToWorker::Listeners(entries) => {
+                let sockets: Vec<OwnedFd> = descriptors.collect();
+                if sockets.len() != entries.len() {
+                    return Err(broken("listeners and descriptors do not match".to_owned()));
+                }
+                told.listeners.push((entries, sockets));
+            }
+            ToWorker::Piece(piece) => {
+                if told.configuration.len() + piece.len() > CONFIGURATION_MAX {
+                    return Err(broken("the configuration is too long".to_owned()));
+                }
+                told.configuration.extend(piece);
+            }
+            ToWorker::Done { length } => {
+                if told.configuration.len() != length as usize {
+                    return Err(broken("a piece of the configuration is missing".to_owned()));
+                }
+                return Ok(told);
+            }
+            // A master that changed its mind: nothing was begun.
+            ToWorker::SoftStop | ToWorker::HardStop => {
+                return Err(broken("told to stop before it was ready".to_owned()));
+            }
+            other => return Err(broken(format!("{other:?} came before its time"))),
+        }
+    }
+}
+
+fn take_memory(
+    memory: &mut Option<Memory>,
+    kind: MemoryKind,
+    descriptor: OwnedFd,
+) -> Result<(), Refusal> {
+    let refused = |error: &dyn std::fmt::Display| (StartStep::Memory, error.to_string());
+    match kind {
+        MemoryKind::Lanes => {
+            *memory = Some(Memory::attach(descriptor).map_err(|error| refused(&error))?);
+        }
+        MemoryKind::Objects(number) => {
+            let memory = memory.as_mut().ok_or_else(|| refused(&"objects came before lanes"))?;
+            memory.attach_chunk(number, descriptor).map_err(|error| refused(&error))?;
+        }
+    }
+    Ok(())
+}
+
+/// All that a worker is made of.
+struct Parts {
+    hello: Hello,
+    config: Config,
+    lane: OwnLane,
+    doorbells: BTreeMap<Lane, OwnedFd>,
+    log: Log,
+    listeners: Vec<(Vec<ListenerEntry>, Vec<OwnedFd>)>,
+    poller: Poller,
+    fixed_descriptors: usize,
+    descriptor_limit: usize,
+}
+
+/// Reads what it was told, and gives up what it does not need.
+fn become_worker(told: Told, _: &Channel) -> Result<Parts, Refusal> {
+    let missing = |what: &str| (StartStep::Channel, format!("{what} was not sent"));
+    let hello = told.hello.ok_or_else(|| missing("who to be"))?;
+    if hello.role != Role::Worker {
+        return Err((StartStep::Setup, format!("this version has no {:?}", hello.role)));
+    }
+    let config: Config = postcard::from_bytes(&told.configuration).map_err(|error| {
+        (StartStep::Configuration, format!("the configuration has another form: {error}"))
+    })?;
+    let mut memory = told.memory.ok_or_else(|| missing("shared memory"))?;
+    memory.close_descriptors();
+    let lane = OwnLane::new(Rc::new(memory), hello.lane)
+        .ok_or_else(|| (StartStep::Memory, format!("lane {} is not live", hello.lane)))?;
+    let mut log = Log::on_stderr(Zone::system());
+    log.configure(&config, hello.debug);
+    for (endpoint, socket) in told.log_sockets {
+        log.attach(endpoint, socket);
+    }
+    let sockets: usize = told.listeners.iter().map(|(_, sockets)| sockets.len()).sum();
+    let open = std::fs::read_dir("/proc/self/fd").map_or(64, Iterator::count);
+    // The poller's own, the signals', and a few for renewed log sockets.
+    let fixed_descriptors = open.saturating_sub(sockets) + 16;
+    let maxconn = config.process.maxconn.unwrap_or(MAXCONN_DEFAULT);
+    let needed = config.process.descriptor_limit.unwrap_or_else(|| {
+        let pipes = 2 * pipes_of(&config, hello.slots) as u64;
+        let own = (sockets + fixed_descriptors + crate::listener::RESERVE) as u64;
+        2 * u64::from(maxconn) + pipes + own
+    });
+    let descriptor_limit = privileges::limit_descriptors(needed, config.process.maxconn)? as usize;
+    privileges::confine(&config.process)?;
+    let events_max = config.tune.maxpollevents as usize;
+    let poller = Poller::choose(&config.tune.disabled_pollers, events_max)
+        .map_err(|error| (StartStep::Poller, format!("no poller works: {error}")))?;
+    Ok(Parts {
+        hello,
+        config,
+        lane,
+        doorbells: told.doorbells,
+        log,
+        listeners: told.listeners,
+        poller,
+        fixed_descriptors,
+        descriptor_limit,
+    })
+}
+
+/// The share of pipes of one worker; none where nothing splices.
+fn pipes_of(config: &Config, slots: u16) -> usize {
+    let splices = |splice: &portolan_shared::model::SpliceOptions| {
+        splice.auto || splice.request || splice.response
+    };
+    let wanted = config.frontends.iter().any(|frontend| splices(&frontend.splice))
+        || config.backends.iter().any(|backend| splices(&backend.splice));
+    let all = config
+        .tune
+        .maxpipes
+        .unwrap_or_else(|| config.process.maxconn.unwrap_or(MAXCONN_DEFAULT) / 4);
+    if wanted { (all as usize).div_ceil(usize::from(slots.max(1))) } else { 0 }
+}
+
+fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channel, Refusal)> {
+    let setup = |error: std::io::Error| (StartStep::Setup, error.to_string());
+    let Parts { hello, config, lane, doorbells, mut log, .. } = parts;
+    let clock = Clock::new();
+    let now = clock.now();
+    let mut descriptors = Descriptors::new(1024, parts.poller.edges());
+    let mut tasks = Scheduler::new(1024);
+    let signal_source = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => return Err((channel, setup(error))),
+    };
+    let watched = rustix::io::fcntl_dupfd_cloexec(&signal_source, 0)
+        .and_then(|signals| Ok((signals, rustix::io::fcntl_dupfd_cloexec(&channel, 0)?)));
+    let (signals_fd, channel_fd) = match watched {
+        Ok(pair) => pair,
+        Err(error) => return Err((channel, setup(error.into()))),
+    };
+    let signals_token = descriptors.insert(signals_fd, Owner::Signals, Trigger::Level);
+    let channel_token = descriptors.insert(channel_fd, Owner::Channel, Trigger::Level);
+    descriptors.want(signals_token, READ);
+    descriptors.want(channel_token, READ);
+    let frontends = config
+        .frontends
+        .iter()
+        .map(|frontend| FrontendState {
+            targets: log.targets(&frontend.logs, frontend.log_tag.as_deref()),
+        })
+        .collect();
+    let backends = config.backends.iter().map(backend_state).collect();
+    let heartbeat = tasks.create(Job::Heartbeat, -1024);
+    tasks.wake(heartbeat, Reasons::INIT);
+    let mut worker = Worker {
+        log_task: tasks.create(Job::Logs, 0),
+        stop_task: tasks.create(Job::Stop, 0),
+        buffers: Buffers::new(
+            config.tune.buffer_size as usize,
+            config.tune.buffer_limit as usize,
+            now,
+        ),
+        pipes: Pipes::new(pipes_of(&config, hello.slots), now),
+        scratch: vec![0; config.tune.buffer_size as usize].into_boxed_slice(),
+        config: Rc::new(config),
+        clock,
+        descriptors,
+        poller: parts.poller,
+        tasks,
+        signals: SignalQueue::default(),
+        signal_source,
+        channel,
+        channel_token,
+        hello,
+        lane,
+        doorbells,
+        log,
+        frontends,
+        backends,
+        queued: BTreeSet::new(),
+        rung: BTreeSet::new(),
+        listeners: Vec::new(),
+        serving: Serving::default(),
+        waiting: BTreeMap::new(),
+        rung_places: BTreeSet::new(),
+        streams: Slab::with_capacity(1024),
+        applets: Vec::new(),
+        fixed_descriptors: parts.fixed_descriptors,
+        descriptor_limit: parts.descriptor_limit,
+        short: false,
+        stopping: false,
+        stop_began: None,
+        told_streams: None,
+        exit: None,
+        activity: Activity::default(),
+        events: Vec::new(),
+    };
+    for (entries, sockets) in parts.listeners {
+        worker.add_listeners(&entries, sockets);
+    }
+    let own = worker.doorbells.get(&worker.lane.number());
+    if let Some(own) = own.map(OwnedFd::try_clone) {
+        let watched = own.and_then(|own| worker.watch_doorbell(&own));
+        if let Err(error) = watched {
+            return Err((worker.channel, setup(error)));
+        }
+    }
+    worker.register_signals();
+    sys::title::set(&worker.name());
+    Ok(worker)
+}
+
+fn backend_state(backend: &portolan_shared::model::Backend) -> BackendState {
+    BackendState {
+        object: backend.object,
+        gauge: Place::new(backend.object, None),
+        schedule: Schedule::new(backend.servers.iter().map(|server| server.weight)),
+        places: backend
+            .servers
+            .iter()
+            .map(|server| Place::of(server.object, server.maxconn, backend.object))
+            .collect(),
+        limited: backend.servers.iter().any(|server| server.maxconn.is_some()),
+        policy: Policy {
+            retries: backend.retries,
+            redispatch: backend.redispatch,
+            connect_timeout: backend.timeouts.connect,
+        },
+        queue: PendingQueue::default(),
+    }
+}

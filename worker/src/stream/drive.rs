@@ -1,0 +1,172 @@
+//! The back side's state machine at work: each of its actions as what this worker does.
+//!
+//! Shell around `back`. A step gives back first and acts then; an action that is answered at once
+//! feeds its answer in, until the machine waits for something or the stream is over.
+
+use super::{NONE, StreamKey};
+use crate::back::{Action, Failure, Held, Input, State, Step, Surroundings};
+use crate::clock::millis;
+use crate::descriptor::READ;
+use crate::event_loop::Worker;
+use crate::stream::Side;
+use portolan_shared::memory::Total;
+
+impl Worker {
+    /// Feeds one input into a stream's back side and does all that follows.
+    pub(crate) fn drive(&mut self, key: StreamKey, input: Input) {
+        let mut next = Some(input);
+        while let Some(input) = next.take() {
+            let Some(stream) = self.streams.get_mut(key as usize) else { return };
+            let Some(step) = stream.machine.on(input) else { return };
+            next = self.act(key, step);
+        }
+    }
+
+    /// Gives back, acts, and tells what came of it, where that is known at once.
+    fn act(&mut self, key: StreamKey, step: Step) -> Option<Input> {
+        self.give_back(key, step.release);
+        match step.action {
+            Action::Wait => None,
+            Action::PickServer | Action::PickAnother => {
+                Some(self.pick_server(key, step.action == Action::PickAnother))
+            }
+            Action::Enqueue => {
+                self.enqueue(key);
+                None
+            }
+            Action::Connect => Some(self.connect(key)),
+            Action::Reconsider => {
+                let step = self.reconsider(key)?;
+                self.act(key, step)
+            }
+            Action::WaitTurnaround => {
+                let now = self.clock.now();
+                let stream = self.streams.get_mut(key as usize)?;
+                let policy = self.backends[stream.backend as usize].policy;
+                stream.wait_ends = now + millis(policy.turnaround());
+                self.tasks.schedule(stream.task, stream.wait_ends);
+                None
+            }
+            Action::Greet => self.greet(key),
+            Action::Begin => {
+                self.begin(key);
+                None
+            }
+            Action::Disconnect => {
+                self.close_side(key, Side::Back);
+                Some(Input::Disconnected)
+            }
+            Action::End(why) => {
+                self.finish(key, why);
+                None
+            }
+        }
+    }
+
+    /// Lets go of what a step no longer holds.
+    fn give_back(&mut self, key: StreamKey, release: Held) {
+        if release.connection {
+            self.close_side(key, Side::Back);
+        }
+        if release.queue_place {
+            self.leave_queue(key);
+        }
+        if release.slot {
+            self.release_server(key);
+        }
+    }
+
+    /// After a failed attempt: counts it and decides whether there is another.
+    fn reconsider(&mut self, key: StreamKey) -> Option<Step> {
+        let stream = self.streams.get_mut(key as usize)?;
+        let backend = &self.backends[stream.backend as usize];
+        let server = &self.config.backends[stream.backend as usize].servers[stream.server as usize];
+        let object = self.config.backends[stream.backend as usize].object;
+        self.lane.add(server.object, Total::ConnectErrors, 1);
+        self.lane.add(object, Total::ConnectErrors, 1);
+        let around = Surroundings {
+            usable: server.weight > 0,
+            others: backend.schedule.server_count() > usize::from(server.weight > 0),
+        };
+        let before = (stream.machine.retries(), stream.machine.redispatched());
+        let step = stream.machine.retry(&backend.policy, around);
+        if stream.machine.retries() > before.0 {
+            self.lane.add(server.object, Total::Retries, 1);
+            self.lane.add(object, Total::Retries, 1);
+        }
+        step
+    }
+
+    /// The connection stands and everything before the data is sent: both directions may flow.
+    fn begin(&mut self, key: StreamKey) {
+        let now = self.clock.now();
+        let Some(stream) = self.streams.get_mut(key as usize) else { return };
+        stream.connect_ms = (now - stream.connect_began) as i32;
+        stream.front.moved = now;
+        stream.back.moved = now;
+        let backend = &self.config.backends[stream.backend as usize];
+        let frontend = &self.config.frontends[stream.frontend as usize];
+        let splice = (frontend.splice, backend.splice);
+        stream.front.splice = splice.0.request || splice.1.request;
+        stream.back.splice = splice.0.response || splice.1.response;
+        stream.front.splice_allowed = splice.0.auto || splice.1.auto;
+        stream.back.splice_allowed = splice.0.auto || splice.1.auto;
+        let (front, back) = (stream.front.token, stream.back.token);
+        self.descriptors.want(front, READ);
+        self.descriptors.want(back, READ);
+        self.rest(key);
+        self.log_as_soon_as(key);
+        // The client may have spoken meanwhile; what the server has said, the poller will tell.
+        self.relay(key, Side::Front);
+    }
+
+    /// Whether bytes flow.
+    pub(crate) fn flows(&self, key: StreamKey) -> bool {
+        self.streams
+            .get(key as usize)
+            .is_some_and(|stream| matches!(stream.machine.state(), State::Est))
+    }
+
+    /// The client is there and told who it is: it gets a backend and asks for a server.
+    pub(crate) fn ask_for_server(&mut self, key: StreamKey) {
+        let now = self.clock.now();
+        let Some(stream) = self.streams.get_mut(key as usize) else { return };
+        stream.header = None;
+        stream.handshake_ms = (now - stream.accepted) as u32;
+        stream.asked = now;
+        let frontend = &self.config.frontends[stream.frontend as usize];
+        let Some(backend) = frontend.default_backend else {
+            let why = crate::termination::Termination::new(
+                crate::termination::Cause::Server,
+                crate::termination::Phase::Connect,
+            );
+            self.finish(key, why);
+            return;
+        };
+        stream.backend = backend;
+        stream.server = NONE;
+        stream.holds_backend = true;
+        let place = self.backends[backend as usize].gauge;
+        let _ = self.lane.enter(&place);
+        self.lane.add(place.object, Total::Connections, 1);
+        self.drive(key, Input::Asked);
+    }
+
+    /// What a failed system call on the way to a server means to the machine.
+    pub(crate) fn failure_of(errno: rustix::io::Errno) -> Failure {
+        use rustix::io::Errno;
+        match errno {
+            // The last three: no source port is left.
+            Errno::MFILE
+            | Errno::NFILE
+            | Errno::NOBUFS
+            | Errno::NOMEM
+            | Errno::ADDRNOTAVAIL
+            | Errno::ADDRINUSE
+            | Errno::AGAIN => Failure::Resource,
+            Errno::TIMEDOUT => Failure::TimedOut,
+            Errno::AFNOSUPPORT | Errno::INVAL | Errno::PROTOTYPE | Errno::PERM => Failure::Internal,
+            _ => Failure::Refused,
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The end of a stream: everything is given back, and the access log gets its line.
+//!
+//! Shell. The order is part of the promises: connections are closed before their places in limits are
+//! free, so that a server never sees one more than its limit.
+
+use portolan_shared::memory::Total;
+
+use super::{NONE, Side, Stream, StreamKey};
+use crate::event_loop::Worker;
+use crate::log::{FailureLine, Load, Moment, Outcome, Peer, TcpLine, failure_level, level};
+use crate::pool::Pipes;
+use crate::protocol::{self, Address};
+use crate::stream::Pending;
+use crate::task::NEVER;
+use crate::termination::{Cause, Phase, Termination};
+
+impl Worker {
+    /// Ends a stream for this reason.
+    pub(crate) fn finish(&mut self, key: StreamKey, why: Termination) {
+        self.close_side(key, Side::Back);
+        let front = self.streams.get(key as usize).map(|stream| stream.front.token);
+        // The line tells how many there were with this one.
+        let begun = self.streams.get(key as usize).is_some_and(|stream| stream.header.is_none());
+        self.release_server(key);
+        self.release_backend(key);
+        if begun {
+            self.log_stream(key, Moment::End, why);
+        } else {
+            self.log_failure(key, why);
+        }
+        self.close_side(key, Side::Front);
+        debug_assert!(front.is_none_or(|token| self.descriptors.get(token).is_none()));
+        let Some(mut stream) = self.streams.try_remove(key as usize) else { return };
+        for side in [&mut stream.front, &mut stream.back] {
+            if let Pending::Buffer { buffer, .. } = std::mem::take(&mut side.pending) {
+                self.buffers.give(buffer);
+            }
+        }
+        self.tasks.remove(stream.task);
+        self.count(&stream, why);
+        self.lane.set_streams(self.streams.len() as u32);
+        self.release_client(stream.listener);
+    }
+
+    /// Closes one side's connection, if it has one.
+    pub(crate) fn close_side(&mut self, key: StreamKey, side: Side) {
+        let Some(stream) = self.streams.get_mut(key as usize) else { return };
+        let nolinger = match side {
+            Side::Front => self.config.frontends[stream.frontend as usize].nolinger,
+            Side::Back => self
+                .config
+                .backends
+                .get(stream.backend as usize)
+                .is_some_and(|backend| backend.nolinger),
+        };
+        let (endpoint, _) = stream.direction(side);
+        let Some(descriptor) = self.descriptors.remove(endpoint.token) else { return };
+        endpoint.token = crate::descriptor::Token::NONE;
+        if nolinger {
+            protocol::reset_on_close(&descriptor);
+        }
+        drop(descriptor);
+        if matches!(endpoint.pending, Pending::Pipe { .. }) {
+            Pipes::take_back(&mut self.pipes, &mut endpoint.pending);
+        }
+    }
+
+    /// The line of a stream whose connection to its server stands, where it is wanted at once.
+    pub(crate) fn log_as_soon_as(&mut self, key: StreamKey) {
+        self.log_stream(key, Moment::Connected, Termination::NORMAL);
+    }
+
+    fn release_backend(&mut self, key: StreamKey) {
+        let Some(stream) = self.streams.get_mut(key as usize) else { return };
+        if std::mem::take(&mut stream.holds_backend) {
+            // Its gauge has no limit, so nobody waits for it.
+            let _ = self.lane.leave(&self.backends[stream.backend as usize].gauge);
+        }
+    }
+
+    fn count(&self, stream: &Stream, why: Termination) {
+        let mut objects = vec![self.config.frontends[stream.frontend as usize].object];
+        if let Some(backend) = self.config.backends.get(stream.backend as usize) {
+            objects.push(backend.object);
+            objects.extend(backend.servers.get(stream.server as usize).map(|server| server.object));
+        }
+        let aborts = match why.cause {
+            Cause::Client | Cause::ClientTimeout => Some(Total::ClientAborts),
+            Cause::Server | Cause::ServerTimeout => Some(Total::ServerAborts),
+            _ => None,
+        };
+        for object in objects {
+            self.lane.add(object, Total::BytesIn, stream.front.received);
+            self.lane.add(object, Total::BytesOut, stream.back.received);
+            if let Some(aborts) = aborts {
+                self.lane.add(object, aborts, 1);
+            }
+        }
+    }
+
+    fn log_stream(&mut self, key: StreamKey, moment: Moment, why: Termination) {
+        let now = self.clock.now();
+        let Some(stream) = self.streams.get_mut(key as usize) else { return };
+        let frontend = &self.config.frontends[stream.frontend as usize];
+        let targets = &self.frontends[stream.frontend as usize].targets;
+        if targets.is_empty() || stream.logged {
+            return;
+        }
+        let outcome = Outcome {
+            termination: why,
+            retries: stream.machine.retries(),
+            redispatched: stream.machine.redispatched(),
+            from_client: stream.front.received,
+        };
+        let Some(level) = level(frontend.log_options, moment, &outcome) else { return };
+        stream.logged = true;
+        let backend = self.config.backends.get(stream.backend as usize);
+        let server = backend.and_then(|backend| backend.servers.get(stream.server as usize));
+        let memory = self.lane.memory();
+        let line = TcpLine {
+            client: peer(stream.client, self.listeners[stream.listener as usize].id),
+            accepted: self.clock.wall_of(stream.accepted),
+            frontend: &frontend.name,
+            backend: backend.map_or(&frontend.name, |backend| &backend.name),
+            server: server.map(|server| server.name.as_str()),
+            queue_ms: u64::try_from(stream.queue_ms).ok(),
+            connect_ms: u64::try_from(stream.connect_ms).ok(),
+            total_ms: now - stream.accepted,
+            early: moment == Moment::Connected,
+            bytes: stream.back.received,
+            termination: why,
+            load: Load {
+                process: memory.current(portolan_shared::memory::INSTANCE),
+                frontend: memory.current(frontend.object),
+                backend: backend.map_or(0, |backend| memory.current(backend.object)),
+                server: server.map_or(0, |server| memory.current(server.object)),
+            },
+            retries: outcome.retries,
+            redispatched: outcome.redispatched,
+            server_queue: 0,
+            backend_queue: stream.queue_position,
+        };
+        let at = self.clock.wall_of(now);
+        let write = |clock: &mut _, text: &mut Vec<u8>| line.write(clock, text);
+        self.log.sender().push(targets, level, now, at, write);
+        self.schedule_logs();
+    }
+
+    /// The line of a connection that never became a stream: its PROXY header was wrong or late.
+    fn log_failure(&mut self, key: StreamKey, why: Termination) {
+        let now = self.clock.now();
+        let Some(stream) = self.streams.get(key as usize) else { return };
+        let frontend = &self.config.frontends[stream.frontend as usize];
+        let targets = &self.frontends[stream.frontend as usize].targets;
+        let received = stream.header.as_ref().map_or(0, |header| header.bytes.len() as u64);
+        if targets.is_empty() {
+            return;
+        }
+        let Some(level) = failure_level(frontend.log_options, received) else { return };
+        let listener = &self.listeners[stream.listener as usize];
+        let bind = &frontend.binds[listener.bind as usize];
+        let line = FailureLine {
+            client: peer(stream.client, listener.id),
+            accepted: self.clock.wall_of(stream.accepted),
+            frontend: &frontend.name,
+            bind: &bind.name,
+            bind_id: bind.id + 1,
+            why: match (why.cause, why.phase) {
+                (Cause::ClientTimeout, _) => "Timeout during PROXY header",
+                (Cause::Client, _) => "Connection closed while waiting for PROXY header",
+                (_, Phase::Request) => "Received something which does not look like a PROXY header",
+                _ => "Connection error before the stream began",
+            },
+        };
+        let at = self.clock.wall_of(now);
+        let write = |clock: &mut _, text: &mut Vec<u8>| line.write(clock, text);
+        self.log.sender().push(targets, level, now, at, write);
+        self.schedule_logs();
+    }
+
+    /// Lines wait for others at most so long.
+    pub(crate) fn schedule_logs(&mut self) {
+        let due = self.log.sender().due().unwrap_or(NEVER);
+        self.tasks.schedule(self.log_task, due);
+    }
+}
+
+/// A client as the log names it; a UNIX client by the listener it came to.
+pub fn peer(address: Address, listener: u32) -> Peer {
+    match address {
+        Address::Ip(address) => Peer::from(address),
+        Address::Unix => Peer::Unix(listener),
+    }
+}
+
+const _: () = assert!(NONE == u32::MAX, "no configuration has so many backends or servers");

@@ -1,0 +1,118 @@
+//! A stream: one client connection, the server it was given, and the bytes between them.
+//!
+//! The model; what is done with it stands in the submodules, each an `impl Worker` for one concern:
+//!
+//! - `drive`: the back side's state machine (see `back`) and what its actions mean here;
+//! - `pick`: choosing a server, the pending queue, whom to ring;
+//! - `connect`: the connection to the server and what is sent before the data;
+//! - `header`: the PROXY header that a client's side may begin with;
+//! - `relay`: moving bytes, and the end of each direction;
+//! - `timers`: what each state waits for, and for how long;
+//! - `finish`: giving everything back, the access log.
+//!
+//! Limits: see the assertion on the size below; an idle stream holds no buffer and no pipe.
+
+mod connect;
+mod drive;
+mod endpoint;
+mod finish;
+mod header;
+mod pick;
+mod relay;
+mod timers;
+
+pub use endpoint::{Endpoint, Pending, Side};
+pub use finish::peer;
+pub use pick::PendingQueue;
+
+use std::net::SocketAddr;
+
+use portolan_shared::model::{BackendId, FrontendId, ServerId};
+
+use crate::back::Back;
+use crate::clock::Millis;
+use crate::protocol::Address;
+use crate::task::TaskId;
+
+/// No backend or server.
+pub const NONE: u32 = u32::MAX;
+
+/// A stream's position in the worker's table.
+pub type StreamKey = u32;
+
+/// One client connection and what belongs to it.
+#[derive(Debug)]
+pub struct Stream {
+    /// The client's side.
+    pub front: Endpoint,
+    /// The server's side.
+    pub back: Endpoint,
+    /// The back side's state.
+    pub machine: Back,
+    /// Where it came in.
+    pub frontend: FrontendId,
+    /// Through which listener.
+    pub listener: u32,
+    /// Who serves it, or [`NONE`].
+    pub backend: BackendId,
+    /// By which server, or [`NONE`]; the last one while another is looked for.
+    pub server: ServerId,
+    /// Its timeouts.
+    pub task: TaskId,
+    /// It waits for a PROXY header (or the rest of one) before anything else.
+    pub header: Option<Box<HeaderWait>>,
+    /// Its place in the pending queue.
+    pub queued: Option<pick::QueueKey>,
+    /// Who the client is, as told by itself or by a PROXY header.
+    pub client: Address,
+    /// Where the client connected to, when a PROXY header told it.
+    pub told: Option<Box<Told>>,
+    /// When its present wait (queue, connect, turn-around) ends.
+    pub wait_ends: Millis,
+    /// When it was accepted.
+    pub accepted: Millis,
+    /// When it asked for a server.
+    pub asked: Millis,
+    /// When its last connection attempt began.
+    pub connect_began: Millis,
+    /// Milliseconds from accept until everything before the server was done.
+    pub handshake_ms: u32,
+    /// Milliseconds in queues, −1 before the first.
+    pub queue_ms: i32,
+    /// Milliseconds until the connection stood, −1 before.
+    pub connect_ms: i32,
+    /// How many waited before it in the backend's queue.
+    pub queue_position: u32,
+    /// Its line was written when the connection stood (`logasap`).
+    pub logged: bool,
+    /// A place was taken in its server's limit.
+    pub holds_server: bool,
+    /// A place was taken in its backend's gauge.
+    pub holds_backend: bool,
+}
+
+const _: () = assert!(size_of::<Stream>() <= 400, "an idle connection pays for one of these");
+
+/// What a PROXY header told.
+#[derive(Debug)]
+pub struct Told {
+    /// Where the client connected to.
+    pub destination: Option<SocketAddr>,
+}
+
+/// A PROXY header that is on its way.
+#[derive(Debug, Default)]
+pub struct HeaderWait {
+    /// What has come of it.
+    pub bytes: Vec<u8>,
+}
+
+impl Stream {
+    /// The side bytes come from and the side they go to.
+    fn direction(&mut self, from: Side) -> (&mut Endpoint, &mut Endpoint) {
+        match from {
+            Side::Front => (&mut self.front, &mut self.back),
+            Side::Back => (&mut self.back, &mut self.front),
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What each state of a stream waits for, and for how long.
+//!
+//! Shell: sets a stream's task. The rules, HAProxy's:
+//!
+//! - One expiry per side, moved by every byte that goes either way on its connection.
+//! - A side is waited for while it may still send and its bytes would be taken, or while it has not
+//!   taken what was sent to it. Who cannot read because the other side is slow does not expire.
+//! - `timeout tunnel` replaces `client` and `server` once bytes flow; `client-fin` and `server-fin`
+//!   replace either on a connection that is closed in one direction.
+//! - The client is looked at first where both expire together.
+
+use std::time::Duration;
+
+use super::{Endpoint, Stream, StreamKey};
+use crate::back::{Failure, Input, State};
+use crate::clock::{Millis, millis};
+use crate::event_loop::Worker;
+use crate::task::NEVER;
+use crate::termination::{Cause, Phase, Termination};
+
+impl Worker {
+    /// Sets the stream's task to its nearest expiry. To be called when one may have come nearer; that
+    /// it moved away is found out when it is due.
+    pub(crate) fn rest(&mut self, key: StreamKey) {
+        let Some(stream) = self.streams.get(key as usize) else { return };
+        let deadline = match stream.machine.state() {
+            State::Est => {
+                let (front, back) = self.expiries(stream);
+                front.min(back)
+            }
+            _ => stream.wait_ends,
+        };
+        self.tasks.schedule(stream.task, deadline);
+    }
+
+    /// The stream's task is due.
+    pub(crate) fn expire_stream(&mut self, key: StreamKey) {
+        let now = self.clock.now();
+        let Some(stream) = self.streams.get(key as usize) else { return };
+        let state = stream.machine.state();
+        if matches!(state, State::Est) {
+            let (front, back) = self.expiries(stream);
+            let cause = if front <= now {
+                Cause::ClientTimeout
+            } else if back <= now {
+                Cause::ServerTimeout
+            } else {
+                self.tasks.schedule(stream.task, front.min(back));
+                return;
+            };
+            self.drive(key, Input::Over(Termination::new(cause, Phase::Data)));
+            return;
+        }
+        if stream.wait_ends > now {
+            self.tasks.schedule(stream.task, stream.wait_ends);
+            return;
+        }
+        match state {
+            State::Que => self.drive(key, Input::QueueTimeout),
+            State::Tar(_) => self.drive(key, Input::TurnaroundOver),
+            State::Con | State::Rdy => self.drive(key, Input::ConnectFailed(Failure::TimedOut)),
+            State::Ini if stream.header.is_some() => self.header_late(key),
+            _ => {}
+        }
+    }
+
+    /// When each side expires.
+    fn expiries(&self, stream: &Stream) -> (Millis, Millis) {
+        let frontend = &self.config.frontends[stream.frontend as usize].timeouts;
+        let backend = &self.config.backends[stream.backend as usize].timeouts;
+        let tunnel = backend.tunnel.or(frontend.tunnel);
+        (
+            expiry(&stream.front, &stream.back, tunnel.or(frontend.client), frontend.client_fin),
+            expiry(&stream.back, &stream.front, tunnel.or(backend.server), backend.server_fin),
+        )
+    }
+}
+
+/// When one side expires.
+fn expiry(
+    side: &Endpoint,
+    other: &Endpoint,
+    open: Option<Duration>,
+    half_closed: Option<Duration>,
+) -> Millis {
+    let may_send = !side.ended && side.pending.is_empty();
+    let must_take = !other.pending.is_empty();
+    if !may_send && !must_take {
+        return NEVER;
+    }
+    let timeout = if side.ended || side.shut { half_closed.or(open) } else { open };
+    timeout.map_or(NEVER, |timeout| side.moved + millis(timeout))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::descriptor::Token;
+    use crate::pool::Buffers;
+    use crate::stream::Pending;
+
+    const OPEN: Option<Duration> = Some(Duration::from_secs(10));
+    const FIN: Option<Duration> = Some(Duration::from_secs(1));
+
+    fn pair() -> (Endpoint, Endpoint) {
+        (Endpoint::new(Token::NONE, 100), Endpoint::new(Token::NONE, 100))
+    }
+
+    fn bytes() -> Pending {
+        let buffer = Buffers::new(16, 0, 0).take_filled(b"x").unwrap();
+        Pending::Buffer { buffer, start: 0 }
+    }
+
+    #[test]
+    fn a_silent_side_expires_from_its_last_byte() {
+        let (side, other) = pair();
+        assert_eq!(expiry(&side, &other, OPEN, FIN), 10_100);
+        assert_eq!(expiry(&side, &other, None, FIN), NEVER);
+    }
+
+    #[test]
+    fn who_cannot_read_because_the_other_is_slow_does_not_expire() {
+        let (mut side, other) = pair();
+        side.pending = bytes();
+        assert_eq!(expiry(&side, &other, OPEN, FIN), NEVER);
+        assert_eq!(expiry(&other, &side, OPEN, FIN), 10_100, "the slow one does");
+    }
+
+    #[test]
+    fn half_closed_connections_have_their_own_timeout_if_it_is_set() {
+        let (mut side, other) = pair();
+        side.shut = true;
+        assert_eq!(expiry(&side, &other, OPEN, FIN), 1_100);
+        assert_eq!(expiry(&side, &other, OPEN, None), 10_100);
+    }
+
+    #[test]
+    fn who_has_ended_and_taken_everything_does_not_expire() {
+        let (mut side, mut other) = pair();
+        side.ended = true;
+        assert_eq!(expiry(&side, &other, OPEN, FIN), NEVER);
+        other.pending = bytes();
+        assert_eq!(expiry(&side, &other, OPEN, FIN), 1_100);
+    }
+}
