@@ -61,7 +61,8 @@ impl OwnLane {
         admission::take(&*self.memory, self.lane, place)
     }
 
-    /// Counts one less; answers whom to ring.
+    /// Counts one less; answers whom to ring. Also to be rung where the place has no limit here: it
+    /// may have one in another generation, whose streams wait for it.
     #[inline]
     #[must_use = "whose turn it is must be rung"]
     pub fn leave(&self, place: &Place) -> Option<Lane> {

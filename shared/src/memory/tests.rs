@@ -259,6 +259,22 @@ fn a_place_without_a_limit_counts_and_is_never_full() {
 }
 
 #[test]
+fn who_knows_no_limit_still_rings_those_who_do() {
+    let (memory, lanes) = lanes(2);
+    let (before, after) = (Place::new(7, None), Place::new(7, Some(2)));
+    for _ in 0..3 {
+        assert_eq!(lanes[0].enter(&before), Entry::In);
+    }
+    assert_eq!(lanes[1].enter(&after), Entry::Full { ring: None });
+    lanes[1].publish(7, Some(waiters(1, 0, 1)));
+    assert_eq!(lanes[0].leave(&before), Some(1));
+    assert_eq!(lanes[1].take(&after), Entry::Full { ring: None });
+    assert_eq!(lanes[0].leave(&before), Some(1));
+    assert_eq!(lanes[1].take(&after), Entry::In);
+    assert_eq!(memory.current(7), 2);
+}
+
+#[test]
 fn a_cap_of_zero_lets_nobody_in() {
     let (memory, lanes) = lanes(1);
     assert_eq!(lanes[0].enter(&Place::new(7, Some(0))), Entry::Full { ring: None });
