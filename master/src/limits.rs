@@ -7,15 +7,18 @@
 //! | connections, both sides | 2 × maxconn (one worker may hold all of them) |
 //! | pipes for splicing | 2 × maxpipes |
 //! | listeners of all slots | as bound |
-//! | its own: poller, channel, memory, doorbells, logs, reserve | [`RESERVE`] |
+//! | doorbells of three generations at once | 3 × slots |
+//! | its own: poller, channel, memory, logs, a reserve for accepting | [`OWN`] |
+//!
+//! Older generations that drain bring more doorbells; where the system allows it the limit leaves
+//! room for as many as there are lanes.
 
 use portolan_shared::memory::LANES_MAX;
 use portolan_shared::model::Config;
 use rustix::process::{Resource, Rlimit};
 
-/// Descriptors of a process beside connections and listeners: a doorbell per lane, and 64 for the
-/// poller, the channel, memory, log sockets, standard descriptors and the reserve for accepting.
-pub const RESERVE: u64 = LANES_MAX as u64 + 64;
+/// Descriptors of a process beside connections, listeners and doorbells.
+pub const OWN: u64 = 48;
 /// The limit is not taken to be higher where `maxconn` follows from it: slabs are reserved for
 /// `maxconn` connections, and some systems allow a billion descriptors.
 const ALLOWED_MAX: u64 = 1 << 20;
@@ -70,7 +73,7 @@ impl std::fmt::Display for LimitError {
 
 /// Sets `maxconn` and `descriptor_limit` where they are not configured, and refuses what does not fit.
 pub fn fit(config: &mut Config, listeners: u64, allowed: u64) -> Result<(), LimitError> {
-    let own = listeners + RESERVE;
+    let own = listeners + 3 * u64::from(config.process.workers) + OWN;
     let maxconn = match config.process.maxconn {
         Some(maxconn) => maxconn,
         None => derive(config, own, allowed)?,
@@ -83,7 +86,7 @@ pub fn fit(config: &mut Config, listeners: u64, allowed: u64) -> Result<(), Limi
     if needed > allowed {
         return Err(LimitError::TooLow { needed, allowed, maxconn });
     }
-    config.process.descriptor_limit.get_or_insert(needed);
+    config.process.descriptor_limit.get_or_insert((needed + u64::from(LANES_MAX)).min(allowed));
     Ok(())
 }
 
@@ -140,8 +143,11 @@ pub fn raise() -> u64 {
 mod tests {
     use portolan_shared::model::Config;
 
-    use super::{LimitError, RESERVE, fit};
+    use super::{LimitError, OWN, fit};
     use crate::sample;
+
+    /// What the sample's two slots take besides listeners and connections.
+    const RESERVE: u64 = OWN + 6;
 
     fn config(maxconn: Option<u32>, splice: bool) -> Config {
         let mut config = sample::config(&["127.0.0.1:1"]);

@@ -27,7 +27,7 @@ use slab::Slab;
 use crate::back::Policy;
 use crate::balance::Schedule;
 use crate::clock::{Clock, Millis};
-use crate::descriptor::{Descriptors, Owner, READ, Token};
+use crate::descriptor::{Descriptors, Owner, READ, Token, Trigger, WRITE};
 use crate::listener::{Listener, Serving, Waiting};
 use crate::poller::{Event, HUNG, Poller};
 use crate::pool::{Buffers, Pipes};
@@ -272,7 +272,14 @@ impl Worker {
             let Some(descriptor) = self.descriptors.get_mut(event.token) else { continue };
             descriptor.hung |= event.bits & HUNG != 0;
             let owner = descriptor.owner;
-            self.descriptors.may(event.token, event.bits & (READ | crate::descriptor::WRITE));
+            if event.bits & HUNG != 0 && descriptor.polled() == 0 && !descriptor.edge() {
+                // A level that nobody wants would be reported for ever.
+                self.poller.forget(descriptor);
+            }
+            // These are read to the end at once, and reported again by themselves.
+            if !matches!(owner, Owner::Signals | Owner::Doorbell | Owner::Listener(_)) {
+                self.descriptors.may(event.token, event.bits & (READ | WRITE));
+            }
             self.dispatch(owner, event.bits);
         }
         self.events = events;
@@ -285,7 +292,6 @@ impl Worker {
             Owner::Listener(key) => {
                 let listener = &self.listeners[key as usize];
                 let task = listener.task();
-                self.descriptors.cant(listener.token(), READ);
                 self.tasks.wake(task, Reasons::IO);
             }
             Owner::Signals => self.take_signals(),
@@ -365,8 +371,7 @@ impl Worker {
     /// The doorbell of this worker, watched.
     pub(crate) fn watch_doorbell(&mut self, doorbell: &OwnedFd) -> io::Result<()> {
         let watched = doorbell.as_fd().try_clone_to_owned()?;
-        let token =
-            self.descriptors.insert(watched, Owner::Doorbell, crate::descriptor::Trigger::Level);
+        let token = self.descriptors.insert(watched, Owner::Doorbell, Trigger::Level);
         self.descriptors.want(token, READ);
         Ok(())
     }

@@ -205,6 +205,9 @@ impl Worker {
         self.pipes.shrink(now);
         // A bell may have been lost with a process that died while it rang.
         self.try_waiters();
+        if !self.poller.reports_failures() {
+            self.look_for_failures();
+        }
         self.show_draining();
     }
 

@@ -89,7 +89,8 @@ impl Worker {
         let Some(stream) = self.streams.get(key as usize) else { return };
         match stream.machine.state() {
             State::Est => self.handle_flow(key, Side::Front, bits),
-            _ if bits & (READ | HUNG | FAILED) == 0 => {}
+            _ if bits & FAILED != 0 => self.drive(key, Input::Aborted(Cause::Client)),
+            _ if bits & (READ | HUNG) == 0 => {}
             State::Ini if stream.header.is_some() => self.read_header(key),
             _ => self.check_client(key),
         }

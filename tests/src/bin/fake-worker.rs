@@ -91,7 +91,7 @@ impl Fake {
                         .attach_chunk(number, chunk)?;
                 }
                 ToWorker::Listeners(entries) => {
-                    listeners.extend(entries.into_iter().zip(descriptors))
+                    listeners.extend(entries.into_iter().zip(descriptors));
                 }
                 ToWorker::Piece(piece) => bytes.extend(piece),
                 ToWorker::Done { length } => {
@@ -187,7 +187,7 @@ impl Fake {
             }
             loop {
                 match self.channel.receive::<ToWorker>() {
-                    Ok(Some(received)) => self.obey(received.message)?,
+                    Ok(Some(received)) => self.obey(&received.message)?,
                     Ok(None) => break,
                     // Nobody is left who could tell us anything.
                     Err(_) => std::process::exit(0),
@@ -205,7 +205,7 @@ impl Fake {
             PollFd::new(&self.signals, PollFlags::IN),
         ];
         if self.accepts && !self.paused {
-            let own = self.listeners.iter().filter(|(entry, _)| self.is_served(entry));
+            let own = self.listeners.iter().filter(|(entry, _)| self.is_served(*entry));
             ready.extend(own.map(|(_, socket)| PollFd::new(socket, PollFlags::IN)));
         }
         let tick = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
@@ -214,12 +214,12 @@ impl Fake {
     }
 
     /// Left-over slots belong to the workers that are left, as with the real worker.
-    fn is_served(&self, entry: &ListenerEntry) -> bool {
+    fn is_served(&self, entry: ListenerEntry) -> bool {
         entry.slot.is_none_or(|slot| self.serves.contains(&(slot % self.hello.slots)))
     }
 
     fn accept(&self) {
-        for (_, socket) in self.listeners.iter().filter(|(entry, _)| self.is_served(entry)) {
+        for (_, socket) in self.listeners.iter().filter(|(entry, _)| self.is_served(*entry)) {
             while let Ok(stream) = rustix::net::accept(socket) {
                 let Hello { slot, generation, .. } = self.hello;
                 let line = format!("{} {generation} {}\n", slot + 1, std::process::id());
@@ -230,7 +230,7 @@ impl Fake {
         }
     }
 
-    fn obey(&mut self, message: ToWorker) -> Result<()> {
+    fn obey(&mut self, message: &ToWorker) -> Result<()> {
         match message {
             ToWorker::SoftStop => {
                 self.note("soft-stop");
@@ -254,10 +254,10 @@ impl Fake {
             }
             ToWorker::Deputy { slot, serve } => {
                 self.note(&format!("deputy {} {serve}", slot + 1));
-                if serve {
-                    self.serves.insert(slot);
+                if *serve {
+                    self.serves.insert(*slot);
                 } else {
-                    self.serves.remove(&slot);
+                    self.serves.remove(slot);
                 }
             }
             ToWorker::Dump => self.note("dump"),
@@ -267,7 +267,7 @@ impl Fake {
                     Query::Tasks => "no tasks\n".to_owned(),
                     other => format!("{other:?}\n"),
                 };
-                self.channel.send(&ToMaster::Reply { id, text, last: true }, &[])?;
+                self.channel.send(&ToMaster::Reply { id: *id, text, last: true }, &[])?;
             }
             _ => {}
         }
@@ -304,8 +304,8 @@ fn behaviour(slot: u16) -> Vec<String> {
     let own = (slot + 1).to_string();
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let fits = |line: &Vec<String>| line.first().is_some_and(|first| *first == own || first == "*");
-    let lines = text.lines().map(words).filter(fits);
-    lines.last().map(|line| line[1..].to_vec()).unwrap_or_default()
+    let mut lines = text.lines().map(words).filter(fits);
+    lines.next_back().map(|line| line[1..].to_vec()).unwrap_or_default()
 }
 
 fn beside(name: &str) -> PathBuf {

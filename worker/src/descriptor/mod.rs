@@ -103,6 +103,11 @@ impl Descriptor {
         if self.edge { READ | WRITE } else { self.want & !self.ready }
     }
 
+    /// Whether it is one side of a stream.
+    pub fn is_connection(&self) -> bool {
+        matches!(self.owner, Owner::Front(_) | Owner::Back(_))
+    }
+
     /// Whether it is told to the poller once in its life.
     pub fn edge(&self) -> bool {
         self.edge

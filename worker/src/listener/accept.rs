@@ -15,7 +15,6 @@ use rustix::io::Errno;
 use super::state::{Input, State};
 use super::{ListenerKey, PLACES};
 use crate::clock::Millis;
-use crate::descriptor::READ;
 use crate::event_loop::Worker;
 use crate::task::Reasons;
 
@@ -90,10 +89,8 @@ impl Worker {
         match self.lane.take(&place) {
             Entry::In => {}
             Entry::Full { ring } => {
-                if let Some(lane) = ring
-                    && lane != self.lane.number()
-                {
-                    self.ring(lane);
+                if let Some(lane) = ring {
+                    self.ring_place(lane, place);
                 }
                 return;
             }
@@ -178,10 +175,7 @@ impl Worker {
         };
         self.leave_places(&places);
         match errno {
-            Errno::AGAIN => {
-                self.descriptors.cant(token, READ);
-                Accepted::None
-            }
+            Errno::AGAIN => Accepted::None,
             Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM => {
                 self.run_short(key, &errno.to_string());
                 Accepted::Halted

@@ -241,7 +241,8 @@ impl Worker {
 
     /// Lets listeners try that wait for places which may be free.
     pub(crate) fn serve_places(&mut self) {
-        while let Some(object) = self.rung_places.pop_first() {
+        // Whoever has to try again does so in the next cycle.
+        for object in std::mem::take(&mut self.rung_places) {
             let Some(waiting) = self.waiting.get(&object) else { continue };
             debug_assert_eq!(waiting.place.object, object);
             if let Some(first) = waiting.listeners.front().copied() {
@@ -261,10 +262,8 @@ impl Worker {
 
     fn leave_places(&mut self, places: &[Place]) {
         for place in places {
-            let ring = self.lane.leave(place);
-            if place.cap.is_some()
-                && let Some(lane) = ring
-            {
+            // Another generation may limit what this one does not.
+            if let Some(lane) = self.lane.leave(place) {
                 self.ring_place(lane, *place);
             }
         }

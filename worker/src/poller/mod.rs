@@ -117,6 +117,11 @@ impl Poller {
         matches!(self.backend, Backend::Epoll(_))
     }
 
+    /// Whether a failed connection is told from one that can be written to.
+    pub fn reports_failures(&self) -> bool {
+        !matches!(self.backend, Backend::Select)
+    }
+
     /// Opens the kernel's object anew, as after a fork; everything has to be told again.
     pub fn fork(&mut self, table: &mut Descriptors) -> io::Result<()> {
         self.backend = (self.kind.init)(self.events_max)?;

@@ -19,7 +19,10 @@ pub fn wait(
 ) -> io::Result<()> {
     let mut tokens = Vec::new();
     let mut list = Vec::new();
-    for (token, descriptor) in table.iter().filter(|(_, descriptor)| descriptor.polled() != 0) {
+    for (token, descriptor) in table.iter().filter(|(_, descriptor)| {
+        // A connection of which nothing is wanted may fail all the same.
+        descriptor.polled() != 0 || (descriptor.is_connection() && !descriptor.hung)
+    }) {
         let mut flags = PollFlags::empty();
         if descriptor.polled() & READ != 0 {
             flags |= PollFlags::IN | PollFlags::RDHUP;

@@ -1,7 +1,7 @@
 //! The plain poller: everything through the `polling` crate.
 //!
 //! Shell. Level-triggered, so that what was not read is reported again; portable to every kernel the
-//! crate knows.
+//! crate knows. A connection of which nothing is wanted stays in, so that its failure is reported.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -36,10 +36,15 @@ impl Polling {
             change.new & READ != 0,
             change.new & WRITE != 0,
         );
-        match (change.old, change.new) {
-            (0, _) => portolan_shared::sys::poller::add(&self.poller, descriptor.as_fd(), interest),
-            (_, 0) => self.poller.delete(descriptor),
-            _ => self.poller.modify_with_mode(descriptor, interest, PollMode::Level),
+        let watched_always = descriptor.is_connection() && !descriptor.hung;
+        if change.new == 0 && !watched_always {
+            return self.poller.delete(descriptor);
+        }
+        match self.poller.modify_with_mode(descriptor, interest, PollMode::Level) {
+            Err(error) if change.old == 0 && error.kind() == io::ErrorKind::NotFound => {
+                portolan_shared::sys::poller::add(&self.poller, descriptor.as_fd(), interest)
+            }
+            result => result,
         }
     }
 

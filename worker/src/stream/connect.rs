@@ -73,7 +73,9 @@ impl Worker {
     pub(crate) fn handle_connecting(&mut self, key: StreamKey, failed: bool) {
         let Some(stream) = self.streams.get(key as usize) else { return };
         let Some(descriptor) = self.descriptors.get(stream.back.token) else { return };
-        let error = if failed { protocol::connect_error(descriptor) } else { None };
+        // select reports a refusal as nothing but writable.
+        let suspect = failed || !self.poller.reports_failures();
+        let error = if suspect { protocol::connect_error(descriptor) } else { None };
         match error {
             Some(errno) => self.drive(key, Input::ConnectFailed(Self::failure_of(errno))),
             None => self.drive(key, Input::Connected),

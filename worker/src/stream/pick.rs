@@ -111,7 +111,7 @@ impl Worker {
         if let Some(stream) = self.streams.get_mut(key as usize) {
             stream.server = server;
             stream.holds_server = true;
-            if stream.queue_ms < 0 || stream.queued.is_some() {
+            if stream.queue_ms < 0 {
                 stream.queue_ms = (now - stream.asked) as i32;
             }
         }
@@ -150,6 +150,7 @@ impl Worker {
     pub(crate) fn leave_queue(&mut self, key: StreamKey) {
         let Some(stream) = self.streams.get_mut(key as usize) else { return };
         let Some(place) = stream.queued.take() else { return };
+        stream.queue_ms = (self.clock.now() - stream.asked) as i32;
         let id = stream.backend;
         self.backends[id as usize].queue.streams.remove(&place);
         self.publish_queue(id);
@@ -163,7 +164,7 @@ impl Worker {
 
     /// Serves the pending queues whose turn it may be.
     pub(crate) fn serve_queues(&mut self) {
-        while let Some(id) = self.rung.pop_first() {
+        for id in std::mem::take(&mut self.rung) {
             while let Some(first) = self.backends[id as usize].queue.first() {
                 self.drive(first, Input::PlaceFree);
                 // Still there: nothing is free, or it is another worker's turn.
@@ -186,10 +187,8 @@ impl Worker {
         }
         let id = stream.backend;
         let place = self.backends[id as usize].places[stream.server as usize];
-        let ring = self.lane.leave(&place);
-        if place.cap.is_some()
-            && let Some(lane) = ring
-        {
+        // Another generation may limit what this one does not.
+        if let Some(lane) = self.lane.leave(&place) {
             self.ring_for(lane, id);
         }
     }

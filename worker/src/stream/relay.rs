@@ -83,7 +83,9 @@ impl Worker {
                 self.buffers.wait(key);
             }
             Halt::Budget => {
+                // It may have been stopped while the other side was full.
                 let token = source.token;
+                self.descriptors.want(token, READ);
                 self.descriptors.again(token);
             }
             Halt::Ended => self.pass_end_on(key, from),
@@ -131,6 +133,22 @@ impl Worker {
             protocol::reset_on_close(descriptor);
         }
         self.drive(key, Input::Over(Termination::new(cause, Phase::Data)));
+    }
+
+    /// Asks every connection for its error, where the poller does not report any.
+    pub(crate) fn look_for_failures(&mut self) {
+        let keys: Vec<StreamKey> = self.streams.iter().map(|(key, _)| key as StreamKey).collect();
+        for key in keys {
+            if self.flows(key) {
+                self.check_failed(key, Side::Front);
+                self.check_failed(key, Side::Back);
+            } else if let Some(stream) = self.streams.get(key as usize)
+                && let Some(descriptor) = self.descriptors.get(stream.front.token)
+                && protocol::pending_error(descriptor).is_some()
+            {
+                self.drive(key, Input::Aborted(Cause::Client));
+            }
+        }
     }
 
     /// An error was reported while nothing is read from this side, so that no call would tell.
