@@ -12,16 +12,18 @@ pub mod client;
 mod command;
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use portolan_shared::model::UnixOptions;
+use portolan_shared::sys;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
 
 pub use command::{Command, HELP};
 
+use crate::handover::HandedClient;
 use crate::listeners::Why;
 use crate::listeners::unix::{self, FileId, Live};
 
@@ -216,6 +218,42 @@ impl Control {
         if failed || done || client.output.len() > OUTPUT_MAX {
             self.clients.remove(&id);
         }
+    }
+
+    /// Everybody who is connected, for a program that goes on in our place; who asked something else
+    /// than what `waits` knows is told that it was interrupted.
+    pub fn hand_over(&self, waits: impl Fn(ClientId) -> bool) -> Vec<HandedClient> {
+        let hand = |(id, client): (&ClientId, &Client)| {
+            let waits = waits(*id);
+            let mut output = client.output.clone();
+            if client.busy && !waits {
+                output.extend_from_slice(b"error: interrupted by an upgrade\n\n");
+            }
+            HandedClient {
+                stream: client.stream.as_raw_fd(),
+                input: client.input.clone(),
+                output,
+                waits,
+                ended: client.ended,
+            }
+        };
+        self.clients.iter().map(hand).collect()
+    }
+
+    /// Takes one of them over.
+    pub fn adopt_client(&mut self, handed: HandedClient, now: Instant) -> Option<ClientId> {
+        let id = self.next;
+        self.next += 1;
+        let client = Client {
+            stream: sys::inherited(handed.stream)?,
+            input: handed.input,
+            output: handed.output,
+            busy: handed.waits,
+            ended: handed.ended,
+            last: now,
+        };
+        self.clients.insert(id, client);
+        Some(id)
     }
 
     /// Closes a connection whose other end is gone.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use portolan_shared::log;
 use portolan_shared::message::CONFIGURATION_MAX;
 use portolan_shared::model::{Config, LogEndpoint, Process};
+use serde::{Deserialize, Serialize};
 
 use crate::listeners::{Key, Socket};
 
@@ -31,6 +32,8 @@ pub struct Generation {
     pub used: BTreeSet<Key>,
     /// Their log sockets.
     pub logs: log::Sockets,
+    /// Where these lead.
+    pub endpoints: Vec<LogEndpoint>,
     /// Their program.
     pub binary: Rc<OwnedFd>,
     /// What the master itself goes by.
@@ -38,7 +41,7 @@ pub struct Generation {
 }
 
 /// What the master goes by while a generation starts, serves and stops.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
     /// As in the model.
     pub heartbeat_timeout: Duration,

@@ -110,6 +110,20 @@ impl Table {
         self.entries.insert((key, part), listener);
     }
 
+    /// Under which name the wrapper keeps a socket.
+    pub fn name(&self, socket: &Rc<OwnedFd>) -> Option<String> {
+        let mut listeners = self.entries.values();
+        let found = listeners.find(|listener| Rc::ptr_eq(&listener.socket, socket));
+        found.map(|listener| listener.name.clone())
+    }
+
+    /// The socket that the wrapper keeps under this name.
+    pub fn named(&self, name: &str) -> Option<Rc<OwnedFd>> {
+        let mut listeners = self.entries.values();
+        let found = listeners.find(|listener| listener.name == name);
+        found.map(|listener| Rc::clone(&listener.socket))
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.entries.len()

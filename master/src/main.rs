@@ -6,12 +6,14 @@
 //!    prepare (a generation on its way)      supervise (workers while they live)
 //!    listeners (the table of sockets)       slots, state, coalesce, heartbeat, questions (cores)
 //!    control, answer (the operator)         limits, status, shared_memory
+//!    upgrade, handover (another program goes on in our place)
 //! ```
 
 mod answer;
 mod coalesce;
 mod control;
 mod generation;
+mod handover;
 mod heartbeat;
 mod inspect;
 mod limits;
@@ -28,6 +30,7 @@ mod start;
 mod state;
 mod status;
 mod supervise;
+mod upgrade;
 mod worker;
 
 use std::process::ExitCode;

@@ -7,6 +7,7 @@
 //! - Every wait has a deadline; the loop turns at least every [`EVERY`](crate::heartbeat::EVERY) while workers live.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -33,6 +34,7 @@ use crate::shared_memory::SharedMemory;
 use crate::slots::{Order, Slots, WorkerId};
 use crate::state::{Action, Input, State};
 use crate::supervise::Pending;
+use crate::upgrade::Check;
 use crate::worker::{Phase, Worker};
 
 /// How often what changes without an event is looked at: log daemons, silent clients.
@@ -84,6 +86,12 @@ pub struct Master {
     /// Who waits for the reload that runs, and for the one after it.
     pub waiting: Waiting,
     pub questions: Questions,
+    /// Another program that is to go on in our place.
+    pub check: Option<Check>,
+    /// Whether we are that program, and nothing has been promoted yet.
+    pub is_fresh_image: bool,
+    /// What we were started with, read before the title was set over it.
+    pub command_line: Vec<OsString>,
     pub coalescer: Coalescer,
     pub looks: Looks,
     pub chores_at: Instant,
@@ -107,6 +115,7 @@ enum Source {
     Channel(WorkerId),
     End(WorkerId),
     Orphan(Lane),
+    Check,
 }
 
 impl Master {
@@ -121,6 +130,7 @@ impl Master {
             self.handle_signals(now);
             self.expire(now);
             self.spawn_pending(now);
+            self.proceed_upgrade(now);
             self.close_retired(now);
             self.tell_status();
         }
@@ -154,6 +164,9 @@ impl Master {
         watched.extend(
             orphans.map(|(lane, pidfd)| (Source::Orphan(*lane), pidfd.as_fd(), PollFlags::IN)),
         );
+        if let Some(pidfd) = self.check.as_ref().and_then(Check::pidfd) {
+            watched.push((Source::Check, pidfd, PollFlags::IN));
+        }
         let mut descriptors: Vec<PollFd<'_>> = watched
             .iter()
             .map(|(_, descriptor, flags)| PollFd::from_borrowed_fd(*descriptor, *flags))
@@ -178,8 +191,9 @@ impl Master {
         });
         let looks = (!self.workers.is_empty()).then(|| self.looks.due());
         let candidate = self.candidate.as_ref().map(|candidate| candidate.deadline);
+        let check = self.check.as_ref().map(Check::deadline);
         let vacant = if self.state.stops() { None } else { self.slots.next_due() };
-        [looks, candidate, vacant, self.stop_deadline, self.questions.due(), self.log_due()]
+        [looks, candidate, check, vacant, self.stop_deadline, self.questions.due(), self.log_due()]
             .into_iter()
             .flatten()
             .chain(of_workers)
@@ -200,6 +214,7 @@ impl Master {
             Source::Channel(id) => self.handle_channel(id, now),
             Source::End(id) => self.handle_end(id, now),
             Source::Orphan(lane) => self.handle_orphan_end(lane),
+            Source::Check => self.handle_check(now),
         }
     }
 
@@ -365,6 +380,7 @@ impl Master {
         }
         self.expire_workers(now);
         self.expire_candidate(now);
+        self.expire_check(now);
         self.expire_questions(now);
         if self.stop_deadline.is_some_and(|deadline| deadline <= now) {
             self.say(LogLevel::Warning, "hard_stop_after is over: ending what is left");

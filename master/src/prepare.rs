@@ -19,6 +19,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use portolan_master::config::{self, Diagnostic, Input as Text, Loaded, Sources};
+use portolan_shared::log;
 use portolan_shared::message::ToWorker;
 use portolan_shared::message::wrapper::ToWrapper;
 use portolan_shared::model::{Config, LogLevel};
@@ -119,6 +120,15 @@ impl Master {
             self.tell(&ToWrapper::Reloading);
             self.say(LogLevel::Notice, "Reloading");
         }
+        match self.begin_check(now) {
+            Ok(true) => {}
+            Ok(false) => self.start_from_sources(now),
+            Err(line) => self.fail_start(line.into(), now),
+        }
+    }
+
+    /// As `start_generation`, it being settled that this program goes on.
+    fn start_from_sources(&mut self, now: Instant) {
         let sources = match self.accepted.take() {
             Some(accepted) => accepted.sources(),
             None => Sources::from_paths(self.arguments.files.iter().cloned()),
@@ -149,6 +159,7 @@ impl Master {
             )));
         }
 
+        let binary = self.worker_program()?;
         let own_limit = limits::raise();
         let logs = open_logs(&config)?;
         let prepared = self.bind(&config, own_limit)?;
@@ -167,7 +178,8 @@ impl Master {
                 sockets: prepared.sockets.clone(),
                 used: prepared.used.clone(),
                 logs,
-                binary: Rc::clone(&self.binary),
+                endpoints: log::endpoints(&config),
+                binary,
                 terms,
             },
         );
@@ -316,6 +328,11 @@ impl Master {
         self.fail_start(reason.into(), now);
     }
 
+    /// Another program was to go on with it, and does not.
+    pub fn fail_with(&mut self, line: &str, text: &str, now: Instant) {
+        self.fail_start(Refusal { line: line.to_owned(), text: text.to_owned() }, now);
+    }
+
     /// Ends a start that takes too long.
     pub fn expire_candidate(&mut self, now: Instant) {
         let late = self.candidate.as_ref().filter(|candidate| candidate.deadline <= now);
@@ -346,6 +363,7 @@ impl Master {
         }
         self.soft_stop_former(candidate.number, now);
         self.take_logs(&candidate.config);
+        self.take_program();
         match sealed(&candidate.accepted) {
             Ok(memfd) => {
                 if let Err(error) = self.keep(ACCEPTED, Vec::new(), &memfd) {
@@ -364,12 +382,24 @@ impl Master {
         } else {
             self.reloads.0 += 1;
         }
+        self.upgrade_wrapper();
         let warnings = candidate.warnings.trim_end();
         let separator = if warnings.is_empty() { "" } else { "\n" };
         let answer = format!("ok\ngeneration {} serves{separator}{warnings}", candidate.number);
         self.answer_waiting_reloads(&answer);
         // The answer goes over the former socket where there is another one.
         self.take_control(&candidate.config, candidate.control);
+    }
+
+    /// The program of the generation that serves is the one for whoever follows us.
+    fn take_program(&mut self) {
+        let Some(binary) = self.current().map(|current| Rc::clone(&current.binary)) else { return };
+        if !Rc::ptr_eq(&binary, &self.binary) {
+            self.binary = Rc::clone(&binary);
+            if let Err(error) = self.keep(BINARY, Vec::new(), &*binary) {
+                self.say(LogLevel::Warning, &error);
+            }
+        }
     }
 
     /// Soft-stops every worker that is not of this generation.
@@ -396,11 +426,19 @@ impl Master {
         self.end_candidate(now);
         self.say(LogLevel::Alert, &format!("Reload failed: {line}"));
         self.tell(&ToWrapper::ReloadFailed(line.clone()));
+        if self.is_fresh_image
+            && let Some(generation) = self.current
+        {
+            // The program works, and so does the generation that it adopted.
+            self.is_fresh_image = false;
+            self.tell(&ToWrapper::Ready { generation });
+        }
         self.answer_waiting_reloads(&format!("failed\n{text}"));
     }
 
     /// The same where nothing was to be told: the instance stops.
     pub fn abandon_start(&mut self, why: &str, now: Instant) {
+        self.abandon_check();
         if self.candidate.is_some() {
             self.end_candidate(now);
         }

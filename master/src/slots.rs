@@ -100,6 +100,17 @@ impl Slots {
         Self { slots: workers.into_iter().map(slot).collect() }
     }
 
+    /// What is known after another program ran in our place: who serves, or nobody.
+    pub fn adopted(holders: Vec<Option<WorkerId>>, now: Instant) -> Self {
+        let mut slots = Self::serving(holders.iter().map(|holder| holder.unwrap_or(0)), now);
+        for (slot, holder) in slots.slots.iter_mut().zip(holders) {
+            if holder.is_none() {
+                slot.holder = Holder::Vacant(now);
+            }
+        }
+        slots
+    }
+
     /// How many there are.
     pub fn len(&self) -> u16 {
         self.slots.len() as u16
@@ -185,7 +196,7 @@ impl Slots {
     }
 
     /// Names and releases deputies until the file's first two invariants hold.
-    fn settle(&mut self) -> Vec<Order> {
+    pub fn settle(&mut self) -> Vec<Order> {
         let mut orders = Vec::new();
         for number in 0..self.slots.len() {
             let slot = self.slots[number];

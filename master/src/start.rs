@@ -23,6 +23,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::coalesce::{Coalescer, Way};
 use crate::control::{self, Control};
+use crate::handover::Handover;
 use crate::heartbeat::Looks;
 use crate::link::Link;
 use crate::listeners::unix::FileId;
@@ -32,7 +33,8 @@ use crate::prepare::{ACCEPTED, Accepted, BINARY, CONTROL, REGISTRY, in_one_line,
 use crate::questions::{Questions, Waiting};
 use crate::shared_memory::{Left, SharedMemory};
 use crate::slots::Slots;
-use crate::state::State;
+use crate::state::{Input, State};
+use crate::upgrade;
 
 /// The exit status of everything that went wrong before or while starting.
 const FAILED: u8 = 1;
@@ -66,6 +68,7 @@ fn obey(arguments: Arguments) -> Result<u8, String> {
         Command::Reload => ask(&arguments, "reload"),
         Command::Show(words) => ask(&arguments, &format!("show {}", words.join(" "))),
         Command::Demo => demo::run(&sibling("portolan-wrapper")?),
+        Command::Run if arguments.check_state.is_some() => check_state(&arguments),
         Command::Run if arguments.wrapper_channel => serve_wrapped(arguments),
         Command::Run => match arguments.start {
             Start::Debug | Start::Foreground | Start::Supervised => serve_alone(arguments),
@@ -216,17 +219,28 @@ fn change_directory(arguments: &Arguments) -> Result<(), String> {
     }
 }
 
+/// Asked by a master that would execute us in its own place: whether we take its state and the
+/// configuration.
+fn check_state(arguments: &Arguments) -> Result<u8, String> {
+    if let Some(number) = arguments.check_state {
+        let _state = upgrade::handed_over(number)?;
+    }
+    Ok(check(arguments))
+}
+
 /// Without a wrapper: nobody restarts us, and our end is the workers' end.
 fn serve_alone(arguments: Arguments) -> Result<u8, String> {
     // Before anything is opened: what is open now was inherited.
     let passed = Passed::own();
     let link = Link::alone().map_err(|error| format!("NOTIFY_SOCKET: {error}"))?;
     let left = Inheritance { passed, ..Inheritance::default() };
-    serve(arguments, link, left)
+    serve(arguments, link, left, None)
 }
 
 /// Under a wrapper, which may have kept what a former master had.
 fn serve_wrapped(arguments: Arguments) -> Result<u8, String> {
+    // First of all: its descriptor has a number that nothing else may get.
+    let handed = arguments.state.map(upgrade::handed_over).transpose()?;
     let channel = sys::inherited(WRAPPER_FD)
         .map(Channel::from)
         .ok_or_else(|| format!("no wrapper at descriptor {WRAPPER_FD}"))?;
@@ -236,7 +250,7 @@ fn serve_wrapped(arguments: Arguments) -> Result<u8, String> {
     for (name, value, descriptor) in start.kept {
         left.keep(&name, &value, descriptor);
     }
-    serve(arguments, link, left)
+    serve(arguments, link, left, handed)
 }
 
 /// What a master finds when it starts.
@@ -275,7 +289,13 @@ impl Inheritance {
     }
 }
 
-fn serve(arguments: Arguments, mut link: Link, left: Inheritance) -> Result<u8, String> {
+fn serve(
+    arguments: Arguments,
+    mut link: Link,
+    left: Inheritance,
+    handed: Option<Handover>,
+) -> Result<u8, String> {
+    let command_line = std::env::args_os().collect();
     change_directory(&arguments)?;
     if arguments.files.is_empty() {
         return Err("no configuration is given: -f FILE".to_owned());
@@ -326,6 +346,9 @@ fn serve(arguments: Arguments, mut link: Link, left: Inheritance) -> Result<u8, 
         control: left.control,
         waiting: Waiting::default(),
         questions: Questions::default(),
+        check: None,
+        is_fresh_image: false,
+        command_line,
         coalescer: Coalescer::default(),
         looks: Looks::new(now),
         chores_at: now,
@@ -337,11 +360,18 @@ fn serve(arguments: Arguments, mut link: Link, left: Inheritance) -> Result<u8, 
         stop_deadline: None,
         arguments,
     };
-    if master.accepted.is_some() {
-        master.say(LogLevel::Notice, "Taking over what a former master had accepted");
+    if let Some(handed) = handed {
+        master.adopt(handed);
+        master.watch_orphans();
+        master.state = State::Serving;
+        master.input(Input::ReloadAsked, now);
+    } else {
+        if master.accepted.is_some() {
+            master.say(LogLevel::Notice, "Taking over what a former master had accepted");
+        }
+        master.watch_orphans();
+        master.start_generation(now);
     }
-    master.watch_orphans();
-    master.start_generation(now);
     for (signal, at_ms) in left.signals {
         master.handle_signal(signal, Way::Relayed, at_ms, now);
     }

@@ -23,8 +23,10 @@ use portolan_shared::message::wrapper::WRAPPER_FD;
 use portolan_shared::message::{DESCRIPTORS_MAX, Hello, ListenerEntry, PIECE_MAX, Role, ToWorker};
 use portolan_shared::sys::spawn::{self, Child, Spawn};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
+use serde::{Deserialize, Serialize};
 
 use crate::generation::Generation;
+use crate::handover::HandedWorker;
 use crate::heartbeat::Heartbeat;
 use crate::shared_memory::SharedMemory;
 use crate::slots::WorkerId;
@@ -39,7 +41,7 @@ const ENVIRONMENT: [&str; 4] = ["PATH", "TZ", "LANG", "RUST_BACKTRACE"];
 const CHANNEL_FD: i32 = WRAPPER_FD;
 
 /// What a process is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// It sets itself up.
     Starting,
@@ -167,6 +169,43 @@ impl Worker {
             deaf: false,
             feed: Feed::Hello(birth.hello),
         })
+    }
+
+    /// Takes one over from the program that ran in our place before.
+    pub fn adopt(
+        id: WorkerId,
+        handed: &HandedWorker,
+        pidfd: OwnedFd,
+        channel: Channel,
+        now: Instant,
+    ) -> Self {
+        let since = now.checked_sub(Duration::from_millis(handed.age_ms)).unwrap_or(now);
+        let stops = matches!(handed.phase, Phase::Stopping | Phase::Ending);
+        let ends = handed.phase == Phase::Ending;
+        Self {
+            id,
+            pid: handed.pid,
+            pidfd,
+            channel,
+            role: handed.role,
+            generation: handed.generation,
+            slot: handed.slot,
+            lane: handed.lane,
+            phase: handed.phase,
+            since,
+            version: handed.version.clone(),
+            failed: None,
+            heartbeat: None,
+            streams: handed.streams,
+            short: handed.short,
+            start_deadline: now,
+            stop_deadline: handed.stop_in_ms.map(|ms| now + Duration::from_millis(ms)),
+            stopping_since: stops.then_some(now),
+            kill_at: ends.then(|| now + KILL_AFTER),
+            mute: false,
+            deaf: false,
+            feed: Feed::Fed,
+        }
     }
 
     /// Sends what the channel takes of what it needs for its start.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use portolan_shared::message::wrapper::born_number;
+use portolan_shared::message::wrapper::{born_name, born_number};
 use portolan_shared::sys;
 use rustix::net::{SocketType, sockopt};
 
@@ -19,8 +19,8 @@ const LISTEN_FDS_START: i32 = 3;
 /// What was passed.
 #[derive(Clone, Debug, Default)]
 pub struct Passed {
-    named: Vec<(String, Rc<OwnedFd>)>,
-    numbered: BTreeMap<i32, Rc<OwnedFd>>,
+    /// By their numbers, with the names that systemd gave them.
+    sockets: BTreeMap<i32, (Option<String>, Rc<OwnedFd>)>,
 }
 
 impl Passed {
@@ -32,10 +32,8 @@ impl Passed {
         for number in open_numbers() {
             let Some(descriptor) = sys::inherited(number) else { continue };
             let place = usize::try_from(number - LISTEN_FDS_START).ok();
-            match place.and_then(|place| names.get(place)) {
-                Some(name) => passed.named.push((name.clone(), Rc::new(descriptor))),
-                None => drop(passed.numbered.insert(number, Rc::new(descriptor))),
-            }
+            let name = place.and_then(|place| names.get(place)).cloned();
+            passed.sockets.insert(number, (name, Rc::new(descriptor)));
         }
         passed
     }
@@ -44,22 +42,32 @@ impl Passed {
     /// is the name that systemd gave it, or empty.
     pub fn keep(&mut self, name: &str, value: &[u8], descriptor: OwnedFd) -> Option<OwnedFd> {
         let Some(number) = born_number(name) else { return Some(descriptor) };
-        if value.is_empty() {
-            self.numbered.insert(number, Rc::new(descriptor));
-        } else {
-            self.named.push((String::from_utf8_lossy(value).into_owned(), Rc::new(descriptor)));
-        }
+        let given = (!value.is_empty()).then(|| String::from_utf8_lossy(value).into_owned());
+        self.sockets.insert(number, (given, Rc::new(descriptor)));
         None
     }
 
     /// The descriptor under this number.
     pub fn numbered(&self, number: i32) -> Option<&Rc<OwnedFd>> {
-        self.numbered.get(&number)
+        self.sockets.get(&number).map(|(_, socket)| socket)
     }
 
     /// The sockets that systemd gave under this name, in its order.
     pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Rc<OwnedFd>> {
-        self.named.iter().filter(move |(found, _)| found == name).map(|(_, socket)| socket)
+        let given = self.sockets.values().filter(move |(found, _)| found.as_deref() == Some(name));
+        given.map(|(_, socket)| socket)
+    }
+
+    /// Under which name the wrapper keeps a socket.
+    pub fn name(&self, socket: &Rc<OwnedFd>) -> Option<String> {
+        let mut sockets = self.sockets.iter();
+        let found = sockets.find(|(_, (_, known))| Rc::ptr_eq(known, socket));
+        found.map(|(number, _)| born_name(*number))
+    }
+
+    /// The socket that the wrapper keeps under this name.
+    pub fn by_name(&self, name: &str) -> Option<Rc<OwnedFd>> {
+        born_number(name).and_then(|number| self.numbered(number)).map(Rc::clone)
     }
 }
 
