@@ -1,4 +1,4 @@
-//! Driving a load generator from the bench's side.
+//! The bench's other processes, from its own side: the servers and a load generator.
 //!
 //! Shell. The other half of the protocol is in `load.rs`.
 
@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
+use crate::origin::Addresses;
 use crate::pin::pinned;
 
 /// A running load generator, connected.
@@ -75,8 +76,32 @@ impl Drop for Driver {
     }
 }
 
+/// The bench's servers, on the load's core.
+pub struct Origin {
+    child: Child,
+    pub addresses: Addresses,
+}
+
+impl Origin {
+    pub fn start(core: usize) -> Result<Self, Box<dyn Error>> {
+        let mut command = pinned(core, &std::env::current_exe()?)?;
+        let mut child =
+            command.arg("origin").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let line = first_line(&mut child)?;
+        let addresses = Addresses::parse(&line).ok_or("the servers did not say where they are")?;
+        Ok(Self { child, addresses })
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// The first line a child writes; the rest of its output is not looked at.
-pub fn first_line(child: &mut Child) -> Result<String, Box<dyn Error>> {
+fn first_line(child: &mut Child) -> Result<String, Box<dyn Error>> {
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().ok_or("no output")?).read_line(&mut line)?;
     Ok(line)

@@ -21,7 +21,8 @@ use std::fs;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use contender::{Contender, Origin};
+use contender::Contender;
+use drive::Origin;
 use measure::Bench;
 use options::Options;
 use pin::Cores;
@@ -118,5 +119,10 @@ fn facts(bench: &Bench, options: &Options) -> Vec<String> {
         },
         "CPU: user and kernel time of all the proxy's processes; memory: their proportional set"
             .to_owned(),
+        "messages: 64 bytes there and back; connections: connect, one message, close, 16 at a time"
+            .to_owned(),
+        "splice: HAProxy is told to always (its splice-auto does not here), nginx cannot"
+            .to_owned(),
+        "aim: at most so much, as a ratio to the first column where it says times".to_owned(),
     ]
 }

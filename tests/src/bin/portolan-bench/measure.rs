@@ -15,7 +15,8 @@ mod reload;
 use std::error::Error;
 use std::path::PathBuf;
 
-use crate::contender::{Contender, Origin, Running, Setting, Under, free_addresses};
+use crate::contender::{Contender, Running, Setting, Under, free_addresses};
+use crate::drive::Origin;
 use crate::options::Subset;
 use crate::pin::Cores;
 
@@ -46,6 +47,8 @@ pub struct Row {
     pub unit: &'static str,
     /// Figures in the order of the contenders, one a round; empty for one that could not be measured.
     pub figures: Vec<Vec<f64>>,
+    /// What Portolan's figure or ratio is to be, in words; empty where nothing was set.
+    pub aim: &'static str,
     /// Whether it goes into the picture.
     pub pictured: bool,
 }
@@ -67,7 +70,7 @@ pub fn run(bench: &Bench, subset: Subset) -> Result<Vec<Row>, Box<dyn Error>> {
 impl Bench {
     fn row(&self, measure: impl Into<String>, unit: &'static str) -> Row {
         let figures = vec![Vec::new(); self.contenders.len()];
-        Row { measure: measure.into(), unit, figures, pictured: true }
+        Row { measure: measure.into(), unit, figures, aim: "", pictured: true }
     }
 
     /// Whose turn it is, over all rounds of so many slices; another one begins each time.
@@ -122,6 +125,11 @@ fn messages_over(connections: usize) -> String {
 impl Row {
     fn add(&mut self, contender: usize, figure: f64) {
         self.figures[contender].push(figure);
+    }
+
+    fn aim(mut self, aim: &'static str) -> Self {
+        self.aim = aim;
+        self
     }
 
     /// In the table only.

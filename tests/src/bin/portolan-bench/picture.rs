@@ -118,7 +118,7 @@ mod tests {
     }
 
     fn row(figures: Vec<Vec<f64>>, pictured: bool) -> Row {
-        Row { measure: "a < b".to_owned(), unit: "µs", figures, pictured }
+        Row { measure: "a < b".to_owned(), unit: "µs", figures, aim: "", pictured }
     }
 
     #[test]

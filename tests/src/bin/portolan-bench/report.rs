@@ -44,13 +44,14 @@ pub fn markdown(heading: &Heading, rows: &[Row]) -> String {
 
 fn table_head<'a>(text: &mut String, names: impl Iterator<Item = &'a str>) {
     let names: Vec<&str> = names.collect();
-    push(text, format_args!("| measure | of what | {} |\n", names.join(" | ")));
-    push(text, format_args!("| --- | --- |{}\n", " ---: |".repeat(names.len())));
+    push(text, format_args!("| measure | of what | {} | aim |\n", names.join(" | ")));
+    push(text, format_args!("| --- | --- |{} --- |\n", " ---: |".repeat(names.len())));
 }
 
 fn table_row(text: &mut String, row: &Row, cells: impl Iterator<Item = String>) {
     let cells: Vec<String> = cells.collect();
-    push(text, format_args!("| {} | {} | {} |\n", row.measure, row.unit, cells.join(" | ")));
+    let Row { measure, unit, aim, .. } = row;
+    push(text, format_args!("| {measure} | {unit} | {} | {aim} |\n", cells.join(" | ")));
 }
 
 fn push(text: &mut String, part: std::fmt::Arguments<'_>) {
@@ -90,11 +91,12 @@ mod tests {
             contenders: vec!["A".to_owned(), "B".to_owned(), "C".to_owned()],
         };
         let figures = vec![vec![100.0, 200.0, 400.0], vec![50.0, 100.0, 100.0], vec![]];
-        let row = Row { measure: "m".to_owned(), unit: "u", figures, pictured: true };
+        let row =
+            Row { measure: "m".to_owned(), unit: "u", figures, aim: "0.5 times", pictured: true };
         let text = markdown(&heading, &[row]);
         assert!(text.contains("- one machine\n"), "{text}");
-        assert!(text.contains("| m | u | 200 | 100 | – |\n"), "{text}");
-        assert!(text.contains("| m | u | **0.50** (0.25–0.50) | – |\n"), "{text}");
+        assert!(text.contains("| m | u | 200 | 100 | – | 0.5 times |\n"), "{text}");
+        assert!(text.contains("| m | u | **0.50** (0.25–0.50) | – | 0.5 times |\n"), "{text}");
     }
 
     #[test]

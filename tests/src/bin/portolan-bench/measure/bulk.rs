@@ -15,7 +15,11 @@ pub fn run(bench: &Bench) -> Result<Vec<Row>, Box<dyn Error>> {
         let name = format!("bulk {kind}, {}", if splice { "splice" } else { "copied" });
         let mut cpu = bench.row(name.clone(), "ms CPU a GB");
         let mut rate = bench.row(name, "GB a second").unpictured();
-        cpu.pictured = splice;
+        if splice {
+            cpu = cpu.aim("1.0 times");
+        } else {
+            cpu = cpu.unpictured();
+        }
         for place in bench.turns(1) {
             let Some(proxy) = &proxies[place] else { continue };
             let bulk = proxy.setting().bulk;

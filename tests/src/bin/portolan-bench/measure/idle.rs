@@ -27,7 +27,7 @@ pub fn run(bench: &Bench) -> Result<Vec<Row>, Box<dyn Error>> {
     if many <= FEW {
         return Err(format!("{descriptors} descriptors do not allow for idle connections").into());
     }
-    let mut row = bench.row(name, "bytes a connection");
+    let mut row = bench.row(name, "bytes a connection").aim("1,000");
     for _ in 0..bench.rounds.min(3) {
         for (place, contender) in bench.contenders.iter().enumerate() {
             let setting = bench.setting(0)?;

@@ -27,7 +27,8 @@ pub fn run(bench: &Bench) -> Result<Vec<Row>, Box<dyn Error>> {
     let mut rows = Vec::new();
     for work in works(bench) {
         let (name, user, kernel) = names(work);
-        let mut in_user = bench.row(name.clone(), user);
+        let aim = if work.kind == "messages" { "0.5 times" } else { "" };
+        let mut in_user = bench.row(name.clone(), user).aim(aim);
         let mut in_kernel = bench.row(name, kernel).unpictured();
         for (place, contender) in bench.contenders.iter().enumerate() {
             if counters {
@@ -57,6 +58,9 @@ pub fn run_many_frontends(bench: &Bench) -> Result<Vec<Row>, Box<dyn Error>> {
         let (name, user, _) = names(work);
         for more in [0, FRONTENDS] {
             let mut row = bench.row(format!("{name}, {} frontends", more + 2), user).unpictured();
+            if more > 0 {
+                row = row.aim("within 3 % of 2 frontends");
+            }
             for (place, contender) in bench.contenders.iter().enumerate() {
                 let setting = bench.setting(more)?;
                 let figure = if counters {

@@ -15,7 +15,8 @@ const LISTENERS: usize = 1_000;
 const SETTLE: Duration = Duration::from_secs(1);
 
 pub fn run(bench: &Bench) -> Result<Vec<Row>, Box<dyn Error>> {
-    let mut row = bench.row(format!("reload, {LISTENERS} listeners"), "ms to the new generation");
+    let mut row =
+        bench.row(format!("reload, {LISTENERS} listeners"), "ms to the new generation").aim("100");
     for (place, contender) in bench.contenders.iter().enumerate() {
         if contender.kind == Kind::Bare {
             continue;
