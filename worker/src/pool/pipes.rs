@@ -2,8 +2,8 @@
 //!
 //! Shell: a pipe is two descriptors. A pipe that still holds bytes is closed, never reused.
 //!
-//! Limits: a pipe holds [`CAPACITY`] bytes where the system allows it, else what it gives (64 kB, or
-//! one page past the per-user bound, `fs.pipe-user-pages-soft`).
+//! Limits: a pipe holds the first of [`CAPACITIES`] that the system allows (`fs.pipe-max-size`, and per user
+//! `fs.pipe-user-pages-soft`), else what it gives (64 kB, or a page or two past the user's bound).
 
 use std::os::fd::OwnedFd;
 
@@ -13,8 +13,9 @@ use crate::clock::Millis;
 use crate::pool::buffers::SHRINK_MS;
 use crate::stream::Pending;
 
-/// Bytes asked for one pipe.
-const CAPACITY: usize = 256 * 1024;
+/// Bytes asked for one pipe, the larger first: they only take memory while they are full, and fewer
+/// system calls move the same bytes.
+const CAPACITIES: [usize; 2] = [1024 * 1024, 256 * 1024];
 
 /// A pipe without bytes in it, or lent to a direction that keeps count of them.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ impl Pipes {
             return None;
         };
         // A smaller one works as well, only slower.
-        let _ = fcntl_setpipe_size(&writer, CAPACITY);
+        let _ = CAPACITIES.iter().find(|size| fcntl_setpipe_size(&writer, **size).is_ok());
         self.count();
         Some(Pipe { reader, writer })
     }

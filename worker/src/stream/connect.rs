@@ -21,7 +21,9 @@ impl Worker {
     /// Starts a connection to the assigned server.
     pub(crate) fn connect(&mut self, key: StreamKey) -> Input {
         let now = self.clock.now();
-        let destination = self.destination(key);
+        let destination = self.destination_if(key, |server| {
+            matches!(server.address, ServerAddress::TcpClientPort { .. })
+        });
         let Some(stream) = self.streams.get_mut(key as usize) else { return Input::NoServer };
         let backend = &self.config.backends[stream.backend as usize];
         let server = &backend.servers[stream.server as usize];
@@ -84,7 +86,7 @@ impl Worker {
 
     /// Sends what a server expects before the data: a PROXY header.
     pub(crate) fn greet(&mut self, key: StreamKey) -> Option<Input> {
-        let destination = self.destination_for_greeting(key);
+        let destination = self.destination_if(key, |server| server.send_proxy.is_some());
         let stream = self.streams.get_mut(key as usize)?;
         let server = &self.config.backends[stream.backend as usize].servers[stream.server as usize];
         if let Some(out) = &server.send_proxy
@@ -105,11 +107,15 @@ impl Worker {
         Some(Input::Greeted)
     }
 
-    /// The destination is asked of the kernel only for servers that are told.
-    fn destination_for_greeting(&self, key: StreamKey) -> Option<SocketAddr> {
+    /// The destination, for servers that want it: asking the kernel is a system call.
+    fn destination_if(
+        &self,
+        key: StreamKey,
+        wants: impl FnOnce(&Server) -> bool,
+    ) -> Option<SocketAddr> {
         let stream = self.streams.get(key as usize)?;
         let server = &self.config.backends[stream.backend as usize].servers[stream.server as usize];
-        server.send_proxy.as_ref().and_then(|_| self.destination(key))
+        if wants(server) { self.destination(key) } else { None }
     }
 
     /// Something happened on the server's side of a stream.
