@@ -15,7 +15,7 @@ use portolan_shared::message::CONFIGURATION_MAX;
 use portolan_shared::model::{Config, LogEndpoint, Process};
 use serde::{Deserialize, Serialize};
 
-use crate::listeners::{Key, Socket};
+use crate::listeners::{Key, Passed, Socket};
 
 /// One generation.
 #[derive(Debug)]
@@ -78,8 +78,8 @@ pub fn encode(config: &Config) -> Result<Rc<[u8]>, String> {
 }
 
 /// Opens the log endpoints.
-pub fn open_logs(config: &Config) -> Result<log::Sockets, String> {
-    log::Sockets::open(&log::endpoints(config))
+pub fn open_logs(config: &Config, passed: &Passed) -> Result<log::Sockets, String> {
+    log::Sockets::open(&log::endpoints(config), |number| passed.duplicate(number))
         .map_err(|(endpoint, error)| format!("cannot open the log {}: {error}", name(&endpoint)))
 }
 

@@ -23,6 +23,11 @@ pub const OWN: u64 = 48;
 /// `maxconn` connections, and some systems allow a billion descriptors.
 const ALLOWED_MAX: u64 = 1 << 20;
 
+/// Descriptors that select(2) can watch: the size of an `fd_set`.
+const SELECT_MAX: u64 = 1024;
+/// The pollers that are preferred to select.
+const OTHER_POLLERS: [&str; 3] = ["epoll", "polling", "poll"];
+
 /// What the configured numbers need and the system does not give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitError {
@@ -41,6 +46,11 @@ pub enum LimitError {
         needed: u64,
         /// Descriptors it may have.
         allowed: u64,
+    },
+    /// The only poller that is left takes fewer descriptors than are needed.
+    Select {
+        /// Descriptors a worker needs.
+        needed: u64,
     },
     /// `ulimit_n` is lower than what the configuration needs.
     Configured {
@@ -64,6 +74,11 @@ impl std::fmt::Display for LimitError {
                 "listeners and the worker itself need {needed} descriptors, the system allows \
                  {allowed} (ulimit -n, LimitNOFILE=)"
             ),
+            Self::Select { needed } => write!(
+                f,
+                "the configuration needs {needed} descriptors, the poller select takes \
+                 {SELECT_MAX}: allow another one"
+            ),
             Self::Configured { needed, configured } => {
                 write!(f, "ulimit_n is {configured}, the configuration needs {needed} descriptors")
             }
@@ -74,6 +89,8 @@ impl std::fmt::Display for LimitError {
 /// Sets `maxconn` and `descriptor_limit` where they are not configured, and refuses what does not fit.
 pub fn fit(config: &mut Config, listeners: u64, allowed: u64) -> Result<(), LimitError> {
     let own = listeners + 3 * u64::from(config.process.workers) + OWN;
+    let select = only_select(config);
+    let allowed = if select { allowed.min(SELECT_MAX) } else { allowed };
     let maxconn = match config.process.maxconn {
         Some(maxconn) => maxconn,
         None => derive(config, own, allowed)?,
@@ -83,11 +100,20 @@ pub fn fit(config: &mut Config, listeners: u64, allowed: u64) -> Result<(), Limi
     if let Some(configured) = config.process.descriptor_limit.filter(|limit| *limit < needed) {
         return Err(LimitError::Configured { needed, configured });
     }
+    if select && needed > SELECT_MAX {
+        return Err(LimitError::Select { needed });
+    }
     if needed > allowed {
         return Err(LimitError::TooLow { needed, allowed, maxconn });
     }
     config.process.descriptor_limit.get_or_insert((needed + u64::from(LANES_MAX)).min(allowed));
     Ok(())
+}
+
+/// Whether every poller but select is turned off.
+fn only_select(config: &Config) -> bool {
+    let disabled = &config.tune.disabled_pollers;
+    OTHER_POLLERS.iter().all(|poller| disabled.iter().any(|one| one == poller))
 }
 
 /// Pipes that may be in use at once, over all workers.
@@ -143,7 +169,7 @@ pub fn raise() -> u64 {
 mod tests {
     use portolan_shared::model::Config;
 
-    use super::{LimitError, OWN, fit};
+    use super::{LimitError, OTHER_POLLERS, OWN, fit};
     use crate::sample;
 
     /// What the sample's two slots take besides listeners and connections.
@@ -174,6 +200,19 @@ mod tests {
         assert_eq!(refused, LimitError::TooLow { needed, allowed: 1024, maxconn: 1000 });
         assert!(refused.to_string().contains(&needed.to_string()));
         assert!(refused.to_string().contains("1024"));
+    }
+
+    #[test]
+    fn with_select_alone_no_more_is_derived_or_taken_than_it_can_watch() {
+        let mut derived = config(None, false);
+        derived.tune.disabled_pollers = OTHER_POLLERS.map(str::to_owned).to_vec();
+        let mut configured = derived.clone();
+        fit(&mut derived, 8, 20_000).expect("it fits");
+        assert_eq!(derived.process.maxconn, Some(((1024 - 8 - RESERVE) / 2) as u32));
+        assert!(derived.process.descriptor_limit <= Some(1024));
+        configured.process.maxconn = Some(2000);
+        let refused = fit(&mut configured, 8, 20_000).expect_err("too many");
+        assert_eq!(refused, LimitError::Select { needed: 8 + RESERVE + 4000 });
     }
 
     #[test]

@@ -161,7 +161,7 @@ impl Master {
 
         let binary = self.worker_program()?;
         let own_limit = limits::raise();
-        let logs = open_logs(&config)?;
+        let logs = open_logs(&config, &self.passed)?;
         let prepared = self.bind(&config, own_limit)?;
         let complete = self.complete(&mut config, number, &prepared);
         let (configuration, control) = complete.inspect_err(|_| self.discard_sockets(&prepared))?;
@@ -458,7 +458,9 @@ impl Master {
                 let bound = candidate.config.process.hard_stop_after;
                 worker.soft_stop(now, bound.map(|bound| now + bound));
             } else {
+                // It serves nobody, and may not even listen.
                 worker.hard_stop(now);
+                worker.kill();
             }
         }
         self.discard_sockets(&candidate.prepared);

@@ -71,10 +71,12 @@ fn obey(arguments: Arguments) -> Result<u8, String> {
         Command::Run if arguments.check_state.is_some() => check_state(&arguments),
         Command::Run if arguments.wrapper_channel => serve_wrapped(arguments),
         Command::Run => match arguments.start {
-            Start::Debug | Start::Foreground | Start::Supervised => serve_alone(arguments),
-            Start::Plain | Start::Wrapped | Start::WrappedNotify | Start::Daemon => {
-                Err(become_wrapper())
-            }
+            Start::Debug | Start::Foreground => serve_alone(arguments),
+            Start::Plain
+            | Start::Wrapped
+            | Start::WrappedNotify
+            | Start::Supervised
+            | Start::Daemon => Err(become_wrapper()),
         },
     }
 }

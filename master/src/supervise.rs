@@ -187,6 +187,9 @@ impl Master {
     fn handle_message(&mut self, id: WorkerId, message: ToMaster, now: Instant) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let pid = worker.pid;
+        if worker.version.is_empty() && !matches!(message, ToMaster::Hello { .. }) {
+            return self.handle_broken_channel(id, &ChannelError::Malformed);
+        }
         match message {
             ToMaster::Hello { version } => worker.version = version,
             ToMaster::Ready => self.handle_ready(id, now),

@@ -388,7 +388,8 @@ impl Master {
             sockets: sockets.filter_map(|(entry, name)| Some((*entry, socket(name)?))).collect(),
             used: handed.used,
             // A log that cannot be opened again is missed by workers that are respawned meanwhile.
-            logs: log::Sockets::open(&handed.logs).unwrap_or_default(),
+            logs: log::Sockets::open(&handed.logs, |number| self.passed.duplicate(number))
+                .unwrap_or_default(),
             endpoints: handed.logs,
             binary: Rc::clone(&self.binary),
             terms: handed.terms,

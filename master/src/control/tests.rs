@@ -1,3 +1,5 @@
+//! What the control socket promises its clients, over real sockets.
+
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;

@@ -40,6 +40,13 @@ pub enum Why {
     NotGiven,
     /// What was inherited is not a stream socket that can listen.
     NotListening,
+    /// The socket cannot be tied to its device.
+    Interface {
+        /// Its name.
+        interface: String,
+        /// The system's answer.
+        error: io::Error,
+    },
     /// The system refused.
     Io {
         /// What we wanted.
@@ -77,6 +84,7 @@ impl fmt::Display for Why {
             Self::NotListening => {
                 f.write_str("the inherited descriptor is not a stream socket that can listen")
             }
+            Self::Interface { interface, error } => write!(f, "interface {interface}: {error}"),
             Self::Io { doing, error } => write!(f, "{doing}: {error}"),
         }
     }

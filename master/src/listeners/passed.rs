@@ -52,6 +52,11 @@ impl Passed {
         self.sockets.get(&number).map(|(_, socket)| socket)
     }
 
+    /// A duplicate of the descriptor under this number.
+    pub fn duplicate(&self, number: i32) -> Option<OwnedFd> {
+        self.numbered(number)?.try_clone().ok()
+    }
+
     /// The sockets that systemd gave under this name, in its order.
     pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Rc<OwnedFd>> {
         let given = self.sockets.values().filter(move |(found, _)| found.as_deref() == Some(name));

@@ -41,7 +41,7 @@ pub fn bind(key: &Key, address: SocketAddr, beside: Beside) -> Result<OwnedFd, W
     if let Some(interface) = &key.interface {
         reference
             .bind_device(Some(interface.as_bytes()))
-            .map_err(Why::io("binding to the interface"))?;
+            .map_err(|error| Why::Interface { interface: interface.clone(), error })?;
     }
     if let (true, Some(v6only)) = (v6, key.v6only) {
         sockopt::set_ipv6_v6only(&socket, v6only).map_err(Why::io("setting IPV6_V6ONLY"))?;

@@ -1,3 +1,5 @@
+//! What the table of listeners promises, over real sockets on free ports.
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,3 +1,5 @@
+//! Deputies and respawns, case by case and over every short sequence of events.
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

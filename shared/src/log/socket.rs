@@ -108,10 +108,22 @@ struct Held {
 }
 
 impl Sockets {
-    /// Opens all; the error says which could not be.
-    pub fn open(endpoints: &[LogEndpoint]) -> Result<Self, (LogEndpoint, io::Error)> {
+    /// Opens all; the error says which could not be. `inherited` knows what `fd@N` stands for where
+    /// that is not our own descriptor N (under a wrapper, which was the one to inherit it).
+    pub fn open(
+        endpoints: &[LogEndpoint],
+        inherited: impl Fn(i32) -> Option<OwnedFd>,
+    ) -> Result<Self, (LogEndpoint, io::Error)> {
         let held = endpoints.iter().map(|endpoint| {
-            Held::open(endpoint.clone()).map_err(|error| (endpoint.clone(), error))
+            let given = match endpoint {
+                LogEndpoint::Fd(number) => inherited(*number),
+                _ => None,
+            };
+            match given {
+                Some(descriptor) => Held::given(endpoint.clone(), &descriptor),
+                None => Held::open(endpoint.clone()),
+            }
+            .map_err(|error| (endpoint.clone(), error))
         });
         Ok(Self { held: held.collect::<Result<_, _>>()? })
     }
@@ -155,6 +167,10 @@ impl Held {
         };
         let opened = open(&endpoint)?;
         Ok(Self { endpoint, file, opened })
+    }
+
+    fn given(endpoint: LogEndpoint, descriptor: &OwnedFd) -> io::Result<Self> {
+        Ok(Self { endpoint, file: None, opened: existing(descriptor.as_fd())? })
     }
 
     /// Whether the descriptor is another one now.

@@ -79,7 +79,7 @@ fn log_to(targets: Vec<LogTarget>) -> (Log, Vec<TargetRef>, Sockets) {
     let config = config(targets, Vec::new());
     let mut log = Log::on_stderr(Zone::utc());
     log.configure(&config, false);
-    let sockets = Sockets::open(&endpoints(&config)).unwrap();
+    let sockets = Sockets::open(&endpoints(&config), |_| None).unwrap();
     for (position, descriptor) in sockets.iter() {
         log.attach(position, descriptor.try_clone_to_owned().unwrap());
     }

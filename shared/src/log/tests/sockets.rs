@@ -185,7 +185,7 @@ fn a_daemon_that_is_not_there_at_start_is_named_and_found_later() {
 #[test]
 fn a_descriptor_that_is_not_open_is_an_error_that_names_it() {
     let wanted = [LogEndpoint::Fd(-1)];
-    let (endpoint, error) = Sockets::open(&wanted).unwrap_err();
+    let (endpoint, error) = Sockets::open(&wanted, |_| None).unwrap_err();
     assert_eq!(endpoint, wanted[0]);
     assert_eq!(error.raw_os_error(), Some(libc::EBADF));
 }
