@@ -43,19 +43,36 @@ pub struct Protocol {
     pub name: &'static str,
     /// Takes the next connection from an accept queue.
     pub accept: fn(BorrowedFd<'_>) -> Result<(OwnedFd, Address), Errno>,
+    /// Starts a connection.
+    pub connect: fn(Target<'_>, &ConnectOptions<'_>) -> Result<Connecting, Errno>,
     /// Our own end of an accepted connection.
     pub destination: fn(BorrowedFd<'_>) -> io::Result<Address>,
 }
 
 /// TCP over IPv4.
 pub static TCPV4: Protocol =
-    Protocol { name: "tcpv4", accept: accept_ip, destination: destination_ip };
+    Protocol { name: "tcpv4", accept: accept_ip, connect: connect_ip, destination: destination_ip };
 /// TCP over IPv6; an IPv4 client of a dual-stack listener is shown as IPv4.
 pub static TCPV6: Protocol =
-    Protocol { name: "tcpv6", accept: accept_ip, destination: destination_ip };
+    Protocol { name: "tcpv6", accept: accept_ip, connect: connect_ip, destination: destination_ip };
 /// UNIX stream sockets.
-pub static UNIX: Protocol =
-    Protocol { name: "unix", accept: accept_unix, destination: |_| Ok(Address::Unix) };
+pub static UNIX: Protocol = Protocol {
+    name: "unix",
+    accept: accept_unix,
+    connect: connect_unix,
+    destination: |_| Ok(Address::Unix),
+};
+
+impl Target<'_> {
+    /// The protocol that leads there.
+    pub fn protocol(&self) -> &'static Protocol {
+        match self {
+            Self::Ip(SocketAddr::V4(_)) => &TCPV4,
+            Self::Ip(SocketAddr::V6(_)) => &TCPV6,
+            Self::Unix(_) => &UNIX,
+        }
+    }
+}
 
 /// The protocol of a listening socket, whatever the configuration calls it.
 pub fn of_listener(address: &BindAddress, socket: BorrowedFd<'_>) -> &'static Protocol {
@@ -141,26 +158,32 @@ pub enum Connecting {
     Established(OwnedFd),
 }
 
-/// Starts a connection.
-pub fn connect_to(target: Target<'_>, options: &ConnectOptions<'_>) -> Result<Connecting, Errno> {
-    let family = match target {
-        Target::Ip(SocketAddr::V4(_)) => AddressFamily::INET,
-        Target::Ip(SocketAddr::V6(_)) => AddressFamily::INET6,
-        Target::Unix(_) => AddressFamily::UNIX,
+fn connect_ip(target: Target<'_>, options: &ConnectOptions<'_>) -> Result<Connecting, Errno> {
+    let Target::Ip(address) = target else { return Err(Errno::AFNOSUPPORT) };
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
     };
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = socket_with(family, SocketType::STREAM, flags, None)?;
-    let result = match target {
-        Target::Ip(address) => {
-            set_up(&socket, address, options)?;
-            connect(&socket, &address)
-        }
-        Target::Unix(path) => connect(&socket, &SocketAddrUnix::new(path)?),
-    };
+    let socket = stream_socket(family)?;
+    set_up(&socket, address, options)?;
+    outcome(connect(&socket, &address), socket)
+}
+
+/// A full accept queue of a UNIX server fails at once: there is nothing to wait on.
+fn connect_unix(target: Target<'_>, _: &ConnectOptions<'_>) -> Result<Connecting, Errno> {
+    let Target::Unix(path) = target else { return Err(Errno::AFNOSUPPORT) };
+    let socket = stream_socket(AddressFamily::UNIX)?;
+    outcome(connect(&socket, &SocketAddrUnix::new(path)?), socket)
+}
+
+fn stream_socket(family: AddressFamily) -> Result<OwnedFd, Errno> {
+    socket_with(family, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None)
+}
+
+fn outcome(result: Result<(), Errno>, socket: OwnedFd) -> Result<Connecting, Errno> {
     match result {
         Ok(()) => Ok(Connecting::Established(socket)),
         Err(Errno::INPROGRESS) => Ok(Connecting::InProgress(socket)),
-        // A full accept queue of a UNIX server; there is nothing to wait on.
         Err(error) => Err(error),
     }
 }
@@ -254,10 +277,11 @@ pub fn peek(socket: impl AsFd) -> Result<usize, Errno> {
     recv(socket, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT).map(|(count, _)| count)
 }
 
-/// Makes the coming close abrupt: what was not sent is thrown away and the peer gets a RST.
+/// Makes the coming close abrupt: what was not sent is thrown away and the peer gets a RST. A UNIX
+/// socket has none; its peer sees the end, or an error where it still sends.
 pub fn reset_on_close(socket: impl AsFd) {
-    // A UNIX socket, or one already dead, has no RST to send; closing it is all there is.
-    let _ = sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
+    // A connection that is dead already has nobody to tell.
+    let _ = sockopt::set_socket_linger(socket, Some(Duration::ZERO));
 }
 
 #[cfg(test)]
@@ -272,7 +296,7 @@ mod tests {
         for (bind, protocol) in [("127.0.0.1:0", &TCPV4), ("[::1]:0", &TCPV6)] {
             let listener = TcpListener::bind(bind).unwrap();
             let there = listener.local_addr().unwrap();
-            let client = connect_to(Target::Ip(there), &ConnectOptions::default()).unwrap();
+            let client = (protocol.connect)(Target::Ip(there), &ConnectOptions::default()).unwrap();
             let (Connecting::InProgress(client) | Connecting::Established(client)) = client;
             let (accepted, from) = (protocol.accept)(listener.as_fd()).unwrap();
             let here = SocketAddr::try_from(getsockname(&client).unwrap()).unwrap();
@@ -303,7 +327,7 @@ mod tests {
     #[test]
     fn a_refused_connection_says_why() {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        match connect_to(Target::Ip(port), &ConnectOptions::default()) {
+        match (TCPV4.connect)(Target::Ip(port), &ConnectOptions::default()) {
             Err(error) => assert_eq!(error, Errno::CONNREFUSED),
             Ok(Connecting::InProgress(socket) | Connecting::Established(socket)) => {
                 assert_eq!(connect_error(&socket), Some(Errno::CONNREFUSED));

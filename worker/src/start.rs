@@ -211,6 +211,7 @@ fn become_worker(told: Told, _: &Channel) -> Result<Parts, Refusal> {
         .ok_or_else(|| (StartStep::Memory, format!("lane {} is not live", hello.lane)))?;
     let mut log = Log::on_stderr(Zone::system());
     log.configure(&config, hello.debug);
+    log.speak_as(&format!("worker {}", hello.slot + 1));
     for (endpoint, socket) in told.log_sockets {
         log.attach(endpoint, socket);
     }

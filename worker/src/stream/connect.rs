@@ -49,7 +49,7 @@ impl Worker {
             ..ConnectOptions::default()
         };
         (options.source, options.transparent) = source_of(source, stream.client);
-        let (socket, established) = match protocol::connect_to(target, &options) {
+        let (socket, established) = match (target.protocol().connect)(target, &options) {
             Ok(Connecting::InProgress(socket)) => (socket, false),
             Ok(Connecting::Established(socket)) => (socket, true),
             Err(errno) => return Input::ConnectFailed(Self::failure_of(errno)),
