@@ -23,7 +23,7 @@ test:
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) test --workspace
 
-# Beside HAProxy and nginx (Debian's packages; as root, missing ones are installed), about ten minutes.
+# Beside HAProxy and nginx (Debian's packages; as root, missing ones are installed), ten to fifteen minutes.
 # A whole run writes docs/bench.md and docs/bench.svg, a part of it target/bench/.
 #   BENCH=messages,connections,bulk,idle,calls,instructions,reload,limits  only these
 #   QUICK=1        smaller counts

@@ -157,7 +157,7 @@ fn what_to_try(directory: &Path, front: SocketAddr, servers: &[Server], wrapper:
         (format!("kill -USR2 {wrapper}"), "reload: a new generation, no connection lost"),
         (format!("kill -KILL {worker}"), "a worker dies: another takes its place"),
         (format!("{program} show proc -S {socket}"), ""),
-        (format!("{program} reload -S {socket}"), "reload, and say how it went"),
+        (format!("{program} reload -S {socket}"), ""),
     ];
     let mut text = format!(
         "\nPortolan listens on {front} and goes round {}.\n\

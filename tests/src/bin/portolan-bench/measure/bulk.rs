@@ -6,7 +6,7 @@ use super::{Bench, Row};
 use crate::drive::Driver;
 
 pub fn run(bench: &Bench) -> Result<Vec<Row>, Box<dyn Error>> {
-    let bytes = (2 << 30) / bench.shorter;
+    let bytes = (1 << 30) / bench.shorter;
     let mut rows = Vec::new();
     for (kind, splice) in
         [("download", true), ("upload", true), ("download", false), ("upload", false)]

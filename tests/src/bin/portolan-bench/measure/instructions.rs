@@ -131,7 +131,8 @@ fn by_callgrind(
             Driver::start(work.kind, setting.echo, work.connections, bench.cores.load)?;
         driver.step(count)?;
         driver.end()?;
-        let Some(counted) = proxy.stop(bench.profiles.as_deref(), &names(work).0)? else {
+        let label = format!("{}, {} frontends", names(work).0, setting.more.len() + 2);
+        let Some(counted) = proxy.stop(bench.profiles.as_deref(), &label)? else {
             eprintln!("portolan-bench: {} left no count", contender.name);
             return Ok(None);
         };
