@@ -5,7 +5,7 @@
 //! | descriptors of a worker | number |
 //! | --- | --- |
 //! | connections, both sides | 2 × maxconn (one worker may hold all of them) |
-//! | pipes for splicing | 2 × maxpipes |
+//! | pipes for splicing | 2 × its share of maxpipes |
 //! | listeners of all slots | as bound |
 //! | doorbells of three generations at once | 3 × slots |
 //! | its own: poller, channel, memory, logs, a reserve for accepting | [`OWN`] |
@@ -116,9 +116,10 @@ fn only_select(config: &Config) -> bool {
     OTHER_POLLERS.iter().all(|poller| disabled.iter().any(|one| one == poller))
 }
 
-/// Pipes that may be in use at once, over all workers.
+/// A worker's share of the pipes.
 fn pipes(config: &Config, maxconn: u32) -> u32 {
-    if splices(config) { config.tune.maxpipes.unwrap_or(maxconn / 4) } else { 0 }
+    let all = config.tune.maxpipes.unwrap_or(maxconn / 4);
+    if splices(config) { all.div_ceil(config.process.workers.into()) } else { 0 }
 }
 
 fn splices(config: &Config) -> bool {
@@ -133,9 +134,12 @@ fn derive(config: &Config, own: u64, allowed: u64) -> Result<u32, LimitError> {
     let room = limit.saturating_sub(own);
     let maxconn = match (splices(config), config.tune.maxpipes) {
         (false, _) => room / 2,
-        (true, Some(pipes)) => room.saturating_sub(2 * u64::from(pipes)) / 2,
-        // 2 × maxconn and two descriptors for each fourth of it.
-        (true, None) => room * 2 / 5,
+        (true, Some(_)) => room.saturating_sub(2 * u64::from(pipes(config, 0))) / 2,
+        // Two for each connection, and two for the share of a pipe for each fourth one, rounded up.
+        (true, None) => {
+            let workers = u64::from(config.process.workers);
+            room.saturating_sub(2) * 2 * workers / (4 * workers + 1)
+        }
     };
     if maxconn == 0 {
         return Err(LimitError::NoRoom { needed: own + 2, allowed: limit });
@@ -184,7 +188,7 @@ mod tests {
 
     #[test]
     fn maxconn_follows_from_the_limit_and_fits_into_it() {
-        for (splice, expected) in [(false, 500), (true, 400)] {
+        for (splice, expected) in [(false, 500), (true, 443)] {
             let mut config = config(None, splice);
             fit(&mut config, 8, RESERVE + 8 + 1000).expect("it fits");
             assert_eq!(config.process.maxconn, Some(expected));

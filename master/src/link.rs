@@ -5,15 +5,19 @@
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portolan_shared::channel::{Channel, ChannelError};
 use portolan_shared::message::wrapper::{FromWrapper, ToWrapper};
 use portolan_shared::notify::Notifier;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// How long a wrapper may take to send what it kept. It has it in memory: this is for a machine that
 /// is out of breath.
 const KEPT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a wrapper may leave what it is sent unread. It does nothing else but read.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The link upwards.
 #[derive(Debug)]
@@ -119,6 +123,9 @@ impl Link {
         let number = self.sent;
         match &mut self.way {
             Way::Wrapper { channel, .. } => {
+                // Thousands of listeners may be kept at once: they wait in the wrapper's socket, not
+                // duplicated in our table.
+                drain(channel)?;
                 channel.send(&ToWrapper::Keep { number, name, value }, &[descriptor])?;
             }
             Way::Alone(_) | Way::Severed => self.acknowledge(number),
@@ -170,6 +177,26 @@ impl Link {
             None => Ok(None),
         }
     }
+}
+
+/// Waits until nothing waits for the wrapper to read.
+fn drain(channel: &mut Channel) -> Result<(), ChannelError> {
+    let deadline = Instant::now() + READ_TIMEOUT;
+    channel.flush()?;
+    while channel.wants_write() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ChannelError::Io(io::ErrorKind::TimedOut.into()));
+        }
+        let mut ready = [PollFd::new(&*channel, PollFlags::OUT)];
+        let left = Timespec::try_from(left).map_err(|_| ChannelError::Overflow)?;
+        match poll(&mut ready, Some(&left)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        channel.flush()?;
+    }
+    Ok(())
 }
 
 /// What the wrapper would tell the service manager.

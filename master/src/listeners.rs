@@ -19,6 +19,7 @@ pub mod unix;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
@@ -30,6 +31,7 @@ use serde::{Deserialize, Serialize};
 pub use error::{BindError, Why};
 pub use key::Key;
 use key::{Part, Place};
+use options::Wanted;
 pub use passed::Passed;
 use tcp::Beside;
 use unix::{FileId, Live};
@@ -51,6 +53,8 @@ struct Listener {
     /// Under which the wrapper keeps it.
     name: String,
     file: Option<FileId>,
+    /// What was set last; `None` where a former master did it.
+    options: Option<Wanted>,
 }
 
 /// A socket and whose it is.
@@ -63,7 +67,14 @@ pub struct Prepared {
     pub sockets: Vec<Socket>,
     /// The keys it needs.
     pub used: BTreeSet<Key>,
-    fresh: Vec<(Key, Part)>,
+    fresh: BTreeSet<(Key, Part)>,
+}
+
+impl Prepared {
+    /// What was bound for it of this key: the table is ordered by key, and so is this.
+    fn fresh_of(&self, key: &Key) -> impl Iterator<Item = &(Key, Part)> {
+        self.fresh.range(parts(key))
+    }
 }
 
 /// A listener for the wrapper to keep.
@@ -106,7 +117,8 @@ impl Table {
         if let Some(number) = name.strip_prefix(NAME).and_then(|n| n.parse::<u64>().ok()) {
             self.next_name = self.next_name.max(number + 1);
         }
-        let listener = Listener { socket: Rc::new(socket), name: name.to_owned(), file };
+        let socket = Rc::new(socket);
+        let listener = Listener { socket, name: name.to_owned(), file, options: None };
         self.entries.insert((key, part), listener);
     }
 
@@ -177,16 +189,23 @@ impl Table {
         let mut errors = Vec::new();
         for frontend in &config.frontends {
             for bind in &frontend.binds {
-                let of_bind = prepared.sockets.iter().filter(|(entry, _)| entry.bind == bind.id);
-                for (_, socket) in of_bind {
-                    let set = options::apply(socket, bind, frontend, &config.tune).and_then(|()| {
-                        rustix::net::listen(socket, options::backlog(bind, frontend))
-                            .map_err(Why::io("listen"))
-                    });
-                    errors.extend(set.err().map(|why| error(frontend, bind, why)));
-                }
-                let set = self.set_up_file(bind);
+                let wanted = options::wanted(bind, frontend, &config.tune);
+                let sockets = prepared.sockets.iter().filter(|(entry, _)| entry.bind == bind.id);
+                let set = if self.has_set(bind, &wanted) {
+                    Ok(())
+                } else {
+                    sockets
+                        .map(|(_, socket)| socket)
+                        .try_for_each(|socket| {
+                            options::apply(socket, bind, frontend, &config.tune)?;
+                            rustix::net::listen(socket, wanted.backlog()).map_err(Why::io("listen"))
+                        })
+                        .and_then(|()| self.set_up_file(bind))
+                };
                 errors.extend(set.err().map(|why| error(frontend, bind, why)));
+                for (_, listener) in self.entries.range_mut(parts(&Key::of(bind))) {
+                    listener.options = Some(wanted.clone());
+                }
             }
         }
         self.retire(&prepared.used);
@@ -230,10 +249,9 @@ impl Table {
         how: &How<'_>,
         prepared: &mut Prepared,
     ) -> Result<(), Why> {
-        let (low, high) = ((key.clone(), Part::Slot(0)), (key.clone(), Part::Shared(u16::MAX)));
         let mut have: BTreeMap<Part, Rc<OwnedFd>> = self
             .entries
-            .range(low..=high)
+            .range(parts(key))
             .map(|((_, part), listener)| (*part, Rc::clone(&listener.socket)))
             .collect();
         match &key.place {
@@ -319,14 +337,24 @@ impl Table {
         let name = format!("{NAME}{}", self.next_name);
         self.next_name += 1;
         let place = (key.clone(), part);
-        self.entries.insert(place.clone(), Listener { socket: Rc::clone(&socket), name, file });
-        prepared.fresh.push(place);
+        self.entries.insert(
+            place.clone(),
+            Listener { socket: Rc::clone(&socket), name, file, options: None },
+        );
+        prepared.fresh.insert(place);
         socket
+    }
+
+    /// Whether all sockets of a bind have these options already.
+    fn has_set(&self, bind: &Bind, wanted: &Wanted) -> bool {
+        let mut listeners = self.entries.range(parts(&Key::of(bind))).peekable();
+        // Inherited ones are not in the table, and others may change them.
+        listeners.peek().is_some() && listeners.all(|(_, l)| l.options.as_ref() == Some(wanted))
     }
 
     /// Sets up and opens what is new, and tries out the options of what is kept.
     fn listen(
-        &self,
+        &mut self,
         prepared: &Prepared,
         seen: &BTreeMap<Key, (&Frontend, &Bind)>,
         config: &Config,
@@ -334,18 +362,34 @@ impl Table {
     ) -> Vec<BindError> {
         let mut errors = Vec::new();
         for (key, (frontend, bind)) in seen {
-            let fresh = prepared.fresh.iter().filter(|(fresh, _)| fresh == key);
+            let wanted = options::wanted(bind, frontend, &config.tune);
+            if self.has_set(bind, &wanted) {
+                continue;
+            }
             let set = try_options(key, bind, frontend, &config.tune)
                 .and_then(|()| check_passed(key, passed))
-                .and_then(|()| {
-                    fresh.filter_map(|place| self.entries.get(place)).try_for_each(|listener| {
-                        options::apply(&listener.socket, bind, frontend, &config.tune)?;
-                        tcp::listen(&listener.socket, options::backlog(bind, frontend), bind)
-                    })
-                });
+                .and_then(|()| self.listen_fresh(prepared, key, bind, frontend, &config.tune));
             errors.extend(set.err().map(|why| error(frontend, bind, why)));
         }
         errors
+    }
+
+    fn listen_fresh(
+        &mut self,
+        prepared: &Prepared,
+        key: &Key,
+        bind: &Bind,
+        frontend: &Frontend,
+        tune: &Tune,
+    ) -> Result<(), Why> {
+        let wanted = options::wanted(bind, frontend, tune);
+        for place in prepared.fresh_of(key) {
+            let Some(listener) = self.entries.get_mut(place) else { continue };
+            options::apply(&listener.socket, bind, frontend, tune)?;
+            tcp::listen(&listener.socket, wanted.backlog(), bind)?;
+            listener.options = Some(wanted.clone());
+        }
+        Ok(())
     }
 
     /// Mode and owner of a UNIX socket that is kept.
@@ -358,6 +402,11 @@ impl Table {
             _ => Ok(()),
         }
     }
+}
+
+/// Where all parts of a key are in an ordered map.
+fn parts(key: &Key) -> RangeInclusive<(Key, Part)> {
+    (key.clone(), Part::Slot(0))..=(key.clone(), Part::Shared(u16::MAX))
 }
 
 fn is_tcp(bind: &Bind) -> bool {

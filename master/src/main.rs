@@ -21,7 +21,9 @@ mod link;
 mod listeners;
 mod master;
 mod prepare;
+mod promote;
 mod questions;
+mod reading;
 #[cfg(test)]
 mod sample;
 mod shared_memory;

@@ -3,7 +3,7 @@
 //! Shell. What the whole does is decided in [`state`](crate::state), who serves which slot in
 //! [`slots`](crate::slots), which signal counts in [`coalesce`](crate::coalesce).
 //!
-//! - One thread, nothing blocks but reading the configuration and forking.
+//! - One thread, and one more while a configuration is read; nothing here blocks but forking.
 //! - Every wait has a deadline; the loop turns at least every [`EVERY`](crate::heartbeat::EVERY) while workers live.
 
 use std::collections::BTreeMap;
@@ -30,6 +30,7 @@ use crate::link::Link;
 use crate::listeners::{Passed, Table};
 use crate::prepare::{Accepted, Candidate};
 use crate::questions::{Questions, Waiting};
+use crate::reading::Reading;
 use crate::shared_memory::SharedMemory;
 use crate::slots::{Order, Slots, WorkerId};
 use crate::state::{Action, Input, State};
@@ -67,6 +68,8 @@ pub struct Master {
     pub current: Option<u32>,
     /// The number of the last one that was begun.
     pub last_generation: u32,
+    /// The configuration of one that is to start.
+    pub reading: Option<Reading>,
     /// The one that starts.
     pub candidate: Option<Candidate>,
     pub workers: BTreeMap<WorkerId, Worker>,
@@ -116,6 +119,7 @@ enum Source {
     End(WorkerId),
     Orphan(Lane),
     Check,
+    Reading,
 }
 
 impl Master {
@@ -164,6 +168,9 @@ impl Master {
         watched.extend(
             orphans.map(|(lane, pidfd)| (Source::Orphan(*lane), pidfd.as_fd(), PollFlags::IN)),
         );
+        if let Some(reading) = &self.reading {
+            watched.push((Source::Reading, reading.bell(), PollFlags::IN));
+        }
         if let Some(pidfd) = self.check.as_ref().and_then(Check::pidfd) {
             watched.push((Source::Check, pidfd, PollFlags::IN));
         }
@@ -192,12 +199,22 @@ impl Master {
         let looks = (!self.workers.is_empty()).then(|| self.looks.due());
         let candidate = self.candidate.as_ref().map(|candidate| candidate.deadline);
         let check = self.check.as_ref().map(Check::deadline);
+        let reading = self.reading.as_ref().map(Reading::deadline);
         let vacant = if self.state.stops() { None } else { self.slots.next_due() };
-        [looks, candidate, check, vacant, self.stop_deadline, self.questions.due(), self.log_due()]
-            .into_iter()
-            .flatten()
-            .chain(of_workers)
-            .fold(self.chores_at.min(self.alive_at), Instant::min)
+        [
+            looks,
+            candidate,
+            check,
+            reading,
+            vacant,
+            self.stop_deadline,
+            self.questions.due(),
+            self.log_due(),
+        ]
+        .into_iter()
+        .flatten()
+        .chain(of_workers)
+        .fold(self.chores_at.min(self.alive_at), Instant::min)
     }
 
     fn handle(&mut self, source: Source, flags: PollFlags, now: Instant) {
@@ -215,6 +232,7 @@ impl Master {
             Source::End(id) => self.handle_end(id, now),
             Source::Orphan(lane) => self.handle_orphan_end(lane),
             Source::Check => self.handle_check(now),
+            Source::Reading => self.handle_reading(now),
         }
     }
 
@@ -381,6 +399,7 @@ impl Master {
         self.expire_workers(now);
         self.expire_candidate(now);
         self.expire_check(now);
+        self.expire_reading(now);
         self.expire_questions(now);
         if self.stop_deadline.is_some_and(|deadline| deadline <= now) {
             self.say(LogLevel::Warning, "hard_stop_after is over: ending what is left");

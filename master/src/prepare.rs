@@ -1,16 +1,14 @@
-//! A generation's way to serving: read, bind, keep, start, wait, promote or discard.
+//! A generation's way to being ready: read, bind, keep, start, wait.
 //!
 //! Shell.
 //!
 //! ```text
-//! read and check ► limits ► log sockets ► bind ► places in memory ► kept by the wrapper
-//!      ► start all workers ► all ready ► promoted; the one before soft-stops
+//! read and check ► log sockets ► bind ► limits ► places in memory ► kept by the wrapper
+//!      ► start all workers ► all ready ► promoted (see [`promote`](crate::promote))
 //! ```
 //!
 //! - Whatever fails on the way leaves the generation that serves as it was, and says why: to the log,
 //!   to whoever asked, to the service manager.
-//! - A worker of a generation that failed may have accepted: it is soft-stopped, as a deputy for all
-//!   slots, so that connections in new accept queues find an owner.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,22 +18,21 @@ use std::time::Instant;
 
 use portolan_master::config::{self, Diagnostic, Input as Text, Loaded, Sources};
 use portolan_shared::log;
-use portolan_shared::message::ToWorker;
 use portolan_shared::message::wrapper::ToWrapper;
 use portolan_shared::model::{Config, LogLevel};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use serde::{Deserialize, Serialize};
 
 use crate::control::Control;
-use crate::generation::{Generation, Terms, encode, name, open_logs};
+use crate::generation::{Generation, Terms, encode, open_logs};
 use crate::limits;
 use crate::listeners::unix::Live;
 use crate::listeners::{How, Prepared};
 use crate::master::Master;
+use crate::reading::{Read, Reading};
 use crate::shared_memory::CHUNK;
-use crate::slots::{Slots, WorkerId};
+use crate::slots::WorkerId;
 use crate::state::{Input, State};
-use crate::worker::Phase;
 
 /// Under this the wrapper keeps the last configuration that served.
 pub const ACCEPTED: &str = "accepted";
@@ -77,16 +74,20 @@ pub struct Candidate {
     pub number: u32,
     /// When it must serve.
     pub deadline: Instant,
-    config: Config,
-    prepared: Prepared,
-    accepted: Accepted,
+    /// What it is to be.
+    pub config: Config,
+    /// Its sockets.
+    pub prepared: Prepared,
+    /// What a master that follows is to run once it serves.
+    pub accepted: Accepted,
     /// Workers that are not ready.
     waiting: BTreeSet<WorkerId>,
     /// Its workers by slot.
-    holders: Vec<WorkerId>,
-    warnings: String,
+    pub holders: Vec<WorkerId>,
+    /// What its author is told.
+    pub warnings: String,
     /// The control socket, where it is to be another one.
-    control: Option<Control>,
+    pub control: Option<Control>,
 }
 
 /// Why a generation cannot be started: in one line, and at length.
@@ -103,7 +104,7 @@ impl From<String> for Refusal {
 }
 
 /// What a configuration's findings are in one line: the first error and how many more there are.
-pub fn in_one_line(diagnostics: &[Diagnostic]) -> String {
+fn in_one_line(diagnostics: &[Diagnostic]) -> String {
     let errors: Vec<_> = diagnostics.iter().filter(|found| found.is_error()).collect();
     match errors.as_slice() {
         [] => String::new(),
@@ -133,14 +134,41 @@ impl Master {
             Some(accepted) => accepted.sources(),
             None => Sources::from_paths(self.arguments.files.iter().cloned()),
         };
-        if let Err(refusal) = self.prepare(&sources, now) {
+        match Reading::begin(sources, now) {
+            Ok(reading) => self.reading = Some(reading),
+            Err(error) => {
+                let line = format!("the configuration cannot be read: {error}");
+                self.fail_start(line.into(), now);
+            }
+        }
+    }
+
+    /// The configuration has been read, or cannot be.
+    pub fn handle_reading(&mut self, now: Instant) {
+        let Some(result) = self.reading.as_ref().and_then(Reading::take) else { return };
+        self.reading = None;
+        let prepared = match result {
+            Ok((sources, read)) => self.prepare(&sources, read, now),
+            Err(line) => Err(line.into()),
+        };
+        if let Err(refusal) = prepared {
             self.fail_start(refusal, now);
         }
     }
 
-    fn prepare(&mut self, sources: &Sources, now: Instant) -> Result<(), Refusal> {
-        let Loaded { mut config, warnings, texts } = config::read(sources).map_err(|found| {
-            Refusal { line: in_one_line(&found), text: config::render(&found, false) }
+    /// Gives up on a configuration that takes too long.
+    pub fn expire_reading(&mut self, now: Instant) {
+        if self.reading.as_ref().is_some_and(|reading| reading.deadline() <= now) {
+            self.reading = None;
+            let line = "reading the configuration and the names in it takes too long".to_owned();
+            self.fail_start(line.into(), now);
+        }
+    }
+
+    fn prepare(&mut self, sources: &Sources, read: Read, now: Instant) -> Result<(), Refusal> {
+        let Loaded { mut config, warnings, texts } = read.map_err(|found| Refusal {
+            line: in_one_line(&found),
+            text: config::render(&found, false),
         })?;
         for warning in &warnings {
             self.say(LogLevel::Warning, &warning.to_string());
@@ -222,10 +250,10 @@ impl Master {
         let allowed = limits::allowed(config.process.descriptor_limit);
         limits::fit(config, prepared.sockets.len() as u64, allowed)
             .map_err(|error| error.to_string())?;
-        let control = self.bind_control(config)?;
         self.assign(config, number)?;
+        let bytes = encode(config)?;
         self.keep_fresh(prepared)?;
-        Ok((encode(config)?, control))
+        Ok((bytes, self.bind_control(config)?))
     }
 
     /// Binds what is new; `own_limit` is how many descriptors this process may have.
@@ -344,177 +372,6 @@ impl Master {
         }
     }
 
-    /// The candidate serves from now on.
-    pub fn promote(&mut self, now: Instant) {
-        let Some(candidate) = self.candidate.take() else { return };
-        let first = self.current.is_none();
-        self.current = Some(candidate.number);
-        self.paused = false;
-        self.maxconn = candidate.config.process.maxconn.unwrap_or(0);
-        for error in self.listeners.promote(&candidate.prepared, &candidate.config) {
-            self.say(LogLevel::Warning, &error.to_string());
-        }
-        self.slots = Slots::serving(candidate.holders.iter().copied(), now);
-        for id in candidate.holders {
-            if self.workers.get(&id).is_some_and(|worker| worker.short) {
-                let orders = self.slots.short(id, true);
-                self.order(orders);
-            }
-        }
-        self.soft_stop_former(candidate.number, now);
-        self.take_logs(&candidate.config);
-        self.take_program();
-        match sealed(&candidate.accepted) {
-            Ok(memfd) => {
-                if let Err(error) = self.keep(ACCEPTED, Vec::new(), &memfd) {
-                    self.say(LogLevel::Warning, &error);
-                }
-            }
-            Err(error) => self.say(LogLevel::Warning, &error),
-        }
-        self.drop_generations();
-        portolan_shared::sys::title::set(&format!("portolan: master gen {}", candidate.number));
-        self.tell(&ToWrapper::Ready { generation: candidate.number });
-        self.say(LogLevel::Notice, "Loading success.");
-        self.failure = None;
-        if first {
-            self.first_ready(&candidate.config);
-        } else {
-            self.reloads.0 += 1;
-        }
-        self.upgrade_wrapper();
-        let warnings = candidate.warnings.trim_end();
-        let separator = if warnings.is_empty() { "" } else { "\n" };
-        let answer = format!("ok\ngeneration {} serves{separator}{warnings}", candidate.number);
-        self.answer_waiting_reloads(&answer);
-        // The answer goes over the former socket where there is another one.
-        self.take_control(&candidate.config, candidate.control);
-    }
-
-    /// The program of the generation that serves is the one for whoever follows us.
-    fn take_program(&mut self) {
-        let Some(binary) = self.current().map(|current| Rc::clone(&current.binary)) else { return };
-        if !Rc::ptr_eq(&binary, &self.binary) {
-            self.binary = Rc::clone(&binary);
-            if let Err(error) = self.keep(BINARY, Vec::new(), &*binary) {
-                self.say(LogLevel::Warning, &error);
-            }
-        }
-    }
-
-    /// Soft-stops every worker that is not of this generation.
-    fn soft_stop_former(&mut self, serving: u32, now: Instant) {
-        for worker in self.workers.values_mut().filter(|worker| worker.generation != serving) {
-            match worker.phase {
-                Phase::Starting => worker.hard_stop(now),
-                Phase::Ready | Phase::Stopping | Phase::Ending => {
-                    let bound = self
-                        .generations
-                        .get(&worker.generation)
-                        .and_then(|generation| generation.terms.hard_stop_after);
-                    worker.soft_stop(now, bound.map(|bound| now + bound));
-                }
-            }
-        }
-        self.forget_pending(|pending| pending.generation != serving);
-    }
-
-    /// The candidate does not serve: what was made for it goes, the reason is told.
-    pub fn discard(&mut self, now: Instant) {
-        self.reloads.1 += 1;
-        let (line, text) = self.failure.clone().unwrap_or_default();
-        self.end_candidate(now);
-        self.say(LogLevel::Alert, &format!("Reload failed: {line}"));
-        self.tell(&ToWrapper::ReloadFailed(line.clone()));
-        if self.is_fresh_image
-            && let Some(generation) = self.current
-        {
-            // The program works, and so does the generation that it adopted.
-            self.is_fresh_image = false;
-            self.tell(&ToWrapper::Ready { generation });
-        }
-        self.answer_waiting_reloads(&format!("failed\n{text}"));
-    }
-
-    /// The same where nothing was to be told: the instance stops.
-    pub fn abandon_start(&mut self, why: &str, now: Instant) {
-        self.abandon_check();
-        if self.candidate.is_some() {
-            self.end_candidate(now);
-        }
-        self.answer_waiting_reloads(&format!("failed\n{why}"));
-    }
-
-    fn end_candidate(&mut self, now: Instant) {
-        let Some(candidate) = self.candidate.take() else { return };
-        self.forget_pending(|pending| pending.generation == candidate.number);
-        let slots = candidate.config.process.workers;
-        for worker in self.workers.values_mut().filter(|w| w.generation == candidate.number) {
-            if worker.phase == Phase::Ready {
-                let own = worker.slot;
-                for slot in (0..slots).filter(|slot| *slot != own) {
-                    worker.say(&ToWorker::Deputy { slot, serve: true }, &[]);
-                }
-                let bound = candidate.config.process.hard_stop_after;
-                worker.soft_stop(now, bound.map(|bound| now + bound));
-            } else {
-                // It serves nobody, and may not even listen.
-                worker.hard_stop(now);
-                worker.kill();
-            }
-        }
-        self.discard_sockets(&candidate.prepared);
-        if let Some(control) = candidate.control {
-            control.close();
-        }
-        self.drop_generations();
-    }
-
-    fn discard_sockets(&mut self, prepared: &Prepared) {
-        let used = self.current().map(|current| current.used.clone()).unwrap_or_default();
-        self.listeners.discard(prepared, &used);
-    }
-
-    /// The first generation could not be started.
-    pub fn report_failed_start(&mut self) {
-        let (line, text) = self.failure.clone().unwrap_or_default();
-        self.exit_status = 1;
-        if text.contains('\n') {
-            // Already laid out for people.
-            eprintln!("{}", text.trim_end());
-        }
-        self.say(LogLevel::Alert, &format!("Starting failed: {line}"));
-    }
-
-    /// Forgets generations of which nothing is left.
-    pub fn drop_generations(&mut self) {
-        let keep: BTreeSet<u32> = (self.workers.values().map(|worker| worker.generation))
-            .chain(self.current)
-            .chain(self.candidate.as_ref().map(|candidate| candidate.number))
-            .collect();
-        self.generations.retain(|number, _| keep.contains(number));
-    }
-
-    /// Events go where the configuration says from now on.
-    fn take_logs(&mut self, config: &Config) {
-        self.log.configure(config, self.debug());
-        let Some(current) = self.current else { return };
-        let Some(generation) = self.generations.get(&current) else { return };
-        for (endpoint, socket) in generation.logs.iter() {
-            if let Ok(socket) = socket.try_clone_to_owned() {
-                self.log.attach(endpoint, socket);
-            }
-        }
-        let problems: Vec<String> = generation
-            .logs
-            .problems()
-            .map(|(endpoint, error)| format!("log {}: {error}", name(endpoint)))
-            .collect();
-        for problem in problems {
-            self.say(LogLevel::Warning, &problem);
-        }
-    }
-
     /// Binds the control socket where it is to be another one than now.
     fn bind_control(&self, config: &Config) -> Result<Option<Control>, String> {
         let Some(path) = config.process.control_socket.as_deref() else { return Ok(None) };
@@ -525,27 +382,6 @@ impl Master {
         Control::bind(path, live)
             .map(Some)
             .map_err(|why| format!("cannot bind control socket {}: {why}", path.display()))
-    }
-
-    /// The control socket is where the configuration says from now on.
-    fn take_control(&mut self, config: &Config, fresh: Option<Control>) {
-        let wanted = config.process.control_socket.as_deref();
-        if self.control.as_ref().map(Control::path) == wanted {
-            return;
-        }
-        if let Some(former) = std::mem::replace(&mut self.control, fresh) {
-            former.close();
-        }
-        let Some(control) = &self.control else {
-            return self.forget(vec![CONTROL.to_owned()]);
-        };
-        let value = postcard::to_stdvec(&(control.path(), control.file()));
-        let socket = control.socket().try_clone_to_owned();
-        if let (Ok(value), Ok(socket)) = (value, socket)
-            && let Err(error) = self.keep(CONTROL, value, &socket)
-        {
-            self.say(LogLevel::Warning, &error);
-        }
     }
 
     /// Whether former processes leave once we serve.

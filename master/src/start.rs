@@ -29,7 +29,7 @@ use crate::link::Link;
 use crate::listeners::unix::FileId;
 use crate::listeners::{self, Passed, Table};
 use crate::master::Master;
-use crate::prepare::{ACCEPTED, Accepted, BINARY, CONTROL, REGISTRY, in_one_line, unsealed};
+use crate::prepare::{ACCEPTED, Accepted, BINARY, CONTROL, REGISTRY, unsealed};
 use crate::questions::{Questions, Waiting};
 use crate::shared_memory::{Left, SharedMemory};
 use crate::slots::Slots;
@@ -204,8 +204,14 @@ fn configured_socket(arguments: &Arguments) -> Result<PathBuf, String> {
                     -f"
         .to_owned());
     }
-    let loaded = config::read(&Sources::from_paths(arguments.files.iter().cloned()))
-        .map_err(|found| format!("{} (with -S it need not be read)", in_one_line(&found)))?;
+    let loaded =
+        config::read(&Sources::from_paths(arguments.files.iter().cloned())).map_err(|found| {
+            let styled = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            format!(
+                "the configuration is not valid (with -S it need not be read)\n{}",
+                config::render(&found, styled).trim_end()
+            )
+        })?;
     loaded
         .config
         .process
@@ -335,6 +341,7 @@ fn serve(
         memory,
         generations: std::collections::BTreeMap::new(),
         current: None,
+        reading: None,
         candidate: None,
         workers: std::collections::BTreeMap::new(),
         next_worker: 1,

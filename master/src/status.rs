@@ -12,8 +12,22 @@ use crate::worker::Phase;
 
 /// `gen 12, 8 workers; gen 11: 2 streams left`.
 fn line(generation: u32, workers: usize, old: &BTreeMap<u32, Option<u64>>, note: &str) -> String {
-    let plural = |count: u64| if count == 1 { "" } else { "s" };
     let mut line = format!("gen {generation}, {workers} worker{}", plural(workers as u64));
+    line.push_str(&rest(old));
+    if !note.is_empty() {
+        line.push_str("; ");
+        line.push_str(note);
+    }
+    line
+}
+
+fn plural(count: u64) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// `; gen 11: 2 streams left`, newest first.
+fn rest(old: &BTreeMap<u32, Option<u64>>) -> String {
+    let mut line = String::new();
     for (generation, streams) in old.iter().rev() {
         let rest = match streams {
             Some(streams) => {
@@ -23,10 +37,6 @@ fn line(generation: u32, workers: usize, old: &BTreeMap<u32, Option<u64>>, note:
         };
         line.push_str(&rest);
     }
-    if !note.is_empty() {
-        line.push_str("; ");
-        line.push_str(note);
-    }
     line
 }
 
@@ -35,7 +45,8 @@ impl Master {
     pub fn tell_status(&mut self) {
         let mut old: BTreeMap<u32, Option<u64>> = BTreeMap::new();
         for worker in self.workers.values() {
-            if Some(worker.generation) != self.current && worker.phase != Phase::Starting {
+            let stops = Some(worker.generation) != self.current || self.state.stops();
+            if stops && worker.phase != Phase::Starting {
                 let sum = old.entry(worker.generation).or_default();
                 if let Some(streams) = worker.streams {
                     *sum = Some(sum.unwrap_or(0) + u64::from(streams));
@@ -45,12 +56,13 @@ impl Master {
         let generation = self.current.unwrap_or(0);
         let note = match (&self.failure, self.state) {
             (_, State::Reloading { .. }) => "reloading".to_owned(),
-            (_, State::SoftStopping | State::HardStopping) => "stopping".to_owned(),
             (Some((failure, _)), _) => format!("reload failed: {failure}"),
             (None, _) if self.paused => "paused".to_owned(),
             (None, _) => String::new(),
         };
-        let status = if self.current.is_none() && !self.state.stops() {
+        let status = if self.state.stops() {
+            format!("stopping{}", rest(&old))
+        } else if self.current.is_none() {
             "starting".to_owned()
         } else {
             line(generation, self.slots.serving_count(), &old, &note)
@@ -66,7 +78,7 @@ impl Master {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::line;
+    use super::{line, rest};
 
     #[test]
     fn a_quiet_instance_is_its_generation_and_workers() {
@@ -79,6 +91,12 @@ mod tests {
         let old = BTreeMap::from([(10, None), (11, Some(2))]);
         let expected = "gen 12, 8 workers; gen 11: 2 streams left; gen 10: stopping";
         assert_eq!(line(12, 8, &old, ""), expected);
+    }
+
+    #[test]
+    fn what_is_left_while_all_stop_is_named_too() {
+        assert_eq!(rest(&BTreeMap::from([(3, Some(1))])), "; gen 3: 1 stream left");
+        assert_eq!(rest(&BTreeMap::new()), "");
     }
 
     #[test]

@@ -268,6 +268,9 @@ fn send_datagram(
         match rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, flags) {
             Ok(_) => return Ok(()),
             Err(rustix::io::Errno::INTR) => {}
+            // An ordinary user may not have more descriptors under way than its limit of open ones:
+            // they will be fewer once the peers have read.
+            Err(rustix::io::Errno::TOOMANYREFS) => return Err(rustix::io::Errno::AGAIN.into()),
             Err(error) => return Err(error.into()),
         }
     }

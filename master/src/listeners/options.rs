@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt::TcpMaxSeg};
-use portolan_shared::model::{Bind, Frontend, Keepalive, Tune};
+use portolan_shared::model::{Bind, BindOptions, Frontend, Keepalive, Tune};
 use portolan_shared::sys::listen;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
@@ -25,8 +25,36 @@ const DEFER_ACCEPT_S: u16 = 1;
 /// The accept queue asked for where nothing is configured; the kernel lowers it to `somaxconn`.
 const BACKLOG_MAX: i32 = 1 << 20;
 
+/// Everything about a listening socket that this file sets: two that are equal need nothing set anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    options: BindOptions,
+    keepalive: Keepalive,
+    nolinger: bool,
+    buffers: (Option<u32>, Option<u32>),
+    backlog: i32,
+}
+
+impl Wanted {
+    /// The length of the accept queue.
+    pub fn backlog(&self) -> i32 {
+        self.backlog
+    }
+}
+
+/// What a bind wants.
+pub fn wanted(bind: &Bind, frontend: &Frontend, tune: &Tune) -> Wanted {
+    Wanted {
+        options: bind.options.clone(),
+        keepalive: frontend.keepalive,
+        nolinger: frontend.nolinger,
+        buffers: (tune.client_sndbuf, tune.client_rcvbuf),
+        backlog: backlog(bind, frontend),
+    }
+}
+
 /// The length of a bind's accept queue.
-pub fn backlog(bind: &Bind, frontend: &Frontend) -> i32 {
+fn backlog(bind: &Bind, frontend: &Frontend) -> i32 {
     let wanted = bind.options.backlog.or(frontend.maxconn);
     wanted.map_or(BACKLOG_MAX, |length| i32::try_from(length).unwrap_or(i32::MAX)).max(1)
 }

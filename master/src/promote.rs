@@ -1,0 +1,219 @@
+//! What becomes of a generation that starts: it serves, or it is discarded.
+//!
+//! Shell; which of the two is decided in [`state`](crate::state).
+//!
+//! - The one before is told to stop only here, and only when the new one is ready as a whole.
+//! - A worker of a discarded generation may have accepted: it is soft-stopped, as a deputy for all
+//!   slots, so that connections in new accept queues find an owner.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Instant;
+
+use portolan_shared::message::ToWorker;
+use portolan_shared::message::wrapper::ToWrapper;
+use portolan_shared::model::{Config, LogLevel};
+
+use crate::control::Control;
+use crate::generation::name;
+use crate::listeners::Prepared;
+use crate::master::Master;
+use crate::prepare::{ACCEPTED, BINARY, CONTROL, sealed};
+use crate::slots::Slots;
+use crate::worker::Phase;
+
+impl Master {
+    /// The candidate serves from now on.
+    pub fn promote(&mut self, now: Instant) {
+        let Some(candidate) = self.candidate.take() else { return };
+        let first = self.current.is_none();
+        self.current = Some(candidate.number);
+        self.paused = false;
+        self.maxconn = candidate.config.process.maxconn.unwrap_or(0);
+        for error in self.listeners.promote(&candidate.prepared, &candidate.config) {
+            self.say(LogLevel::Warning, &error.to_string());
+        }
+        self.slots = Slots::serving(candidate.holders.iter().copied(), now);
+        for id in candidate.holders {
+            if self.workers.get(&id).is_some_and(|worker| worker.short) {
+                let orders = self.slots.short(id, true);
+                self.order(orders);
+            }
+        }
+        self.soft_stop_former(candidate.number, now);
+        self.take_logs(&candidate.config);
+        self.take_program();
+        match sealed(&candidate.accepted) {
+            Ok(memfd) => {
+                if let Err(error) = self.keep(ACCEPTED, Vec::new(), &memfd) {
+                    self.say(LogLevel::Warning, &error);
+                }
+            }
+            Err(error) => self.say(LogLevel::Warning, &error),
+        }
+        self.drop_generations();
+        portolan_shared::sys::title::set(&format!("portolan: master gen {}", candidate.number));
+        self.tell(&ToWrapper::Ready { generation: candidate.number });
+        self.say(LogLevel::Notice, "Loading success.");
+        self.failure = None;
+        if first {
+            self.first_ready(&candidate.config);
+        } else {
+            self.reloads.0 += 1;
+        }
+        self.upgrade_wrapper();
+        let warnings = candidate.warnings.trim_end();
+        let separator = if warnings.is_empty() { "" } else { "\n" };
+        let answer = format!("ok\ngeneration {} serves{separator}{warnings}", candidate.number);
+        self.answer_waiting_reloads(&answer);
+        // The answer goes over the former socket where there is another one.
+        self.take_control(&candidate.config, candidate.control);
+    }
+
+    /// The program of the generation that serves is the one for whoever follows us.
+    fn take_program(&mut self) {
+        let Some(binary) = self.current().map(|current| Rc::clone(&current.binary)) else { return };
+        if !Rc::ptr_eq(&binary, &self.binary) {
+            self.binary = Rc::clone(&binary);
+            if let Err(error) = self.keep(BINARY, Vec::new(), &*binary) {
+                self.say(LogLevel::Warning, &error);
+            }
+        }
+    }
+
+    /// Soft-stops every worker that is not of this generation.
+    fn soft_stop_former(&mut self, serving: u32, now: Instant) {
+        for worker in self.workers.values_mut().filter(|worker| worker.generation != serving) {
+            match worker.phase {
+                Phase::Starting => worker.hard_stop(now),
+                Phase::Ready | Phase::Stopping | Phase::Ending => {
+                    let bound = self
+                        .generations
+                        .get(&worker.generation)
+                        .and_then(|generation| generation.terms.hard_stop_after);
+                    worker.soft_stop(now, bound.map(|bound| now + bound));
+                }
+            }
+        }
+        self.forget_pending(|pending| pending.generation != serving);
+    }
+
+    /// The candidate does not serve: what was made for it goes, the reason is told.
+    pub fn discard(&mut self, now: Instant) {
+        self.reloads.1 += 1;
+        let (line, text) = self.failure.clone().unwrap_or_default();
+        self.end_candidate(now);
+        self.say(LogLevel::Alert, &format!("Reload failed: {line}"));
+        self.tell(&ToWrapper::ReloadFailed(line.clone()));
+        if self.is_fresh_image
+            && let Some(generation) = self.current
+        {
+            // The program works, and so does the generation that it adopted.
+            self.is_fresh_image = false;
+            self.tell(&ToWrapper::Ready { generation });
+        }
+        self.answer_waiting_reloads(&format!("failed\n{text}"));
+    }
+
+    /// The same where nothing was to be told: the instance stops.
+    pub fn abandon_start(&mut self, why: &str, now: Instant) {
+        self.abandon_check();
+        self.reading = None;
+        if self.candidate.is_some() {
+            self.end_candidate(now);
+        }
+        self.answer_waiting_reloads(&format!("failed\n{why}"));
+    }
+
+    fn end_candidate(&mut self, now: Instant) {
+        let Some(candidate) = self.candidate.take() else { return };
+        self.forget_pending(|pending| pending.generation == candidate.number);
+        let slots = candidate.config.process.workers;
+        for worker in self.workers.values_mut().filter(|w| w.generation == candidate.number) {
+            if worker.phase == Phase::Ready {
+                let own = worker.slot;
+                for slot in (0..slots).filter(|slot| *slot != own) {
+                    worker.say(&ToWorker::Deputy { slot, serve: true }, &[]);
+                }
+                let bound = candidate.config.process.hard_stop_after;
+                worker.soft_stop(now, bound.map(|bound| now + bound));
+            } else {
+                // It serves nobody, and may not even listen.
+                worker.hard_stop(now);
+                worker.kill();
+            }
+        }
+        self.discard_sockets(&candidate.prepared);
+        if let Some(control) = candidate.control {
+            control.close();
+        }
+        self.drop_generations();
+    }
+
+    /// Closes what was bound for a generation that will not serve, once nobody accepts from it.
+    pub fn discard_sockets(&mut self, prepared: &Prepared) {
+        let used = self.current().map(|current| current.used.clone()).unwrap_or_default();
+        self.listeners.discard(prepared, &used);
+    }
+
+    /// The first generation could not be started.
+    pub fn report_failed_start(&mut self) {
+        let (line, text) = self.failure.clone().unwrap_or_default();
+        self.exit_status = 1;
+        if text.contains('\n') {
+            // Already laid out for people.
+            eprintln!("{}", text.trim_end());
+        }
+        self.say(LogLevel::Alert, &format!("Starting failed: {line}"));
+    }
+
+    /// Forgets generations of which nothing is left.
+    pub fn drop_generations(&mut self) {
+        let keep: BTreeSet<u32> = (self.workers.values().map(|worker| worker.generation))
+            .chain(self.current)
+            .chain(self.candidate.as_ref().map(|candidate| candidate.number))
+            .collect();
+        self.generations.retain(|number, _| keep.contains(number));
+    }
+
+    /// Events go where the configuration says from now on.
+    fn take_logs(&mut self, config: &Config) {
+        self.log.configure(config, self.debug());
+        let Some(current) = self.current else { return };
+        let Some(generation) = self.generations.get(&current) else { return };
+        for (endpoint, socket) in generation.logs.iter() {
+            if let Ok(socket) = socket.try_clone_to_owned() {
+                self.log.attach(endpoint, socket);
+            }
+        }
+        let problems: Vec<String> = generation
+            .logs
+            .problems()
+            .map(|(endpoint, error)| format!("log {}: {error}", name(endpoint)))
+            .collect();
+        for problem in problems {
+            self.say(LogLevel::Warning, &problem);
+        }
+    }
+
+    /// The control socket is where the configuration says from now on.
+    fn take_control(&mut self, config: &Config, fresh: Option<Control>) {
+        let wanted = config.process.control_socket.as_deref();
+        if self.control.as_ref().map(Control::path) == wanted {
+            return;
+        }
+        if let Some(former) = std::mem::replace(&mut self.control, fresh) {
+            former.close();
+        }
+        let Some(control) = &self.control else {
+            return self.forget(vec![CONTROL.to_owned()]);
+        };
+        let value = postcard::to_stdvec(&(control.path(), control.file()));
+        let socket = control.socket().try_clone_to_owned();
+        if let (Ok(value), Ok(socket)) = (value, socket)
+            && let Err(error) = self.keep(CONTROL, value, &socket)
+        {
+            self.say(LogLevel::Warning, &error);
+        }
+    }
+}
