@@ -93,17 +93,6 @@ Most connections at once, over all workers together; more wait: 1 to 100000000; 
 Default: 0.",
     ),
     Row::new(
-        "maxqueue",
-        |draft, node, reading| {
-            if let Some(count) = reading.count(node, 0..=MAXCONN_MAX) {
-                draft.server.maxqueue = (count > 0).then_some(count);
-            }
-        },
-        "
-Most connections that wait for it: 1 to 100000000; 0: no limit.
-Default: 0.",
-    ),
-    Row::new(
         "send_proxy",
         |draft, node, reading| {
             let Some(send) = reading.boolean(node) else { return };
@@ -202,7 +191,6 @@ pub fn defaults() -> Server {
         address: ServerAddress::Unix(PathBuf::new()),
         weight: 1,
         maxconn: None,
-        maxqueue: None,
         send_proxy: None,
         source: None,
         user_timeout: None,

@@ -126,7 +126,7 @@ pub const SERVER: &str = "
     check_send_proxy check_sni check_sni_auto check_ssl check_via_socks4 ciphers ciphersuites
     client_sigalgs cookie crl_file crt curves disabled downinter enabled error_limit fall
     fastinter force_sslv3 force_tlsv10 force_tlsv11 force_tlsv12 force_tlsv13 guid hash_key id
-    idle_ping init_addr init_state inter interval ktls log_bufsize log_proto max_reuse minconn
+    idle_ping init_addr init_state inter interval ktls log_bufsize log_proto max_reuse maxqueue minconn
     namespace non_stick npn observe on_error on_marked_down on_marked_up pool_conn_name
     pool_low_conn pool_max_conn pool_purge_delay port proto proxy_v2_options quic_cc_algo redir
     renegotiate resolve_net resolve_opts resolve_prefer resolvers rise send_proxy_v2_ssl

@@ -261,8 +261,6 @@ pub struct Server {
     pub weight: u16,
     /// Most connections at once over all workers; `None`: no limit.
     pub maxconn: Option<u32>,
-    /// Most streams waiting for it; `None`: no limit.
-    pub maxqueue: Option<u32>,
     /// A PROXY header that is sent first.
     pub send_proxy: Option<ProxyProtocolOut>,
     /// Overrides the backend's.

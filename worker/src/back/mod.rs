@@ -101,11 +101,8 @@ pub enum Input {
         /// Whether a failed attempt was at another server.
         moved: bool,
     },
-    /// Every server that could be chosen is full, and there is room in the queue.
+    /// Every server that could be chosen is full.
     NoPlace,
-    /// Every server that could be chosen is full, and so is the queue.
-    #[cfg_attr(not(test), expect(dead_code, reason = "comes with queues of their own for servers"))]
-    QueueFull,
     /// No server can be chosen at all.
     NoServer,
     /// A doorbell rang or a stream left: a place may be free.
@@ -139,8 +136,7 @@ pub enum Action {
     /// Nothing but to wait for what was started before.
     Wait,
     /// Choose a server and take a place in its limit, as one that waits in the queue does while
-    /// keeping its turn. Answered by `Assigned`, `NoPlace`, `QueueFull` (not from the queue) or
-    /// `NoServer`.
+    /// keeping its turn. Answered by `Assigned`, `NoPlace` or `NoServer`.
     PickServer,
     /// The same after a redispatch: rather not the last server.
     PickAnother,
@@ -204,7 +200,6 @@ impl State {
 
             (Self::Req | Self::Que, Input::Assigned { .. }) => (Self::Ass, Action::Connect),
             (Self::Req, Input::NoPlace) => (Self::Que, Action::Enqueue),
-            (Self::Req, Input::QueueFull) => end(Cause::Server, Phase::Queue),
             (Self::Req | Self::Que, Input::NoServer) => end(Cause::Server, Phase::Connect),
             (Self::Que, Input::PlaceFree) => (Self::Que, Action::PickServer),
             (Self::Que, Input::NoPlace) => (Self::Que, Action::Wait),

@@ -25,12 +25,11 @@ const STATES: [(&str, State); 12] = [
     ("CLO", State::Clo(NORMAL)),
 ];
 
-const INPUTS: [Input; 27] = [
+const INPUTS: [Input; 26] = [
     Input::Asked,
     Input::Assigned { moved: false },
     Input::Assigned { moved: true },
     Input::NoPlace,
-    Input::QueueFull,
     Input::NoServer,
     Input::PlaceFree,
     Input::QueueTimeout,

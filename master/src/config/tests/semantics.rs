@@ -218,11 +218,11 @@ fn redispatch_counts_as_in_haproxy() {
 
 #[test]
 fn limits_of_zero_are_none() {
-    let text = "[listen.l]\nmaxconn = 0\nbind = { address = ':1', maxconn = 0 }\nserver = [{ name = 's', address = '10.0.0.1:1', maxconn = 0, maxqueue = 0 }]";
+    let text = "[listen.l]\nmaxconn = 0\nbind = { address = ':1', maxconn = 0 }\nserver = [{ name = 's', address = '10.0.0.1:1', maxconn = 0 }]";
     let config = config(text);
     let server = &config.backends[0].servers[0];
     assert_eq!((config.frontends[0].maxconn, config.frontends[0].binds[0].maxconn), (None, None));
-    assert_eq!((server.maxconn, server.maxqueue), (None, None));
+    assert_eq!(server.maxconn, None);
 }
 
 #[test]

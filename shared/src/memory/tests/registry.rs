@@ -103,7 +103,6 @@ fn server(name: &str) -> Server {
         address: ServerAddress::Tcp(ADDRESS),
         weight: 1,
         maxconn: None,
-        maxqueue: None,
         send_proxy: None,
         source: None,
         user_timeout: None,
