@@ -32,6 +32,7 @@ pub struct Setup {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     programs: Option<PathBuf>,
+    launcher: String,
     user: Option<u32>,
     descriptors: Option<u64>,
     inherited: Option<(i32, OwnedFd)>,
@@ -59,6 +60,7 @@ impl Setup {
             arguments: Vec::new(),
             environment: Vec::new(),
             programs: None,
+            launcher: "portolan-wrapper".to_owned(),
             user: None,
             descriptors: None,
             inherited: None,
@@ -113,6 +115,13 @@ impl Setup {
     #[must_use]
     pub fn programs(mut self, directory: &Path) -> Self {
         self.programs = Some(directory.to_path_buf());
+        self
+    }
+
+    /// Started by this program instead of the wrapper.
+    #[must_use]
+    pub fn launcher(mut self, program: &str) -> Self {
+        program.clone_into(&mut self.launcher);
         self
     }
 
@@ -232,11 +241,19 @@ impl Setup {
     }
 
     /// Starts the wrapper and waits until the instance serves or has left.
-    pub fn try_start(mut self) -> Result<Portolan, Failure> {
+    pub fn try_start(self) -> Result<Portolan, Failure> {
+        self.spawn().settle()
+    }
+
+    /// Starts the wrapper and does not wait.
+    ///
+    /// # Panics
+    /// When the program cannot be run.
+    pub fn spawn(mut self) -> Portolan {
         let config = self.write();
         let notices = self.notify.then(|| Notices::listen(&self.file("notify.sock")));
         let pidfile = self.file("portolan.pid");
-        let mut command = self.command("portolan-wrapper");
+        let mut command = self.command(&self.launcher.clone());
         command.arg("-f").arg(&config).arg("-p").arg(&pidfile).args(&self.arguments);
         if notices.is_some() {
             command.env("NOTIFY_SOCKET", self.file("notify.sock"));

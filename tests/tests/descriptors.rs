@@ -68,9 +68,10 @@ fn running_out_of_descriptors_pauses_accepting_and_passes() {
 fn select_is_refused_beyond_1024_descriptors() {
     let origin = Origin::echo();
     let listen = Listen::at("proxy", address::free()).server("one", origin.address);
-    let failure = Setup::new(listen.to_string())
-        .poller(portolan_tests::Poller::Select)
-        .global("maxconn", 2000)
+    let flags = portolan_tests::Poller::Select.flags();
+    let failure = flags
+        .into_iter()
+        .fold(Setup::new(listen.to_string()).global("maxconn", 2000), Setup::argument)
         .try_start()
         .expect_err("select cannot");
     assert_eq!(failure.status.and_then(|status| status.code()), Some(1), "{failure}");

@@ -86,10 +86,16 @@ fn the_default_frame_on_sockets_has_no_host() {
 }
 
 #[test]
-fn rfc_3164_has_a_host() {
+fn rfc_3164_has_a_host_where_one_is_configured() {
     let (shape, priority) = framed("rfc3164");
-    assert_eq!(priority, 134);
-    assert_eq!(dated(&shape), " 9 9:9:9 localhost portolan[9]: ");
+    assert_eq!((dated(&shape), priority), (" 9 9:9:9 portolan[9]: ".to_owned(), 134));
+    let (log, front, origin) = (Syslog::udp(), address::free(), Origin::echo());
+    let listen = proxy(front, &origin).log_to(&log.target(), "format = \"rfc3164\"");
+    let setup = Setup::new(listen.to_string()).global("log_send_hostname", "\"lighthouse\"");
+    let _portolan = setup.global("log_tag", "\"pilot\"").start();
+    let own = five_bytes(front).to_string();
+    let line = log.wait_for(&own);
+    assert_eq!(dated(&frame(&line, &own)), " 9 9:9:9 lighthouse pilot[9]: ");
 }
 
 /// What follows `<9>Feb`; a day of one digit has a blank before it.
@@ -240,7 +246,8 @@ fn levels_and_lengths_are_limited_as_asked() {
     five_bytes(front);
     all.only_tcp();
     let cut = deadline::eventually("a short line", || short.lines().into_iter().next());
-    assert!(cut.len() <= 80, "{} bytes", cut.len());
+    // The end of the line is not counted.
+    assert!(cut.trim_end().len() <= 80, "{} bytes", cut.len());
     assert_eq!(errors.lines(), Vec::<String>::new(), "info is less severe than err");
 }
 

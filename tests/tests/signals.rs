@@ -215,33 +215,20 @@ fn quit_writes_states_to_the_log_and_changes_nothing() {
 fn signals_during_the_start_are_not_lost_and_kill_nobody() {
     // Sent from the first moment on, by somebody who does not know when the handlers stand.
     let origin = Origin::echo();
-    let front = address::free();
-    let listen = Listen::at("proxy", front).server("one", origin.address);
-    let setup = Setup::new(listen.to_string());
-    let config = setup.write();
-    let pidfile = setup.file("early.pid");
     for n in 0..10 {
-        let mut command =
-            std::process::Command::new(setup.program_directory().join("portolan-wrapper"));
-        let mut child = command
-            .arg("-f")
-            .arg(&config)
-            .arg("-p")
-            .arg(&pidfile)
-            .stdin(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .expect("the wrapper");
-        let pid = child.id() as i32;
+        let front = address::free();
+        let listen = Listen::at("proxy", front).server("one", origin.address);
+        let portolan = Setup::new(listen.to_string()).spawn();
         // Until exec the child is still a copy of this test; no signal may reach it before.
         deadline::until("exec", || {
-            processes::process(pid).is_some_and(|one| one.title.contains("portolan-wrapper"))
+            processes::process(portolan.wrapper())
+                .is_some_and(|one| one.title.contains("portolan-wrapper"))
         });
-        deadline::pause(Duration::from_millis(n * 3 + 2));
-        processes::signal(pid, Signal::USR2);
+        deadline::pause(Duration::from_millis(n * 3));
+        portolan.signal(Signal::USR2);
         deadline::until("service", || client::ask(front, b"x").is_ok_and(|answer| answer == b"x"));
-        assert!(child.try_wait().expect("the wrapper").is_none(), "killed by an early signal");
-        processes::signal(pid, Signal::TERM);
-        deadline::eventually("its end", || child.try_wait().expect("the wrapper"));
+        // The signal was kept until it could be obeyed.
+        deadline::until("the second generation", || portolan.generation() == 2);
+        assert!(portolan.running(), "killed by an early signal");
     }
 }

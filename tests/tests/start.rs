@@ -262,11 +262,10 @@ fn as_a_daemon_it_leaves_the_terminal_and_serves() {
     let pid: i32 = text.trim().parse().expect("one pid");
     let served = std::panic::catch_unwind(|| client::connect(front).expect_echo(b"from afar"));
     let own = processes::process(std::process::id() as i32).expect("this process");
-    let daemon = processes::process(pid).expect("the daemon");
-    let group = daemon.group;
+    let group = processes::process(pid).map(|daemon| daemon.group);
     processes::signal(pid, Signal::TERM);
     deadline::until("the daemon's end", || !processes::alive(pid));
-    assert!(served.is_ok() && group != own.group);
+    assert!(served.is_ok() && group.is_some_and(|group| group != own.group));
 }
 
 #[test]
@@ -280,23 +279,16 @@ fn a_daemon_that_cannot_start_says_so_before_it_leaves() {
 #[test]
 fn in_the_foreground_without_a_wrapper_the_masters_death_ends_its_workers() {
     let origin = Origin::echo();
-    let (body, front) = echo_body(&origin);
-    let setup = Setup::new(body);
-    let mut child = Command::new(binaries::path("portolan"))
-        .arg("-db")
-        .arg("-f")
-        .arg(setup.write())
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the program");
-    let master = child.id() as i32;
-    deadline::until("service", || client::ask(front, b"x").is_ok_and(|answer| answer == b"x"));
-    let workers: Vec<i32> = processes::descendants(master).iter().map(|one| one.pid).collect();
-    assert_eq!(workers.len(), 2);
-    child.kill().expect("the master");
-    child.wait().expect("the master's end");
-    deadline::until("its workers leave", || !workers.iter().any(|pid| processes::alive(*pid)));
+    for option in ["-db", "-d"] {
+        let (body, front) = echo_body(&origin);
+        let portolan = Setup::new(body).launcher("portolan").argument(option).start();
+        client::connect(front).expect_echo(b"no wrapper");
+        let master = portolan.wrapper();
+        let workers: Vec<i32> = processes::descendants(master).iter().map(|one| one.pid).collect();
+        assert_eq!(workers.len(), 2, "{option}");
+        assert!(processes::signal(master, Signal::KILL));
+        deadline::until("its workers leave", || !workers.iter().any(|pid| processes::alive(*pid)));
+    }
 }
 
 #[test]
@@ -346,28 +338,35 @@ fn former_processes_go_on_when_the_new_ones_cannot_start() {
 }
 
 #[test]
-fn the_other_names_of_the_wrapped_start_work_the_same() {
+fn w_and_ws_become_the_wrapper_under_the_same_pid() {
     let origin = Origin::echo();
-    for option in ["-W", "-Ws", "-Ds"] {
+    for option in ["-W", "-Ws"] {
         let (body, front) = echo_body(&origin);
-        let setup = Setup::new(body);
-        let mut child = Command::new(binaries::path("portolan"))
-            .arg(option)
-            .arg("-f")
-            .arg(setup.write())
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .env_remove("NOTIFY_SOCKET")
-            .spawn()
-            .expect("the program");
-        let pid = child.id() as i32;
-        deadline::until("service", || client::ask(front, b"x").is_ok_and(|answer| answer == b"x"));
-        let title = processes::process(pid).expect("the process").title;
-        assert!(title.contains("wrapper"), "{option} keeps the pid: {title}");
-        processes::signal(pid, Signal::USR1);
-        let status = deadline::eventually("its end", || child.try_wait().expect("the wrapper"));
-        assert_eq!(status.code(), Some(0), "{option}");
+        let portolan = Setup::new(body).launcher("portolan").argument(option).start();
+        client::connect(front).expect_echo(b"wrapped");
+        let title = processes::process(portolan.wrapper()).expect("the process").title;
+        assert!(title.contains("wrapper"), "{option}: {title}");
+        portolan.signal(Signal::USR1);
+        assert_eq!(portolan.wait_exit().code(), Some(0), "{option}");
     }
+}
+
+#[test]
+fn ds_stays_in_the_foreground_for_a_supervisor() {
+    let origin = Origin::echo();
+    let (body, front) = echo_body(&origin);
+    let portolan = Setup::new(body).launcher("portolan").argument("-Ds").start();
+    client::connect(front).expect_echo(b"supervised");
+    portolan.signal(Signal::USR2);
+    deadline::until("the next generation", || {
+        processes::descendants(portolan.wrapper())
+            .iter()
+            .filter_map(processes::worker)
+            .any(|worker| worker.generation == 2)
+    });
+    client::connect(front).expect_echo(b"reloaded");
+    portolan.signal(Signal::USR1);
+    assert_eq!(portolan.wait_exit().code(), Some(0));
 }
 
 #[test]
