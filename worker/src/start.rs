@@ -123,6 +123,9 @@ fn hear(channel: &mut Channel) -> Result<Told, Refusal> {
         let mut one =
             || descriptors.next().ok_or_else(|| broken("a descriptor is missing".to_owned()));
         match received.message {
+            message if told.hello.is_some() == matches!(message, ToWorker::Hello(_)) => {
+                return Err(broken("a greeting comes first, and once".to_owned()));
+            }
             ToWorker::Hello(hello) => {
                 told.hello = Some(hello);
                 let version = portolan_shared::VERSION.to_owned();
