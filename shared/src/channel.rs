@@ -139,6 +139,11 @@ impl Channel {
             match send_datagram(&self.socket, bytes, &descriptors) {
                 Ok(()) => drop(self.outbox.pop_front()),
                 Err(ChannelError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(ChannelError::Closed) => {
+                    // Nobody will ever take them.
+                    self.outbox.clear();
+                    return Err(ChannelError::Closed);
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -18,12 +18,21 @@ pub struct Clock {
     /// Wall clock minus monotonic clock, microseconds; renewed once a second.
     wall_offset_us: u64,
     wall_checked: Millis,
+    /// A test moves it on by hand.
+    #[cfg(test)]
+    stopped: bool,
 }
 
 impl Clock {
     /// A clock that shows now.
     pub fn new() -> Self {
-        let mut clock = Self { now: 0, wall_offset_us: 0, wall_checked: 0 };
+        let mut clock = Self {
+            now: 0,
+            wall_offset_us: 0,
+            wall_checked: 0,
+            #[cfg(test)]
+            stopped: false,
+        };
         clock.update();
         clock.check_wall();
         clock
@@ -31,10 +40,20 @@ impl Clock {
 
     /// Reads the time anew.
     pub fn update(&mut self) {
+        #[cfg(test)]
+        if self.stopped {
+            return;
+        }
         self.now = monotonic_ms();
         if self.now - self.wall_checked >= 1000 {
             self.check_wall();
         }
+    }
+
+    /// Shows this from now on, until it is set again.
+    #[cfg(test)]
+    pub fn stop_at(&mut self, now: Millis) {
+        (self.now, self.stopped) = (now, true);
     }
 
     /// The cycle's time.

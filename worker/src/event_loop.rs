@@ -24,7 +24,7 @@ use portolan_shared::model::{BackendId, Config, LogLevel};
 use portolan_shared::signal::Signals;
 use slab::Slab;
 
-use crate::back::Policy;
+use crate::back::{Input, Policy};
 use crate::balance::Schedule;
 use crate::clock::{Clock, Millis};
 use crate::descriptor::{Descriptors, Owner, READ, Token, Trigger, WRITE};
@@ -142,19 +142,27 @@ impl Worker {
     /// Turns until the worker's work is done.
     pub fn run(&mut self) -> ExitCode {
         loop {
-            self.handle_signals();
-            self.tasks.expire(self.clock.now());
-            self.run_tasks();
-            self.run_applets();
-            self.run_rounds();
-            self.serve_waiters();
-            if self.is_done() {
-                return self.leave();
+            if let Some(code) = self.turn_once(Duration::MAX) {
+                return code;
             }
-            self.flush_interests();
-            self.poll();
-            self.handle_events();
         }
+    }
+
+    /// One cycle, which waits at most so long; at the end of all work the exit status.
+    pub(crate) fn turn_once(&mut self, longest: Duration) -> Option<ExitCode> {
+        self.handle_signals();
+        self.tasks.expire(self.clock.now());
+        self.run_tasks();
+        self.run_applets();
+        self.run_rounds();
+        self.serve_waiters();
+        if self.is_done() {
+            return Some(self.leave());
+        }
+        self.flush_interests();
+        self.poll(longest);
+        self.handle_events();
+        None
     }
 
     /// Calls functions and wakes tasks for what has arrived.
@@ -236,21 +244,25 @@ impl Worker {
         }
     }
 
-    /// Waits, but not while there is something to do.
-    fn poll(&mut self) {
-        let busy = self.tasks.runnable() > 0
+    /// Whether something is to be done without waiting for anything.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.tasks.runnable() > 0
             || self.descriptors.has_rounds()
             || !self.signals.is_empty()
             || !self.rung.is_empty()
             || !self.rung_places.is_empty()
-            || (!self.applets.is_empty() && !self.channel.wants_write());
-        let timeout = if busy {
+            || (!self.applets.is_empty() && !self.channel.wants_write())
+    }
+
+    /// Waits, but not while there is something to do.
+    fn poll(&mut self, longest: Duration) {
+        let timeout = if self.is_busy() {
             Some(Duration::ZERO)
         } else {
             let now = self.clock.now();
             self.tasks
                 .next_deadline()
-                .map(|deadline| Duration::from_millis(deadline.saturating_sub(now)))
+                .map(|deadline| Duration::from_millis(deadline.saturating_sub(now)).min(longest))
         };
         self.activity.loops += 1;
         self.activity.polls += 1;
@@ -347,12 +359,14 @@ impl Worker {
         self.exit.unwrap_or(ExitCode::SUCCESS)
     }
 
-    fn interest_failed(&mut self, token: Token, error: &io::Error) {
+    pub(crate) fn interest_failed(&mut self, token: Token, error: &io::Error) {
         let owner = self.descriptors.get(token).map(|descriptor| descriptor.owner);
         let text = format_args!("the {} poller refused {owner:?}: {error}", self.poller.name());
         self.log.say_limited(Kind::Resource, LogLevel::Err, text);
         if let Some(Owner::Front(key) | Owner::Back(key)) = owner {
-            self.finish(key, Termination::new(Cause::Resource, Phase::Data));
+            let over = Input::Over(Termination::new(Cause::Resource, Phase::Data));
+            let input = if self.flows(key) { over } else { Input::Aborted(Cause::Resource) };
+            self.drive(key, input);
         }
     }
 

@@ -13,6 +13,8 @@ mod pool;
 mod privileges;
 mod protocol;
 mod proxy_protocol;
+#[cfg(test)]
+mod rig;
 mod session;
 mod show;
 mod signals;

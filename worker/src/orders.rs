@@ -59,6 +59,10 @@ impl Worker {
                 Err(error) => {
                     let text = format_args!("an order was not understood: {error}");
                     self.log.say(LogLevel::Err, text);
+                    // What the system refuses now it may give in the next cycle.
+                    if matches!(error, ChannelError::Io(_)) {
+                        break;
+                    }
                 }
             }
         }
@@ -140,7 +144,13 @@ impl Worker {
 
     /// Nobody holds the other end any more: what is in flight is finished, nothing new is taken.
     fn master_is_gone(&mut self) {
-        let _ = self.descriptors.remove(self.channel_token);
+        if let Some(descriptor) = self.descriptors.remove(self.channel_token) {
+            // The channel itself keeps it open, so closing it here would not take it out of the poller.
+            self.poller.forget(&descriptor);
+        }
+        // Whoever asked is gone, and so is the end of the outbox.
+        self.applets.clear();
+        let _ = self.channel.flush();
         self.soft_stop("the loss of the master");
     }
 
@@ -179,7 +189,7 @@ impl Worker {
             self.exit = Some(ExitCode::SUCCESS);
             return;
         }
-        let next = if self.serving.stopped { patience_ends } else { grace_ends };
+        let next = if self.serving.stopped { patience_ends } else { grace_ends.min(patience_ends) };
         self.tasks.schedule(self.stop_task, next);
         self.show_draining();
     }

@@ -31,7 +31,7 @@ use crate::balance::Schedule;
 use crate::clock::Clock;
 use crate::descriptor::{Descriptors, Owner, READ, Trigger};
 use crate::event_loop::{Activity, BackendState, FrontendState, Worker};
-use crate::listener::{Serving, bind_places};
+use crate::listener::Serving;
 use crate::poller::{self, Poller};
 use crate::pool::{Buffers, Pipes};
 use crate::privileges::{self, Refusal};
@@ -45,8 +45,6 @@ const CHANNEL_FD: i32 = 3;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Most connections where nothing else says so (the master always does).
 const MAXCONN_DEFAULT: u32 = 2000;
-/// Most connections for which tables are reserved at start; beyond, they grow.
-const CONNECTIONS_MAX: u32 = 1 << 20;
 
 /// What was sent until `Done`.
 #[derive(Debug, Default)]
@@ -95,6 +93,7 @@ fn work() -> ExitCode {
                 Ok(worker) => worker,
                 Err((mut channel, refusal)) => return refuse(&mut channel, &refusal),
             };
+            sys::title::set(&worker.name());
             worker.tell(&ToMaster::Ready);
             worker.settle_listeners();
             worker.run()
@@ -123,9 +122,6 @@ fn hear(channel: &mut Channel) -> Result<Told, Refusal> {
         let mut one =
             || descriptors.next().ok_or_else(|| broken("a descriptor is missing".to_owned()));
         match received.message {
-            message if told.hello.is_some() == matches!(message, ToWorker::Hello(_)) => {
-                return Err(broken("a greeting comes first, and once".to_owned()));
-            }
             ToWorker::Hello(hello) => {
                 told.hello = Some(hello);
                 let version = portolan_shared::VERSION.to_owned();
@@ -188,16 +184,16 @@ fn take_memory(
 }
 
 /// All that a worker is made of.
-struct Parts {
-    hello: Hello,
-    config: Config,
-    lane: OwnLane,
-    doorbells: BTreeMap<Lane, OwnedFd>,
-    log: Log,
-    listeners: Vec<(Vec<ListenerEntry>, Vec<OwnedFd>)>,
-    poller: Poller,
-    fixed_descriptors: usize,
-    descriptor_limit: usize,
+pub(crate) struct Parts {
+    pub hello: Hello,
+    pub config: Config,
+    pub lane: OwnLane,
+    pub doorbells: BTreeMap<Lane, OwnedFd>,
+    pub log: Log,
+    pub listeners: Vec<(Vec<ListenerEntry>, Vec<OwnedFd>)>,
+    pub poller: Poller,
+    pub fixed_descriptors: usize,
+    pub descriptor_limit: usize,
 }
 
 /// Reads what it was told, and gives up what it does not need.
@@ -262,17 +258,14 @@ fn pipes_of(config: &Config, slots: u16) -> usize {
     if wanted { (all as usize).div_ceil(usize::from(slots.max(1))) } else { 0 }
 }
 
-fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channel, Refusal)> {
+/// Makes a worker of it, which turns but has not said so yet.
+pub(crate) fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channel, Refusal)> {
     let setup = |error: std::io::Error| (StartStep::Setup, error.to_string());
     let Parts { hello, config, lane, doorbells, mut log, .. } = parts;
     let clock = Clock::new();
     let now = clock.now();
-    // Room that is never touched costs nothing; a table that grows would be copied.
-    let connections =
-        config.process.maxconn.unwrap_or(MAXCONN_DEFAULT).min(CONNECTIONS_MAX) as usize;
-    let listening: usize = parts.listeners.iter().map(|(_, sockets)| sockets.len()).sum();
-    let mut descriptors = Descriptors::new(2 * connections + listening + 16, parts.poller.edges());
-    let mut tasks = Scheduler::new(connections + listening + 16);
+    let mut descriptors = Descriptors::new(1024, parts.poller.edges());
+    let mut tasks = Scheduler::new(1024);
     let signal_source = match Signals::new() {
         Ok(signals) => signals,
         Err(error) => return Err((channel, setup(error))),
@@ -328,7 +321,7 @@ fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channel, Refusal)
         serving: Serving::default(),
         waiting: BTreeMap::new(),
         rung_places: BTreeSet::new(),
-        streams: Slab::with_capacity(connections),
+        streams: Slab::with_capacity(1024),
         applets: Vec::new(),
         fixed_descriptors: parts.fixed_descriptors,
         descriptor_limit: parts.descriptor_limit,
@@ -340,9 +333,8 @@ fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channel, Refusal)
         activity: Activity::default(),
         events: Vec::new(),
     };
-    let places = bind_places(&worker.config);
     for (entries, sockets) in parts.listeners {
-        worker.add_listeners(&entries, sockets, &places);
+        worker.add_listeners(&entries, sockets);
     }
     let own = worker.doorbells.get(&worker.lane.number());
     if let Some(own) = own.map(OwnedFd::try_clone) {
@@ -352,7 +344,6 @@ fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channel, Refusal)
         }
     }
     worker.register_signals();
-    sys::title::set(&worker.name());
     Ok(worker)
 }
 

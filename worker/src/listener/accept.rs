@@ -70,6 +70,9 @@ impl Worker {
         // Level-triggered: what is left is reported again.
         listener.streak =
             if accepted == streak { streak.saturating_mul(2).min(most) } else { accepted.max(1) };
+        if self.short && self.room_for_connection() {
+            self.resources_are_back();
+        }
     }
 
     /// Accepts until nothing waits, whatever the budget.

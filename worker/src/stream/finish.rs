@@ -17,6 +17,7 @@ use crate::termination::{Cause, Phase, Termination};
 impl Worker {
     /// Ends a stream for this reason.
     pub(crate) fn finish(&mut self, key: StreamKey, why: Termination) {
+        self.leave_queue(key);
         self.close_side(key, Side::Back);
         let front = self.streams.get(key as usize).map(|stream| stream.front.token);
         // The line tells how many there were with this one.
@@ -79,20 +80,17 @@ impl Worker {
     }
 
     fn count(&self, stream: &Stream, why: Termination) {
-        let frontend = &self.config.frontends[stream.frontend as usize];
-        let backend = self.config.backends.get(stream.backend as usize);
-        let server = backend.and_then(|backend| backend.servers.get(stream.server as usize));
-        let objects = [
-            Some(frontend.object),
-            backend.map(|backend| backend.object),
-            server.map(|server| server.object),
-        ];
+        let mut objects = vec![self.config.frontends[stream.frontend as usize].object];
+        if let Some(backend) = self.config.backends.get(stream.backend as usize) {
+            objects.push(backend.object);
+            objects.extend(backend.servers.get(stream.server as usize).map(|server| server.object));
+        }
         let aborts = match why.cause {
             Cause::Client | Cause::ClientTimeout => Some(Total::ClientAborts),
             Cause::Server | Cause::ServerTimeout => Some(Total::ServerAborts),
             _ => None,
         };
-        for object in objects.into_iter().flatten() {
+        for object in objects {
             self.lane.add(object, Total::BytesIn, stream.front.received);
             self.lane.add(object, Total::BytesOut, stream.back.received);
             if let Some(aborts) = aborts {

@@ -1,0 +1,119 @@
+//! A configuration to begin with: one frontend with one bind, one backend with one server, a log.
+//!
+//! Core.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use portolan_shared::model::{
+    Backend, Balance, Bind, BindAddress, BindOptions, Config, Facility, Frontend, Keepalive,
+    LogEndpoint, LogFormat, LogLevel, LogOptions, LogTarget, Mode, Process, Redispatch, Server,
+    ServerAddress, SpliceOptions, Timeouts, Tune,
+};
+
+pub fn config(workers: u16, server: SocketAddr) -> Config {
+    let log = LogTarget {
+        endpoint: LogEndpoint::Unix("/dev/log".into()),
+        format: LogFormat::Raw,
+        facility: Facility::Local0,
+        level_max: LogLevel::Debug,
+        level_min: LogLevel::Emerg,
+        length_max: 1024,
+    };
+    let logs = vec![log];
+    let timeouts = Timeouts {
+        connect: Some(Duration::from_secs(5)),
+        client: Some(Duration::from_secs(30)),
+        server: Some(Duration::from_secs(30)),
+        ..Timeouts::default()
+    };
+    Config {
+        process: process(workers),
+        tune: Tune::default(),
+        logs: logs.clone(),
+        frontends: vec![Frontend {
+            name: "f".to_owned(),
+            object: 0,
+            mode: Mode::Tcp,
+            binds: vec![bind(0)],
+            maxconn: None,
+            default_backend: Some(0),
+            timeouts,
+            keepalive: Keepalive::default(),
+            nolinger: false,
+            splice: SpliceOptions::default(),
+            log_options: LogOptions { tcplog: true, ..LogOptions::default() },
+            logs,
+            log_tag: None,
+        }],
+        backends: vec![Backend {
+            name: "b".to_owned(),
+            object: 0,
+            mode: Mode::Tcp,
+            balance: Balance::RoundRobin,
+            timeouts,
+            retries: 3,
+            redispatch: Redispatch::Off,
+            keepalive: Keepalive::default(),
+            nolinger: false,
+            splice: SpliceOptions::default(),
+            source: None,
+            servers: vec![self::server("s", server)],
+        }],
+    }
+}
+
+/// One address to listen on, by its number.
+pub fn bind(id: u32) -> Bind {
+    Bind {
+        name: String::new(),
+        id,
+        written: format!("127.0.0.1:{id}"),
+        address: BindAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))),
+        options: BindOptions::default(),
+        maxconn: None,
+        object: 0,
+        accept_proxy: None,
+        nice: 0,
+    }
+}
+
+/// A server there.
+pub fn server(name: &str, address: SocketAddr) -> Server {
+    Server {
+        name: name.to_owned(),
+        object: 0,
+        address: ServerAddress::Tcp(address),
+        weight: 1,
+        maxconn: None,
+        send_proxy: None,
+        source: None,
+        user_timeout: None,
+        mss: None,
+        fastopen: false,
+    }
+}
+
+fn process(workers: u16) -> Process {
+    Process {
+        workers,
+        user: None,
+        group: None,
+        groups: Vec::new(),
+        chroot: None,
+        maxconn: Some(1000),
+        descriptor_limit: None,
+        core_dumps: false,
+        hard_stop_after: None,
+        grace: Duration::ZERO,
+        heartbeat_timeout: Duration::from_secs(2),
+        start_timeout: Duration::from_secs(30),
+        control_socket: None,
+        pidfile: None,
+        node: None,
+        description: None,
+        log_hostname: None,
+        log_tag: "portolan".to_owned(),
+        listener_sockets_max: 1000,
+    }
+}
