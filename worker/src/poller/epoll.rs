@@ -64,7 +64,8 @@ impl Epoll {
 
 fn flags(descriptor: &Descriptor, want: u8) -> EventFlags {
     if descriptor.edge() {
-        return EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        let reads = EventFlags::IN | EventFlags::RDHUP | EventFlags::PRI;
+        return reads | EventFlags::OUT | EventFlags::ET;
     }
     let mut flags = EventFlags::empty();
     if want & READ != 0 {
@@ -84,7 +85,8 @@ fn bits(flags: EventFlags) -> u8 {
     if flags.intersects(EventFlags::OUT) {
         bits |= WRITE;
     }
-    if flags.intersects(EventFlags::RDHUP) {
+    // Reads stop short at urgent data although more lies behind it.
+    if flags.intersects(EventFlags::RDHUP | EventFlags::PRI) {
         bits |= READ | HUNG;
     }
     if flags.intersects(EventFlags::HUP) {

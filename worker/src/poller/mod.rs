@@ -33,7 +33,8 @@ pub struct Event {
     pub bits: u8,
 }
 
-/// The peer ended its sending, hung up, or the descriptor failed: reads go on to the end.
+/// The peer ended its sending, hung up, or the descriptor failed, or urgent data is in the way: reads
+/// go on to the end.
 pub const HUNG: u8 = 4;
 /// The descriptor failed.
 pub const FAILED: u8 = 8;

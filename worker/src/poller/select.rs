@@ -31,7 +31,7 @@ pub fn wait(
     timeout: Option<Duration>,
     events: &mut Vec<Event>,
 ) -> io::Result<()> {
-    let (mut reads, mut writes, mut errors) = (FdSet::new(), FdSet::new(), FdSet::new());
+    let (mut reads, mut writes) = (FdSet::new(), FdSet::new());
     let mut highest = -1;
     let polled = || table.iter().filter(|(_, descriptor)| descriptor.polled() != 0);
     for (_, descriptor) in polled() {
@@ -42,10 +42,10 @@ pub fn wait(
         if descriptor.polled() & WRITE != 0 {
             writes.insert(descriptor.as_fd());
         }
-        errors.insert(descriptor.as_fd());
     }
     let mut timeout = timeout.map(|timeout| TimeVal::microseconds(timeout.as_micros() as i64));
-    select(highest + 1, &mut reads, &mut writes, &mut errors, timeout.as_mut())?;
+    // The third set would tell of urgent data only.
+    select(highest + 1, &mut reads, &mut writes, None, timeout.as_mut())?;
     for (token, descriptor) in polled() {
         let bits = level_bits(
             reads.contains(descriptor.as_fd()),

@@ -4,14 +4,15 @@
 //! it is read into the worker's scratch buffer and written from there; only what the other side does
 //! not take at once is kept, in a buffer of the pool.
 //!
-//! - Nothing is read while something waits for the other side (back-pressure), nor while the pool
-//!   could not keep what might be left over.
+//! - Nothing is read while something waits for the other side (back-pressure). While the pool could
+//!   not keep what might be left over, only so much is taken as the other side takes at once: streams
+//!   that hold every buffer do not hold up the others.
 //! - A read that filled the scratch buffer is the sign of bulk: with splicing allowed, the direction
 //!   moves through a pipe from then on, until EAGAIN on an empty pipe gives the pipe back.
 //! - After an edge a short read ends reading, unless the end of the peer's sending was reported;
 //!   splice always goes to EAGAIN.
 //! - The end of a peer's sending is passed on once everything before it was; a reset is passed on as
-//!   a reset at once.
+//!   a reset at once, behind what came before it.
 //!
 //! Limits: a direction moves at most [`COPY_BUDGET`] or [`SPLICE_BUDGET`] bytes in a row; then it stands in
 //! the rounds behind the others.
@@ -22,7 +23,7 @@ use rustix::pipe::{SpliceFlags, splice};
 
 use super::{Pending, Side, StreamKey};
 use crate::back::Input;
-use crate::descriptor::{READ, WRITE};
+use crate::descriptor::{Descriptor, READ, WRITE};
 use crate::event_loop::Worker;
 use crate::poller::FAILED;
 use crate::protocol;
@@ -55,11 +56,13 @@ enum Halt {
 impl Worker {
     /// Something happened on one side of a stream whose bytes flow.
     pub(crate) fn handle_flow(&mut self, key: StreamKey, side: Side, bits: u8) {
-        if bits & WRITE != 0 && self.has_pending(key, side.other()) {
-            self.relay(key, side.other());
-        }
+        // Reading first: where writing fails, what the other one had said before is not lost.
         if bits & READ != 0 {
             self.relay(key, side);
+        }
+        if bits & WRITE != 0 && self.waits_to_write(key, side.other()) {
+            self.relay(key, side.other());
+            self.rest(key);
         }
         if bits & FAILED != 0 {
             self.check_failed(key, side);
@@ -80,6 +83,7 @@ impl Worker {
             }
             Halt::NoBuffer => {
                 self.descriptors.stop(source.token, READ);
+                self.descriptors.want(sink.token, WRITE);
                 self.buffers.wait(key);
             }
             Halt::Budget => {
@@ -89,15 +93,43 @@ impl Worker {
                 self.descriptors.again(token);
             }
             Halt::Ended => self.pass_end_on(key, from),
-            Halt::Failed(side, errno) => self.break_off(key, side, errno),
+            Halt::Failed(side, errno) => {
+                if side != from {
+                    self.hear_out(key, side);
+                }
+                self.break_off(key, side, errno);
+            }
         }
     }
 
-    fn has_pending(&self, key: StreamKey, side: Side) -> bool {
-        self.streams.get(key as usize).is_some_and(|stream| match side {
-            Side::Front => !stream.front.pending.is_empty(),
-            Side::Back => !stream.back.pending.is_empty(),
-        })
+    /// A side cannot be written to any more; what it had said before is passed on as far as one turn
+    /// goes.
+    fn hear_out(&mut self, key: StreamKey, side: Side) {
+        let Some(stream) = self.streams.get_mut(key as usize) else { return };
+        let (source, _) = stream.direction(side);
+        let token = source.token;
+        if let Some(descriptor) = self.descriptors.get_mut(token) {
+            descriptor.hung = true;
+            self.descriptors.may(token, READ);
+            // Whatever stops it, nothing more can come.
+            let _ = self.pump(key, side);
+        }
+    }
+
+    /// Whether this side has something for the other: bytes read from it, or bytes that were left in
+    /// the kernel for lack of a buffer.
+    fn waits_to_write(&self, key: StreamKey, side: Side) -> bool {
+        let Some(stream) = self.streams.get(key as usize) else { return false };
+        let endpoint = match side {
+            Side::Front => &stream.front,
+            Side::Back => &stream.back,
+        };
+        let left = |descriptor: &Descriptor| {
+            let (want, ready) = descriptor.state();
+            ready & !want & READ != 0
+        };
+        !endpoint.pending.is_empty()
+            || (!endpoint.ended && self.descriptors.get(endpoint.token).is_some_and(left))
     }
 
     /// One side ended its sending and everything it sent was passed on: so is the end, unless both
@@ -161,6 +193,18 @@ impl Worker {
         }
     }
 
+    /// Moves what has come while the loop could not look, before a clock is believed that says that
+    /// nothing did.
+    pub(crate) fn look_again(&mut self, key: StreamKey) {
+        for side in [Side::Front, Side::Back] {
+            let Some(stream) = self.streams.get_mut(key as usize) else { return };
+            let (source, _) = stream.direction(side);
+            let token = source.token;
+            self.descriptors.may(token, READ);
+            self.relay(key, side);
+        }
+    }
+
     /// The loop of one direction.
     fn pump(&mut self, key: StreamKey, from: Side) -> Halt {
         let Some(stream) = self.streams.get_mut(key as usize) else { return Halt::Drained };
@@ -168,6 +212,8 @@ impl Worker {
         let (source, sink) = stream.direction(from);
         let mut copied = 0;
         let mut spliced = 0;
+        // The next bytes cannot be spliced.
+        let mut by_copy = false;
         loop {
             // What waits goes first.
             match &mut source.pending {
@@ -186,6 +232,8 @@ impl Worker {
                             {
                                 self.buffers.give(buffer);
                             }
+                            // It is heard again from now on.
+                            source.moved = now;
                             self.descriptors.stop(sink.token, WRITE);
                         }
                         Err(Errno::AGAIN) => {
@@ -207,6 +255,7 @@ impl Worker {
                                 // The socket's buffer is full, or will say so at the next try.
                                 continue;
                             }
+                            source.moved = now;
                             self.descriptors.stop(sink.token, WRITE);
                         }
                         Err(Errno::AGAIN) => {
@@ -220,6 +269,7 @@ impl Worker {
                 Pending::Empty | Pending::Pipe { .. } => {}
             }
             if source.ended {
+                self.pipes.take_back(&mut source.pending);
                 return Halt::Ended;
             }
             if copied >= COPY_BUDGET || spliced >= SPLICE_BUDGET {
@@ -232,7 +282,7 @@ impl Worker {
                 self.pipes.take_back(&mut source.pending);
                 return Halt::Drained;
             }
-            if source.splice && !source.copy_only {
+            if source.splice && !source.copy_only && !by_copy {
                 if matches!(source.pending, Pending::Empty) {
                     match self.pipes.take() {
                         Some(pipe) => source.pending = Pending::Pipe { pipe, held: 0 },
@@ -250,10 +300,13 @@ impl Worker {
                         source.moved = now;
                         spliced += count;
                     }
-                    Err(Errno::AGAIN) => {
-                        // The pipe is empty here, so it is the socket that has nothing.
-                        self.descriptors.cant(source.token, READ);
+                    // The pipe is empty here, so it is the socket that has nothing to splice; there
+                    // may be urgent data in the way, which only copying goes past.
+                    Err(Errno::AGAIN) if spliced == 0 || descriptor.hung => {
+                        by_copy = true;
+                        self.pipes.take_back(&mut source.pending);
                     }
+                    Err(Errno::AGAIN) => self.descriptors.cant(source.token, READ),
                     Err(Errno::INVAL | Errno::NOSYS) => {
                         source.copy_only = true;
                         self.pipes.take_back(&mut source.pending);
@@ -264,7 +317,31 @@ impl Worker {
                 continue;
             }
             if !self.buffers.can_take() {
-                return Halt::NoBuffer;
+                let Some(to) = self.descriptors.get(sink.token) else { return Halt::Drained };
+                match pass_at_once(descriptor, to, &mut self.scratch) {
+                    Ok((0, _)) => source.ended = true,
+                    Ok((there, sent)) => {
+                        source.received += sent as u64;
+                        (source.moved, sink.moved) = (now, now);
+                        copied += sent;
+                        if sent < there {
+                            self.descriptors.cant(sink.token, WRITE);
+                            return Halt::NoBuffer;
+                        }
+                        self.descriptors.stop(sink.token, WRITE);
+                    }
+                    Err(Refused::Source(Errno::INTR) | Refused::Sink(Errno::INTR)) => {}
+                    Err(Refused::Source(Errno::AGAIN)) => {
+                        self.descriptors.cant(source.token, READ);
+                    }
+                    Err(Refused::Sink(Errno::AGAIN)) => {
+                        self.descriptors.cant(sink.token, WRITE);
+                        return Halt::NoBuffer;
+                    }
+                    Err(Refused::Source(errno)) => return Halt::Failed(from, errno),
+                    Err(Refused::Sink(errno)) => return Halt::Failed(from.other(), errno),
+                }
+                continue;
             }
             let count = match recv(descriptor, &mut self.scratch[..], RecvFlags::empty()) {
                 Ok((0, _)) => {
@@ -279,6 +356,7 @@ impl Worker {
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Halt::Failed(from, errno),
             };
+            by_copy = false;
             source.received += count as u64;
             source.moved = now;
             copied += count;
@@ -303,4 +381,27 @@ impl Worker {
             }
         }
     }
+}
+
+/// Which of two connections refused.
+enum Refused {
+    Source(Errno),
+    Sink(Errno),
+}
+
+/// Passes on what the sink takes at once and leaves the rest in the kernel: how many bytes were there,
+/// and how many of them were passed on.
+fn pass_at_once(
+    source: &Descriptor,
+    sink: &Descriptor,
+    scratch: &mut [u8],
+) -> Result<(usize, usize), Refused> {
+    let (there, _) = recv(source, &mut *scratch, RecvFlags::PEEK).map_err(Refused::Source)?;
+    if there == 0 {
+        return Ok((0, 0));
+    }
+    let sent = send(sink, &scratch[..there], SendFlags::NOSIGNAL).map_err(Refused::Sink)?;
+    // The kernel gives what it has shown.
+    recv(source, &mut scratch[..sent], RecvFlags::empty()).map_err(Refused::Source)?;
+    Ok((there, sent))
 }

@@ -8,13 +8,19 @@
 //! - `timeout tunnel` replaces `client` and `server` once bytes flow; `client-fin` and `server-fin`
 //!   replace either on a connection that is closed in one direction.
 //! - The client is looked at first where both expire together.
+//! - What is in the kernel counts, though the loop could not look when it came (it was stopped, or had
+//!   too much to do): before anything expires the connection is looked at once more.
 
 use std::time::Duration;
+
+use rustix::io::Errno;
 
 use super::{Endpoint, Stream, StreamKey};
 use crate::back::{Failure, Input, State};
 use crate::clock::{Millis, millis};
+use crate::descriptor::READ;
 use crate::event_loop::Worker;
+use crate::protocol;
 use crate::task::NEVER;
 use crate::termination::{Cause, Phase, Termination};
 
@@ -40,6 +46,11 @@ impl Worker {
         let state = stream.machine.state();
         if matches!(state, State::Est) {
             let (front, back) = self.expiries(stream);
+            if front.min(back) <= now {
+                self.look_again(key);
+            }
+            let Some(stream) = self.streams.get(key as usize) else { return };
+            let (front, back) = self.expiries(stream);
             let cause = if front <= now {
                 Cause::ClientTimeout
             } else if back <= now {
@@ -58,9 +69,33 @@ impl Worker {
         match state {
             State::Que => self.drive(key, Input::QueueTimeout),
             State::Tar(_) => self.drive(key, Input::TurnaroundOver),
-            State::Con | State::Rdy => self.drive(key, Input::ConnectFailed(Failure::TimedOut)),
-            State::Ini if stream.header.is_some() => self.header_late(key),
+            State::Con => self.expire_connect(key),
+            State::Rdy => self.drive(key, Input::ConnectFailed(Failure::TimedOut)),
+            State::Ini if stream.header.is_some() => self.expire_header(key),
             _ => {}
+        }
+    }
+
+    /// The connect timeout strikes, unless the connection stands and nobody has looked yet.
+    fn expire_connect(&mut self, key: StreamKey) {
+        let Some(stream) = self.streams.get(key as usize) else { return };
+        let descriptor = self.descriptors.get(stream.back.token);
+        let input = match descriptor.map(protocol::connect_error) {
+            Some(None) => Input::Connected,
+            Some(Some(Errno::NOTCONN)) | None => Input::ConnectFailed(Failure::TimedOut),
+            Some(Some(errno)) => Input::ConnectFailed(Self::failure_of(errno)),
+        };
+        self.drive(key, input);
+    }
+
+    /// A PROXY header is late, unless it is there and nobody has looked yet.
+    fn expire_header(&mut self, key: StreamKey) {
+        let Some(stream) = self.streams.get(key as usize) else { return };
+        self.descriptors.may(stream.front.token, READ);
+        self.read_header(key);
+        let late = |stream: &Stream| stream.header.is_some();
+        if self.streams.get(key as usize).is_some_and(late) {
+            self.header_late(key);
         }
     }
 
