@@ -18,9 +18,13 @@ build:
 run: build
 	@exec $(RELEASE)/portolan demo
 
+# The end-to-end tests run the real programs, with Redis, MariaDB, PostgreSQL and nginx among others
+# behind them (as root, missing ones are installed; PORTOLAN_SKIP_NOTHING=1 makes a missing one fail).
 test:
+	tests/install-peers.sh
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) build --workspace --bins
 	$(CARGO) test --workspace
 
 # Beside HAProxy and nginx (Debian's packages; as root, missing ones are installed), ten to fifteen minutes.

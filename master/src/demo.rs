@@ -13,7 +13,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::{SocketAddr as SocketName, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::thread;
@@ -42,7 +44,7 @@ pub fn run(wrapper: &Path) -> Result<u8, String> {
     // Threads first: they keep every signal blocked, so that all of them come to this one.
     let servers = servers::start().map_err(|error| format!("the servers: {error}"))?;
     let directory = Directory::create().map_err(|error| format!("a directory: {error}"))?;
-    let front = front_address().map_err(|error| format!("a free port: {error}"))?;
+    let (front, _claim) = front_address().map_err(|error| format!("a free port: {error}"))?;
     let mut signals = Signals::new().map_err(|error| format!("signal handlers: {error}"))?;
     let file = directory.path.join("portolan.toml");
     fs::write(&file, configuration(&directory.path, front, &servers))
@@ -116,17 +118,18 @@ fn end(wrapper: &mut Child, signal: Signal, signals: &Signals) -> Result<(), Str
     Ok(())
 }
 
-/// The address to offer: a port that people like, where one is free.
-fn front_address() -> io::Result<SocketAddr> {
-    let liked = FRONT_PORTS.chain([0]);
-    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
-    for port in liked {
-        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-            Ok(listener) => return listener.local_addr(),
-            Err(error) => last = error,
+/// The address to offer, where a port that people like is free, and what keeps another demonstration
+/// from it until the master has bound it.
+fn front_address() -> io::Result<(SocketAddr, Option<UnixDatagram>)> {
+    for port in FRONT_PORTS {
+        let name = SocketName::from_abstract_name(format!("portolan-demo-{port}"))?;
+        let Ok(claim) = UnixDatagram::bind_addr(&name) else { continue };
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return Ok((listener.local_addr()?, Some(claim)));
         }
     }
-    Err(last)
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok((listener.local_addr()?, None))
 }
 
 fn configuration(directory: &Path, front: SocketAddr, servers: &[Server]) -> String {
@@ -213,13 +216,20 @@ mod tests {
     fn the_embedded_configuration_is_valid_and_goes_round_all_servers() {
         let directory = Directory::create().expect("a directory");
         let servers = servers::start().expect("servers");
-        let front = front_address().expect("a free port");
+        let (front, _claim) = front_address().expect("a free port");
         let file = directory.path.join("portolan.toml");
         fs::write(&file, configuration(&directory.path, front, &servers)).expect("a file");
         let loaded = read(&Sources::from_paths([file]))
             .unwrap_or_else(|found| panic!("{}", render(&found, false)));
         assert!(loaded.warnings.is_empty(), "{}", render(&loaded.warnings, false));
         assert_eq!(loaded.config.backends[0].servers.len(), servers.len());
+    }
+
+    #[test]
+    fn two_demonstrations_never_choose_the_same_port() {
+        let (one, _claim) = front_address().expect("a free port");
+        let (other, _claim) = front_address().expect("another one");
+        assert_ne!(one, other);
     }
 
     #[test]

@@ -212,9 +212,12 @@ impl Table {
         errors
     }
 
-    /// The generation of `failed` will not serve; the current one needs `used`.
-    pub fn discard(&mut self, failed: &Prepared, used: &BTreeSet<Key>) {
-        self.retire(used);
+    /// The generation of `failed` will not serve; the current one needs `used`. Where none is current
+    /// yet, what a former master had bound is left for the next one.
+    pub fn discard(&mut self, failed: &Prepared, used: Option<&BTreeSet<Key>>) {
+        if let Some(used) = used {
+            self.retire(used);
+        }
         self.retired.extend(failed.fresh.iter().cloned());
     }
 
@@ -249,6 +252,8 @@ impl Table {
         how: &How<'_>,
         prepared: &mut Prepared,
     ) -> Result<(), Why> {
+        // One that was about to be closed is wanted again.
+        self.retired.retain(|(retired, _)| retired != key);
         let mut have: BTreeMap<Part, Rc<OwnedFd>> = self
             .entries
             .range(parts(key))

@@ -46,6 +46,9 @@ const LAST_ACCEPT: Duration = Duration::from_secs(1);
 /// How long the last log lines may take to leave.
 const LAST_LINES: Duration = Duration::from_millis(200);
 
+/// The exit status of everything that went wrong before or while starting.
+pub const FAILED: u8 = 1;
+
 /// What the master consists of.
 #[derive(Debug)]
 pub struct Master {
@@ -445,7 +448,10 @@ impl Master {
     }
 
     fn leave(mut self) -> u8 {
-        self.listeners.retire_all();
+        if self.exit_status != FAILED {
+            // After a failed start the wrapper may have another try with what it keeps.
+            self.listeners.retire_all();
+        }
         let _ = self.listeners.close_retired();
         self.answer_waiting_reloads("failed\nthe instance stops");
         if let Some(control) = self.control.take() {

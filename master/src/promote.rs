@@ -17,7 +17,7 @@ use portolan_shared::model::{Config, LogLevel};
 use crate::control::Control;
 use crate::generation::name;
 use crate::listeners::Prepared;
-use crate::master::Master;
+use crate::master::{FAILED, Master};
 use crate::prepare::{ACCEPTED, BINARY, CONTROL, sealed};
 use crate::slots::Slots;
 use crate::worker::Phase;
@@ -152,14 +152,14 @@ impl Master {
 
     /// Closes what was bound for a generation that will not serve, once nobody accepts from it.
     pub fn discard_sockets(&mut self, prepared: &Prepared) {
-        let used = self.current().map(|current| current.used.clone()).unwrap_or_default();
-        self.listeners.discard(prepared, &used);
+        let used = self.current().map(|current| current.used.clone());
+        self.listeners.discard(prepared, used.as_ref());
     }
 
     /// The first generation could not be started.
     pub fn report_failed_start(&mut self) {
         let (line, text) = self.failure.clone().unwrap_or_default();
-        self.exit_status = 1;
+        self.exit_status = FAILED;
         if text.contains('\n') {
             // Already laid out for people.
             eprintln!("{}", text.trim_end());

@@ -28,7 +28,7 @@ use crate::heartbeat::Looks;
 use crate::link::Link;
 use crate::listeners::unix::FileId;
 use crate::listeners::{self, Passed, Table};
-use crate::master::Master;
+use crate::master::{FAILED, Master};
 use crate::prepare::{ACCEPTED, Accepted, BINARY, CONTROL, REGISTRY, unsealed};
 use crate::questions::{Questions, Waiting};
 use crate::shared_memory::{Left, SharedMemory};
@@ -36,8 +36,6 @@ use crate::slots::Slots;
 use crate::state::{Input, State};
 use crate::upgrade;
 
-/// The exit status of everything that went wrong before or while starting.
-const FAILED: u8 = 1;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Does what the command line says; the exit status.

@@ -42,6 +42,12 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     eventually(what, || holds().then_some(()));
 }
 
+/// Lets time pass where the test is about an order of events or about something that must not happen;
+/// nothing is concluded from how long it took.
+pub fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
 /// Waits until a number has stayed the same for `still`, and returns it.
 ///
 /// # Panics

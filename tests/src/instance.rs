@@ -56,29 +56,35 @@ impl Portolan {
         Setup::new(body).start()
     }
 
-    pub(crate) fn adopt(
-        setup: Setup,
-        child: Child,
-        notices: Option<Notices>,
-    ) -> Result<Self, Failure> {
+    pub(crate) fn adopt(setup: Setup, child: Child, notices: Option<Notices>) -> Self {
         let wrapper = child.id() as i32;
-        let instance = Self { setup, child: Mutex::new(child), notices, wrapper };
+        Self { setup, child: Mutex::new(child), notices, wrapper }
+    }
+
+    /// Waits until it serves or has left.
+    ///
+    /// # Panics
+    /// When the wrapper cannot be waited for.
+    pub fn settle(self) -> Result<Self, Failure> {
         let end = Instant::now() + deadline::LIMIT;
         loop {
-            if let Some(status) = instance.child().try_wait().expect("the wrapper") {
-                return Err(Failure { status: Some(status), errors: instance.errors() });
+            if let Some(status) = self.child().try_wait().expect("the wrapper") {
+                return Err(Failure { status: Some(status), errors: self.errors() });
             }
-            if instance.serves() {
-                return Ok(instance);
+            if self.serves() {
+                return Ok(self);
             }
             if Instant::now() > end {
-                return Err(Failure { status: None, errors: instance.errors() });
+                return Err(Failure { status: None, errors: self.errors() });
             }
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
     /// Whether the first generation is ready: said by sd_notify, else by the pid file.
+    ///
+    /// (The names below are those of an instance under its wrapper; one that was launched without has
+    /// its master in the wrapper's place.)
     fn serves(&self) -> bool {
         match &self.notices {
             Some(notices) => notices.count(0, "READY=1") > 0,

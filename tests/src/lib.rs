@@ -19,12 +19,18 @@ pub mod pattern;
 pub mod poller;
 pub mod processes;
 pub mod proxy_header;
+pub mod real;
 pub mod rig;
+pub mod section;
 pub mod setup;
+pub mod storm;
 pub mod syslog;
 pub mod tcp_log;
 
 pub use instance::Portolan;
 pub use origin::Origin;
+pub use pattern::Pattern;
 pub use poller::Poller;
+pub use section::Listen;
 pub use setup::Setup;
+pub use storm::Storm;

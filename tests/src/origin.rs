@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -19,6 +19,9 @@ use crate::{address, deadline, pattern};
 
 /// Between two looks at whether to stop.
 const POLL: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+
+/// The same for those who wait at a gate.
+const GATE_POLL: Duration = Duration::from_millis(50);
 
 /// How a connection ended, as the server saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,9 +193,16 @@ impl Origin {
         )
     }
 
-    /// Sends back what it gets, and ends when the client has.
+    /// Sends back what it gets, and ends when the client has; no longer counted just before that can
+    /// be seen.
     pub fn echo() -> Self {
-        Self::with(echo)
+        Self::counting_at(address::free(), |stream, seen| {
+            send_back(stream, seen)?;
+            seen.leave();
+            // The other end may have gone meanwhile.
+            let _ = stream.end_sending();
+            Ok(true)
+        })
     }
 
     /// Says its name and closes.
@@ -213,10 +223,14 @@ impl Origin {
 
     /// Compares what it gets with the seed's pattern, and only at the end says `equal` or why not.
     pub fn sink(seed: u64, length: u64) -> Self {
-        Self::with(move |stream, _| {
+        Self::with(move |stream, seen| {
             let verdict = match pattern::check(&mut *stream, seed, length) {
                 Ok(()) => "equal".to_owned(),
-                Err(difference) => format!("{difference:?}"),
+                Err(difference) => {
+                    // What is still on its way would turn the answer into a RST.
+                    drain(stream, seen)?;
+                    format!("{difference:?}")
+                }
             };
             stream.write_all(verdict.as_bytes())
         })
@@ -239,6 +253,22 @@ impl Origin {
             stream.try_clone()?.reset();
             Ok(())
         })
+    }
+
+    /// Holds each connection until the gate lets one more through, then answers `done` and closes.
+    pub fn gated() -> (Self, Gate) {
+        let gate = Gate::default();
+        let origin = Self::counting_at(address::free(), {
+            let gate = gate.clone();
+            move |stream, seen| {
+                gate.pass(seen);
+                // Counted as gone before the end can be seen: the place may be taken at once.
+                seen.leave();
+                stream.write_all(b"done")?;
+                Ok(true)
+            }
+        });
+        (origin, gate)
     }
 
     /// Connections accepted so far.
@@ -309,6 +339,32 @@ impl Drop for Origin {
     }
 }
 
+/// Lets the connections of [`Origin::gated`] go, so many at a time.
+#[derive(Clone, Debug, Default)]
+pub struct Gate {
+    passes: Arc<(Mutex<u64>, Condvar)>,
+}
+
+impl Gate {
+    /// Lets this many more through.
+    ///
+    /// # Panics
+    /// Never in a sound program.
+    pub fn open(&self, count: u64) {
+        let mut passes = self.passes.0.lock().expect("the passes");
+        *passes = passes.saturating_add(count);
+        self.passes.1.notify_all();
+    }
+
+    fn pass(&self, seen: &Seen) {
+        let mut passes = self.passes.0.lock().expect("the passes");
+        while *passes == 0 && !seen.stopping() {
+            passes = self.passes.1.wait_timeout(passes, GATE_POLL).expect("the passes").0;
+        }
+        *passes = passes.saturating_sub(1);
+    }
+}
+
 /// One connection in a thread of its own.
 fn serve<H>(mut stream: Stream, peer: Option<SocketAddr>, seen: &Arc<Seen>, handler: &Arc<H>)
 where
@@ -338,11 +394,16 @@ where
 
 /// Sends back what it gets, and ends when the client has.
 pub fn echo(stream: &mut Stream, seen: &Seen) -> io::Result<()> {
+    send_back(stream, seen)?;
+    stream.end_sending()
+}
+
+fn send_back(stream: &mut Stream, seen: &Seen) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let length = stream.read(&mut buffer)?;
         if length == 0 {
-            return stream.end_sending();
+            return Ok(());
         }
         seen.received.fetch_add(length as u64, Ordering::Relaxed);
         stream.write_all(&buffer[..length])?;

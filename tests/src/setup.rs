@@ -32,6 +32,7 @@ pub struct Setup {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     programs: Option<PathBuf>,
+    launcher: String,
     user: Option<u32>,
     descriptors: Option<u64>,
     inherited: Option<(i32, OwnedFd)>,
@@ -59,6 +60,7 @@ impl Setup {
             arguments: Vec::new(),
             environment: Vec::new(),
             programs: None,
+            launcher: "portolan-wrapper".to_owned(),
             user: None,
             descriptors: None,
             inherited: None,
@@ -88,10 +90,11 @@ impl Setup {
         self.global("workers", count)
     }
 
-    /// What the workers wait with.
+    /// What the workers wait with. (select cannot watch more than 1,024 descriptors.)
     #[must_use]
     pub fn poller(self, poller: Poller) -> Self {
-        poller.flags().into_iter().fold(self, Self::argument)
+        let limited = if poller == Poller::Select { self.descriptors(1024) } else { self };
+        poller.flags().into_iter().fold(limited, Self::argument)
     }
 
     /// One more argument of the wrapper.
@@ -112,6 +115,13 @@ impl Setup {
     #[must_use]
     pub fn programs(mut self, directory: &Path) -> Self {
         self.programs = Some(directory.to_path_buf());
+        self
+    }
+
+    /// Started by this program instead of the wrapper.
+    #[must_use]
+    pub fn launcher(mut self, program: &str) -> Self {
+        program.clone_into(&mut self.launcher);
         self
     }
 
@@ -231,11 +241,19 @@ impl Setup {
     }
 
     /// Starts the wrapper and waits until the instance serves or has left.
-    pub fn try_start(mut self) -> Result<Portolan, Failure> {
+    pub fn try_start(self) -> Result<Portolan, Failure> {
+        self.spawn().settle()
+    }
+
+    /// Starts the wrapper and does not wait.
+    ///
+    /// # Panics
+    /// When the program cannot be run.
+    pub fn spawn(mut self) -> Portolan {
         let config = self.write();
         let notices = self.notify.then(|| Notices::listen(&self.file("notify.sock")));
         let pidfile = self.file("portolan.pid");
-        let mut command = self.command("portolan-wrapper");
+        let mut command = self.command(&self.launcher.clone());
         command.arg("-f").arg(&config).arg("-p").arg(&pidfile).args(&self.arguments);
         if notices.is_some() {
             command.env("NOTIFY_SOCKET", self.file("notify.sock"));
@@ -265,6 +283,16 @@ pub fn quoted(path: &Path) -> String {
 /// When it cannot be changed.
 pub fn open_to_all(path: &Path) {
     fs::set_permissions(path, Permissions::from_mode(0o777)).expect("permissions");
+}
+
+/// Says that a part of a test is left out, and why. Where `PORTOLAN_SKIP_NOTHING` is set (the project's
+/// own CI sets it) that is a failure.
+///
+/// # Panics
+/// There.
+pub fn left_out(why: &str) {
+    assert!(std::env::var_os("PORTOLAN_SKIP_NOTHING").is_none(), "left out: {why}");
+    eprintln!("left out: {why}");
 }
 
 /// Whether the tests run as root.

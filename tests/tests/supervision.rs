@@ -405,3 +405,50 @@ fn a_second_master_finds_what_the_first_one_had() {
     assert_eq!(scene.everybody_is_served().len(), 3);
     scene.portolan.reload();
 }
+
+#[test]
+fn a_successor_takes_the_same_address_and_the_former_one_leaves() {
+    for (option, status) in [("-sf", 0), ("-st", 143)] {
+        let old = start(2);
+        let setup = Setup::new(listen(old.front)).workers(2);
+        let fakes = Fakes::install(&setup);
+        let pid = old.portolan.wrapper().to_string();
+        let setup = setup.programs(fakes.programs()).argument(option).argument(pid);
+        let new = setup.start();
+        assert_eq!(old.portolan.wait_exit().code(), Some(status), "{option}");
+        let workers: BTreeSet<i32> = new.whole().iter().map(|worker| worker.pid).collect();
+        for _ in 0..20 {
+            assert!(workers.contains(&old.served_by().2), "{option}");
+        }
+        new.reload();
+    }
+}
+
+#[test]
+fn without_a_wrapper_descriptors_and_pid_file_are_the_masters_own() {
+    let listener = std::net::TcpListener::bind(address::free()).expect("a listener");
+    let front = listener.local_addr().expect("its address");
+    let setup = Setup::new(listen(front).replace(&front.to_string(), "fd@7")).workers(2);
+    let pidfile = setup.file("configured.pid");
+    let setup = setup.global("pidfile", portolan_tests::setup::quoted(&pidfile));
+    let fakes = Fakes::install(&setup);
+    let config = setup.write();
+    let script = "exec \"$0\" -db -f \"$1\" 7<&0 0</dev/null";
+    let mut child = std::process::Command::new("/bin/bash")
+        .args(["-c", script])
+        .arg(fakes.programs().join("portolan"))
+        .arg(&config)
+        .stdin(std::process::Stdio::from(std::os::fd::OwnedFd::from(listener)))
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("the program");
+    let pid = child.id() as i32;
+    deadline::until("the pid file", || {
+        std::fs::read_to_string(&pidfile).is_ok_and(|text| text == format!("{pid}\n"))
+    });
+    let answer = client::greeting(front);
+    assert!(processes::signal(pid, Signal::USR1));
+    let status = deadline::eventually("its end", || child.try_wait().expect("the master"));
+    assert_eq!(status.code(), Some(0));
+    assert!(answer.split_whitespace().count() == 3, "{answer}");
+}

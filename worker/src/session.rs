@@ -62,8 +62,6 @@ impl Worker {
             wait_ends,
             accepted: now,
             asked: now,
-            connect_began: now,
-            handshake_ms: 0,
             queue_ms: -1,
             connect_ms: -1,
             queue_position: 0,
@@ -71,6 +69,7 @@ impl Worker {
             holds_server: false,
             holds_backend: false,
         });
+        self.activity.sessions += 1;
         self.lane.add(frontend.object, Total::Connections, 1);
         self.lane.set_streams(self.streams.len() as u32);
         // A client that leaves, or speaks first, is noticed from the beginning.

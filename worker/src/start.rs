@@ -31,7 +31,7 @@ use crate::balance::Schedule;
 use crate::clock::Clock;
 use crate::descriptor::{Descriptors, Owner, READ, Trigger};
 use crate::event_loop::{Activity, BackendState, FrontendState, Worker};
-use crate::listener::Serving;
+use crate::listener::{Serving, bind_places};
 use crate::poller::{self, Poller};
 use crate::pool::{Buffers, Pipes};
 use crate::privileges::{self, Refusal};
@@ -45,6 +45,8 @@ const CHANNEL_FD: i32 = 3;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Most connections where nothing else says so (the master always does).
 const MAXCONN_DEFAULT: u32 = 2000;
+/// Most connections for which tables are reserved at start; beyond, they grow.
+const CONNECTIONS_MAX: u32 = 1 << 20;
 
 /// What was sent until `Done`.
 #[derive(Debug, Default)]
@@ -122,6 +124,9 @@ fn hear(channel: &mut Channel) -> Result<Told, Refusal> {
         let mut one =
             || descriptors.next().ok_or_else(|| broken("a descriptor is missing".to_owned()));
         match received.message {
+            message if told.hello.is_some() == matches!(message, ToWorker::Hello(_)) => {
+                return Err(broken("a greeting comes first, and once".to_owned()));
+            }
             ToWorker::Hello(hello) => {
                 told.hello = Some(hello);
                 let version = portolan_shared::VERSION.to_owned();
@@ -264,8 +269,12 @@ pub(crate) fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channe
     let Parts { hello, config, lane, doorbells, mut log, .. } = parts;
     let clock = Clock::new();
     let now = clock.now();
-    let mut descriptors = Descriptors::new(1024, parts.poller.edges());
-    let mut tasks = Scheduler::new(1024);
+    // Room that is never touched costs nothing; a table that grows would be copied.
+    let connections =
+        config.process.maxconn.unwrap_or(MAXCONN_DEFAULT).min(CONNECTIONS_MAX) as usize;
+    let listening: usize = parts.listeners.iter().map(|(_, sockets)| sockets.len()).sum();
+    let mut descriptors = Descriptors::new(2 * connections + listening + 16, parts.poller.edges());
+    let mut tasks = Scheduler::new(connections + listening + 16);
     let signal_source = match Signals::new() {
         Ok(signals) => signals,
         Err(error) => return Err((channel, setup(error))),
@@ -321,7 +330,7 @@ pub(crate) fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channe
         serving: Serving::default(),
         waiting: BTreeMap::new(),
         rung_places: BTreeSet::new(),
-        streams: Slab::with_capacity(1024),
+        streams: Slab::with_capacity(connections),
         applets: Vec::new(),
         fixed_descriptors: parts.fixed_descriptors,
         descriptor_limit: parts.descriptor_limit,
@@ -333,8 +342,9 @@ pub(crate) fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channe
         activity: Activity::default(),
         events: Vec::new(),
     };
+    let places = bind_places(&worker.config);
     for (entries, sockets) in parts.listeners {
-        worker.add_listeners(&entries, sockets);
+        worker.add_listeners(&entries, sockets, &places);
     }
     let own = worker.doorbells.get(&worker.lane.number());
     if let Some(own) = own.map(OwnedFd::try_clone) {

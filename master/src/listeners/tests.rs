@@ -133,7 +133,7 @@ fn a_generation_that_fails_takes_only_its_own_sockets_along() {
     let mut table = Table::default();
     let first = serve(&mut table, &sample::config(&[&kept]), 2);
     let failed = prepare(&mut table, &sample::config(&[&kept, &added]), 3);
-    table.discard(&failed, &first.used);
+    table.discard(&failed, Some(&first.used));
     assert_eq!(table.close_retired().len(), 4, "two slots' of one address more, one of the other");
     TcpStream::connect(&added).expect_err("it was only for the new one");
     assert_eq!(table.len(), 2);
@@ -268,4 +268,36 @@ fn sockets_from_systemd_are_taken_by_name_all_of_them() {
     let how = How { slots: 2, sockets_max: 1000, successor: false, passed: &passed };
     let prepared = Table::default().prepare(&config, &how).expect("they are there");
     assert_eq!(slots(&prepared), [None, None]);
+}
+
+#[test]
+fn an_address_that_comes_back_before_it_was_closed_stays_open() {
+    let (kept, back) = (free(), free());
+    let mut table = Table::default();
+    let _first = serve(&mut table, &sample::config(&[&kept, &back]), 2);
+    let second = serve(&mut table, &sample::config(&[&kept]), 2);
+    let third = prepare(&mut table, &sample::config(&[&kept, &back]), 2);
+    assert!(table.close_retired().is_empty());
+    TcpStream::connect(&back).expect("it is wanted again");
+    // Unless the generation that wanted it fails.
+    table.discard(&third, Some(&second.used));
+    assert_eq!(table.close_retired().len(), 2);
+    TcpStream::connect(&back).expect_err("nobody wants it");
+}
+
+#[test]
+fn a_failed_first_start_leaves_what_a_former_master_had_bound() {
+    let (kept, added) = (free(), free());
+    let mut first = Table::default();
+    let prepared = serve(&mut first, &sample::config(&[&kept]), 2);
+    let mut second = Table::default();
+    for keep in first.fresh(&prepared) {
+        let socket = keep.socket.try_clone().expect("a duplicate");
+        second.adopt(&keep.name, &keep.value, socket);
+    }
+    let failed = prepare(&mut second, &sample::config(&[&kept, &added]), 2);
+    second.discard(&failed, None);
+    assert_eq!(second.close_retired().len(), 2);
+    TcpStream::connect(&kept).expect("the next master needs it");
+    TcpStream::connect(&added).expect_err("it was only for the one that failed");
 }

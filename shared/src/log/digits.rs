@@ -176,7 +176,7 @@ mod tests {
         }
 
         #[test]
-        fn hexadecimal_too(number in any::<u16>()) {
+        fn hexadecimal_is_written_as_the_standard_library_writes_it(number in any::<u16>()) {
             let mut hex = Text::<4>::default();
             hex.hex(number);
             prop_assert_eq!(hex.as_bytes().to_vec(), format!("{number:x}").into_bytes());

@@ -13,11 +13,12 @@ pub mod state;
 
 pub use accept::RESERVE;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 
 use portolan_shared::memory::{INSTANCE, Lane, Place, Waiters};
 use portolan_shared::message::ListenerEntry;
+use portolan_shared::model::Config;
 
 use crate::clock::Millis;
 use crate::descriptor::{Owner, READ, Token, Trigger};
@@ -77,6 +78,19 @@ pub struct Waiting {
     listeners: VecDeque<ListenerKey>,
 }
 
+/// Where each bind stands: its id, its frontend, its position there.
+pub type BindPlaces = HashMap<u32, (u32, u32)>;
+
+/// Finds every bind of a configuration.
+pub fn bind_places(config: &Config) -> BindPlaces {
+    let frontends = config.frontends.iter().zip(0..);
+    frontends
+        .flat_map(|(frontend, at)| {
+            frontend.binds.iter().zip(0..).map(move |(bind, position)| (bind.id, (at, position)))
+        })
+        .collect()
+}
+
 /// Which slots' listeners are served.
 #[derive(Debug, Default)]
 pub struct Serving {
@@ -90,9 +104,14 @@ pub struct Serving {
 
 impl Worker {
     /// Takes sockets in as the master sends them.
-    pub(crate) fn add_listeners(&mut self, entries: &[ListenerEntry], sockets: Vec<OwnedFd>) {
+    pub(crate) fn add_listeners(
+        &mut self,
+        entries: &[ListenerEntry],
+        sockets: Vec<OwnedFd>,
+        places: &BindPlaces,
+    ) {
         for (entry, socket) in entries.iter().zip(sockets) {
-            let Some((frontend, bind)) = self.find_bind(entry.bind) else { continue };
+            let Some(&(frontend, bind)) = places.get(&entry.bind) else { continue };
             let model = &self.config.frontends[frontend as usize];
             let bound = &model.binds[bind as usize];
             let state = [Input::Prepared, Input::Adopted, Input::SocketCame]
@@ -124,15 +143,6 @@ impl Worker {
                 streak: 1,
             });
         }
-    }
-
-    fn find_bind(&self, id: u32) -> Option<(u32, u32)> {
-        self.config.frontends.iter().enumerate().find_map(|(frontend, model)| {
-            let first = model.binds.first()?.id;
-            let at = id.checked_sub(first)?;
-            let bind = model.binds.get(at as usize)?;
-            (bind.id == id).then_some((frontend as u32, at))
-        })
     }
 
     /// Enables and disables listeners as slots, deputies, pauses and stops have it now.

@@ -7,7 +7,7 @@
 //! - What comes back is kept for the next one. What was never needed in a whole [`SHRINK_MS`] is given
 //!   back to the system by half, so that a peak does not stay.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::ops::Deref;
 
 use crate::clock::Millis;
@@ -39,6 +39,7 @@ pub struct Buffers {
     idle_min: usize,
     looked: Millis,
     waiters: VecDeque<u32>,
+    waiting: HashSet<u32>,
     waits: u64,
 }
 
@@ -54,6 +55,7 @@ impl Buffers {
             idle_min: 0,
             looked: now,
             waiters: VecDeque::new(),
+            waiting: HashSet::new(),
             waits: 0,
         }
     }
@@ -86,7 +88,7 @@ impl Buffers {
 
     /// Somebody waits for a buffer.
     pub fn wait(&mut self, who: u32) {
-        if !self.waiters.contains(&who) {
+        if self.waiting.insert(who) {
             self.waits += 1;
             self.waiters.push_back(who);
         }
@@ -94,7 +96,12 @@ impl Buffers {
 
     /// Whoever waits longest, if a buffer can be had now; it is taken off the list.
     pub fn next_waiter(&mut self) -> Option<u32> {
-        if self.can_take() { self.waiters.pop_front() } else { None }
+        if !self.can_take() {
+            return None;
+        }
+        let who = self.waiters.pop_front()?;
+        self.waiting.remove(&who);
+        Some(who)
     }
 
     /// Gives half of what was never needed lately back to the system.

@@ -27,7 +27,6 @@ impl Worker {
         let Some(stream) = self.streams.get_mut(key as usize) else { return Input::NoServer };
         let backend = &self.config.backends[stream.backend as usize];
         let server = &backend.servers[stream.server as usize];
-        stream.connect_began = now;
         stream.wait_ends = backend.timeouts.connect.map_or(NEVER, |timeout| now + millis(timeout));
         self.tasks.schedule(stream.task, stream.wait_ends);
         self.lane.add(server.object, Total::Connections, 1);

@@ -3,13 +3,15 @@
 //! Shell around `back`. A step gives back first and acts then; an action that is answered at once
 //! feeds its answer in, until the machine waits for something or the stream is over.
 
+use portolan_shared::memory::Total;
+
 use super::{NONE, StreamKey};
 use crate::back::{Action, Failure, Held, Input, State, Step, Surroundings};
 use crate::clock::millis;
 use crate::descriptor::READ;
 use crate::event_loop::Worker;
 use crate::stream::Side;
-use portolan_shared::memory::Total;
+use crate::termination::{Cause, Phase, Termination};
 
 impl Worker {
     /// Feeds one input into a stream's back side and does all that follows.
@@ -88,9 +90,9 @@ impl Worker {
             usable: server.weight > 0,
             others: backend.schedule.server_count() > usize::from(server.weight > 0),
         };
-        let before = (stream.machine.retries(), stream.machine.redispatched());
+        let before = stream.machine.retries();
         let step = stream.machine.retry(&backend.policy, around);
-        if stream.machine.retries() > before.0 {
+        if stream.machine.retries() > before {
             self.lane.add(server.object, Total::Retries, 1);
             self.lane.add(object, Total::Retries, 1);
         }
@@ -101,7 +103,9 @@ impl Worker {
     fn begin(&mut self, key: StreamKey) {
         let now = self.clock.now();
         let Some(stream) = self.streams.get_mut(key as usize) else { return };
-        stream.connect_ms = (now - stream.connect_began) as i32;
+        // From the end of the queue on, failed attempts included.
+        let queue_ended = stream.asked + stream.queue_ms.max(0) as u64;
+        stream.connect_ms = now.saturating_sub(queue_ended) as i32;
         stream.front.moved = now;
         stream.back.moved = now;
         let backend = &self.config.backends[stream.backend as usize];
@@ -132,15 +136,10 @@ impl Worker {
         let now = self.clock.now();
         let Some(stream) = self.streams.get_mut(key as usize) else { return };
         stream.header = None;
-        stream.handshake_ms = (now - stream.accepted) as u32;
         stream.asked = now;
         let frontend = &self.config.frontends[stream.frontend as usize];
         let Some(backend) = frontend.default_backend else {
-            let why = crate::termination::Termination::new(
-                crate::termination::Cause::Server,
-                crate::termination::Phase::Connect,
-            );
-            self.finish(key, why);
+            self.finish(key, Termination::new(Cause::Server, Phase::Connect));
             return;
         };
         stream.backend = backend;

@@ -80,17 +80,20 @@ impl Worker {
     }
 
     fn count(&self, stream: &Stream, why: Termination) {
-        let mut objects = vec![self.config.frontends[stream.frontend as usize].object];
-        if let Some(backend) = self.config.backends.get(stream.backend as usize) {
-            objects.push(backend.object);
-            objects.extend(backend.servers.get(stream.server as usize).map(|server| server.object));
-        }
+        let frontend = &self.config.frontends[stream.frontend as usize];
+        let backend = self.config.backends.get(stream.backend as usize);
+        let server = backend.and_then(|backend| backend.servers.get(stream.server as usize));
+        let objects = [
+            Some(frontend.object),
+            backend.map(|backend| backend.object),
+            server.map(|server| server.object),
+        ];
         let aborts = match why.cause {
             Cause::Client | Cause::ClientTimeout => Some(Total::ClientAborts),
             Cause::Server | Cause::ServerTimeout => Some(Total::ServerAborts),
             _ => None,
         };
-        for object in objects {
+        for object in objects.into_iter().flatten() {
             self.lane.add(object, Total::BytesIn, stream.front.received);
             self.lane.add(object, Total::BytesOut, stream.back.received);
             if let Some(aborts) = aborts {

@@ -73,13 +73,9 @@ pub struct Stream {
     pub accepted: Millis,
     /// When it asked for a server.
     pub asked: Millis,
-    /// When its last connection attempt began.
-    pub connect_began: Millis,
-    /// Milliseconds from accept until everything before the server was done.
-    pub handshake_ms: u32,
     /// Milliseconds in queues, −1 before the first.
     pub queue_ms: i32,
-    /// Milliseconds until the connection stood, −1 before.
+    /// Milliseconds from the end of the queue until the connection stood, retries included; −1 before.
     pub connect_ms: i32,
     /// How many waited before it in the backend's queue.
     pub queue_position: u32,

@@ -1,0 +1,38 @@
+#!/bin/sh
+# Installs what the end-to-end tests talk to besides their own peers: Redis, MariaDB, PostgreSQL and
+# nginx with their clients, and ss, from Debian's packages. Without root it only says what is missing; the
+# tests then say which parts they leave out.
+set -eu
+
+missing=""
+need() { # need PROGRAM PACKAGE
+    command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || missing="$missing $2"
+}
+
+need redis-server redis-server
+need redis-benchmark redis-tools
+need mariadbd mariadb-server
+need mariadb-slap mariadb-client
+need pgbench postgresql-contrib
+need nginx nginx
+need curl curl
+need ss iproute2
+[ -n "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || missing="$missing postgresql"
+
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" != 0 ]; then
+    echo "missing for the tests with real peers:$missing (install them, or run this as root)" >&2
+    exit 0
+fi
+
+# The packages' own services are not to start.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+    trap 'rm -f "$policy"' EXIT
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# shellcheck disable=SC2086 # one word per package
+apt-get install -qq -y --no-install-recommends $missing

@@ -1,0 +1,243 @@
+//! Servers and clients from Debian's packages, each server under its package's own user, with its data
+//! in a directory of the test's, on an address of the test's.
+//!
+//! Shell.
+
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use nix::unistd::User;
+use tempfile::TempDir;
+
+use crate::{address, deadline, pattern, setup};
+
+/// The programs that have to be there, beside those of PostgreSQL.
+const PROGRAMS: [&str; 7] =
+    ["redis-server", "redis-benchmark", "mariadbd", "mariadb-slap", "pgbench", "nginx", "curl"];
+
+/// A server that ends when dropped.
+#[derive(Debug)]
+pub struct Daemon {
+    /// Where it listens.
+    pub address: SocketAddr,
+    directory: TempDir,
+    child: Child,
+}
+
+impl Daemon {
+    /// A file of its own.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn start(directory: TempDir, address: SocketAddr, user: &str, mut command: Command) -> Self {
+        let output = fs::File::create(directory.path().join("output")).expect("a file");
+        become_user(&mut command, user);
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().expect("a second handle"))
+            .stderr(output)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let mut daemon = Self { address, directory, child };
+        deadline::within(deadline::LIMIT * 3, &format!("service at {address}"), || {
+            if let Ok(Some(status)) = daemon.child.try_wait() {
+                panic!("{command:?}: {status}\n{}", daemon.output());
+            }
+            TcpStream::connect(address).ok()
+        });
+        daemon
+    }
+
+    /// What it printed.
+    pub fn output(&self) -> String {
+        fs::read_to_string(self.file("output")).unwrap_or_default()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        crate::processes::signal(self.child.id() as i32, rustix::process::Signal::TERM);
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        while matches!(self.child.try_wait(), Ok(None)) && std::time::Instant::now() < end {
+            deadline::pause(std::time::Duration::from_millis(20));
+        }
+        // Not yet waited for, so the pid is still its own.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What is missing on this machine.
+pub fn missing() -> Vec<String> {
+    let found = |name: &str| {
+        ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"]
+            .iter()
+            .any(|directory| Path::new(directory).join(name).exists())
+    };
+    let mut missing: Vec<String> =
+        PROGRAMS.iter().filter(|name| !found(name)).map(|name| (*name).to_owned()).collect();
+    if postgres_programs().is_none() {
+        missing.push("PostgreSQL".to_owned());
+    }
+    missing
+}
+
+/// The directory with initdb.
+fn postgres_programs() -> Option<PathBuf> {
+    let mut versions: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
+        .filter(|programs| programs.join("initdb").exists())
+        .collect();
+    versions.sort();
+    versions.pop()
+}
+
+/// As root, the command runs as this user, or as `nobody` where the package made none.
+fn become_user(command: &mut Command, user: &str) {
+    if setup::root() {
+        let known = |name: &str| User::from_name(name).ok().flatten();
+        let user = known(user).or_else(|| known("nobody")).expect("an unprivileged user");
+        command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
+    }
+}
+
+fn directory() -> TempDir {
+    let directory = tempfile::Builder::new().prefix("peer-").tempdir().expect("a directory");
+    setup::open_to_all(directory.path());
+    directory
+}
+
+fn run_as(user: &str, mut command: Command) {
+    become_user(&mut command, user);
+    succeeded(&command.stdin(Stdio::null()).output().expect("the program"));
+}
+
+/// Redis without persistence.
+pub fn redis() -> Daemon {
+    let (directory, address) = (directory(), address::free());
+    let mut command = Command::new("redis-server");
+    command
+        .args(["--bind", &address.ip().to_string(), "--port", &address.port().to_string()])
+        .args(["--save", "", "--appendonly", "no", "--dir"])
+        .arg(directory.path());
+    Daemon::start(directory, address, "redis", command)
+}
+
+/// MariaDB with a user `test` and a database of that name.
+///
+/// # Panics
+/// When it does not start.
+pub fn mariadb() -> Daemon {
+    let (directory, address) = (directory(), address::free());
+    let data = directory.path().join("data");
+    let mut install = Command::new("mariadb-install-db");
+    install
+        .arg("--no-defaults")
+        .arg(format!("--datadir={}", data.display()))
+        .args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
+    run_as("mysql", install);
+    let init = directory.path().join("init.sql");
+    fs::write(
+        &init,
+        "CREATE DATABASE test;\nCREATE USER test@'%' IDENTIFIED BY 'test';\n\
+         GRANT ALL ON *.* TO test@'%';\n",
+    )
+    .expect("statements");
+    let mut command = Command::new("mariadbd");
+    command
+        .arg("--no-defaults")
+        .arg(format!("--datadir={}", data.display()))
+        .arg(format!("--socket={}", directory.path().join("socket").display()))
+        .arg(format!("--pid-file={}", directory.path().join("pid").display()))
+        .arg(format!("--init-file={}", init.display()))
+        .arg(format!("--bind-address={}", address.ip()))
+        .arg(format!("--port={}", address.port()))
+        .args(["--skip-name-resolve", "--max-allowed-packet=64M", "--max-connections=200"]);
+    Daemon::start(directory, address, "mysql", command)
+}
+
+/// PostgreSQL that trusts its superuser `test`.
+///
+/// # Panics
+/// When it does not start.
+pub fn postgres() -> Daemon {
+    let (directory, address) = (directory(), address::free());
+    let programs = postgres_programs().expect("PostgreSQL");
+    let data = directory.path().join("data");
+    let mut init = Command::new(programs.join("initdb"));
+    init.args(["--username=test", "--auth=trust", "--no-sync", "--no-locale", "-D"]).arg(&data);
+    run_as("postgres", init);
+    let mut command = Command::new(programs.join("postgres"));
+    command
+        .arg("-D")
+        .arg(&data)
+        .args(["-h", &address.ip().to_string(), "-p", &address.port().to_string()])
+        .arg("-k")
+        .arg(directory.path())
+        .args(["-F", "-c", "max_connections=200"]);
+    Daemon::start(directory, address, "postgres", command)
+}
+
+/// nginx with `large` to get and a place to put files.
+///
+/// # Panics
+/// When it does not start.
+pub fn nginx(seed: u64, length: u64) -> Daemon {
+    let (directory, address) = (directory(), address::free());
+    let root = directory.path().to_path_buf();
+    let files = root.join("files");
+    fs::create_dir(&files).expect("a directory");
+    setup::open_to_all(&files);
+    let large = fs::File::create(files.join("large")).expect("a file");
+    pattern::send(large, seed, length, |_| {}).expect("room on the disk");
+    let path = |name: &str| root.join(name).display().to_string();
+    let text = format!(
+        "daemon off; master_process off; pid {pid}; error_log {error};\n\
+         events {{ worker_connections 500; }}\n\
+         http {{ access_log off; client_max_body_size 0; client_body_temp_path {body};\n\
+         proxy_temp_path {tmp}; fastcgi_temp_path {tmp}; uwsgi_temp_path {tmp}; scgi_temp_path {tmp};\n\
+         server {{ listen {address}; root {files}; location / {{ dav_methods PUT; }} }} }}\n",
+        pid = path("pid"),
+        error = path("error.log"),
+        body = path("body"),
+        tmp = path("tmp"),
+        files = files.display(),
+    );
+    let config = root.join("nginx.conf");
+    fs::write(&config, text).expect("a configuration");
+    let mut command = Command::new("nginx");
+    command.arg("-p").arg(&root).arg("-e").arg(path("error.log")).arg("-c").arg(&config);
+    Daemon::start(directory, address, "www-data", command)
+}
+
+/// Runs a client to its end, which has to be a success without a word of an error.
+///
+/// # Panics
+/// When it is not.
+pub fn client(program: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new(program);
+    let output = command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    succeeded(&output);
+    let text = String::from_utf8_lossy(&output.stderr).to_lowercase();
+    assert!(!text.contains("error"), "{program}: {text}");
+    output
+}
+
+fn succeeded(output: &Output) {
+    assert!(
+        output.status.success(),
+        "{}\n{}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

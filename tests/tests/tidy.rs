@@ -1,0 +1,213 @@
+//! Promise: the tree keeps its own rules, so that a reader can rely on them: headers, sizes, the
+//! direction of imports, the place of unsafe code, nothing unfinished, nothing that only one machine
+//! understands, every configuration key in the manual.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Lines above which a file has to say in its header why it is that long (`//! Long because …`).
+const LINES_MAX: usize = 600;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_path_buf()
+}
+
+/// Every file below, relative to the workspace, without what is built or belongs to git.
+fn files() -> Vec<(String, PathBuf)> {
+    let root = root();
+    let mut found = Vec::new();
+    let mut left = vec![root.clone()];
+    while let Some(directory) = left.pop() {
+        for entry in fs::read_dir(directory).expect("a directory of the tree") {
+            let path = entry.expect("an entry").path();
+            let name = path.strip_prefix(&root).expect("below the root").display().to_string();
+            if ["target", ".git"].contains(&name.as_str()) {
+                continue;
+            }
+            if path.is_dir() {
+                left.push(path);
+            } else {
+                found.push((name, path));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn sources() -> Vec<(String, String)> {
+    files()
+        .into_iter()
+        .filter(|(name, _)| Path::new(name).extension().is_some_and(|ending| ending == "rs"))
+        .map(|(name, path)| (name, fs::read_to_string(path).expect("UTF-8")))
+        .collect()
+}
+
+/// Fails with all findings at once.
+fn none(findings: &[String]) {
+    assert!(findings.is_empty(), "\n{}", findings.join("\n"));
+}
+
+/// The lines of a file without its comments and without string literals' contents being looked at
+/// more closely than a search needs.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines()
+        .enumerate()
+        .map(|(n, line)| (n + 1, line.split("//").next().unwrap_or_default()))
+        .filter(|(_, line)| !line.trim().is_empty())
+}
+
+#[test]
+fn every_file_says_in_its_first_sentence_what_it_is() {
+    let bad = |text: &str| {
+        let header: Vec<&str> = text.lines().take_while(|line| line.starts_with("//!")).collect();
+        let first = header.join(" ").replace("//!", "");
+        !first.contains('.') || first.trim().len() < 12
+    };
+    // A module's `tests.rs` is a part of the module's own file.
+    let findings: Vec<String> = sources()
+        .into_iter()
+        .filter(|(name, text)| !name.ends_with("/tests.rs") && bad(text))
+        .map(|(name, _)| format!("{name}: no header sentence"))
+        .collect();
+    none(&findings);
+}
+
+#[test]
+fn no_file_is_long_without_a_reason() {
+    let findings: Vec<String> = sources()
+        .into_iter()
+        .filter(|(_, text)| text.lines().count() > LINES_MAX && !text.contains("//! Long because"))
+        .map(|(name, text)| format!("{name}: {} lines", text.lines().count()))
+        .collect();
+    none(&findings);
+}
+
+#[test]
+fn crates_import_in_one_direction_only() {
+    let forbidden = [
+        ("shared/", &["portolan_wrapper", "portolan_master", "portolan_worker"][..]),
+        ("wrapper/", &["portolan_master", "portolan_worker"]),
+        ("master/", &["portolan_wrapper", "portolan_worker"]),
+        ("worker/", &["portolan_wrapper", "portolan_master"]),
+    ];
+    let mut findings = Vec::new();
+    for (folder, crates) in forbidden {
+        for (name, text) in sources().iter().filter(|(name, _)| name.starts_with(folder)) {
+            for (n, line) in code(text) {
+                if crates.iter().any(|one| line.contains(one)) {
+                    findings.push(format!("{name}:{n}: {}", line.trim()));
+                }
+            }
+        }
+        let manifest =
+            fs::read_to_string(root().join(folder).join("Cargo.toml")).expect("a manifest");
+        let allowed = ["portolan-shared"];
+        for line in manifest.lines().filter(|line| line.starts_with("portolan-")) {
+            let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
+            if !allowed.contains(&name) {
+                findings.push(format!("{folder}Cargo.toml: {line}"));
+            }
+        }
+    }
+    none(&findings);
+}
+
+#[test]
+fn unsafe_code_stays_where_it_lives() {
+    let home =
+        |name: &str| name.starts_with("shared/src/sys/") || name == "shared/src/memory/map.rs";
+    let word = concat!("un", "safe");
+    let mut findings = Vec::new();
+    for (name, text) in sources().iter().filter(|(name, _)| !home(name)) {
+        for (n, line) in code(text) {
+            let begins = [" {", " fn", " impl", " extern", "_code)"];
+            if begins.iter().any(|after| line.contains(&format!("{word}{after}"))) {
+                findings.push(format!("{name}:{n}: {}", line.trim()));
+            }
+        }
+    }
+    none(&findings);
+}
+
+#[test]
+fn every_unsafe_block_says_what_makes_it_sound() {
+    let block = concat!("un", "safe {");
+    let mut findings = Vec::new();
+    for (name, text) in sources() {
+        let lines: Vec<&str> = text.lines().collect();
+        for (n, _) in code(&text).filter(|(_, line)| line.contains(block)) {
+            let before = &lines[n.saturating_sub(8)..n];
+            if !before.iter().any(|line| line.contains("SAFETY:")) {
+                findings.push(format!("{name}:{n}: no SAFETY comment"));
+            }
+        }
+    }
+    none(&findings);
+}
+
+#[test]
+fn nothing_is_left_unfinished() {
+    // Written in two halves, so that this file is not a finding itself.
+    let words = [
+        concat!("to", "do!"),
+        concat!("unimpl", "emented!"),
+        concat!("FIX", "ME"),
+        concat!("TO", "DO"),
+        concat!("XX", "X"),
+        concat!("#[ig", "nore"),
+        concat!("HA", "CK"),
+    ];
+    let mut findings = Vec::new();
+    for (name, text) in sources() {
+        for (n, line) in text.lines().enumerate() {
+            if words.iter().any(|word| line.contains(word)) {
+                findings.push(format!("{name}:{}: {}", n + 1, line.trim()));
+            }
+        }
+    }
+    none(&findings);
+}
+
+#[test]
+fn nothing_names_a_single_machine() {
+    let words = [
+        concat!("/wo", "rk/"),
+        concat!("/ro", "ot/"),
+        concat!("index.", "crates.io"),
+        concat!("work", "tree"),
+    ];
+    let mut findings = Vec::new();
+    for (name, path) in files() {
+        // Lock files name where crates come from; pictures are not text.
+        if name == "Cargo.lock" {
+            continue;
+        }
+        let Ok(text) = fs::read_to_string(path) else { continue };
+        for (n, line) in text.lines().enumerate() {
+            if words.iter().any(|word| line.contains(word)) {
+                findings.push(format!("{name}:{}: {}", n + 1, line.trim()));
+            }
+        }
+    }
+    none(&findings);
+}
+
+#[test]
+fn tests_are_sentences() {
+    let mut findings = Vec::new();
+    for (name, text) in sources() {
+        let lines: Vec<&str> = text.lines().collect();
+        for (n, line) in lines.iter().enumerate() {
+            if line.trim() != "#[test]" || name == "tests/src/poller.rs" {
+                continue;
+            }
+            let function = lines[n + 1..].iter().find_map(|line| line.trim().strip_prefix("fn "));
+            let function = function.and_then(|line| line.split('(').next()).unwrap_or_default();
+            if function.split('_').count() < 3 {
+                findings.push(format!("{name}:{}: {function}", n + 1));
+            }
+        }
+    }
+    none(&findings);
+}
