@@ -168,6 +168,12 @@ impl Master {
             line("Bytes_out", &memory.total(INSTANCE, Total::BytesOut));
         }
         line("Lanes_free", &self.memory.free_lanes());
+        let (node, description) = &self.names;
+        let host = nix::unistd::gethostname().unwrap_or_default();
+        line("node", &node.as_deref().unwrap_or(&host.to_string_lossy()));
+        if let Some(description) = description {
+            line("description", description);
+        }
         text
     }
 

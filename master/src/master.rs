@@ -106,6 +106,8 @@ pub struct Master {
     pub status: String,
     /// Of the current generation.
     pub maxconn: u32,
+    /// `node` and `description` of the current generation.
+    pub names: (Option<String>, Option<String>),
     pub exit_status: u8,
     /// When a soft-stop of everything becomes a hard one.
     pub stop_deadline: Option<Instant>,

@@ -29,7 +29,9 @@ impl Master {
         let first = self.current.is_none();
         self.current = Some(candidate.number);
         self.paused = false;
-        self.maxconn = candidate.config.process.maxconn.unwrap_or(0);
+        let process = &candidate.config.process;
+        self.maxconn = process.maxconn.unwrap_or(0);
+        self.names = (process.node.clone(), process.description.clone());
         for error in self.listeners.promote(&candidate.prepared, &candidate.config) {
             self.say(LogLevel::Warning, &error.to_string());
         }

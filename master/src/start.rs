@@ -363,6 +363,7 @@ fn serve(
         since: now,
         status: String::new(),
         maxconn: 0,
+        names: (None, None),
         exit_status: 0,
         stop_deadline: None,
         arguments,

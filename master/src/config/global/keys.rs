@@ -216,8 +216,8 @@ overrides it.",
             set(&mut global.process.node, read_node_name(node, reading));
         },
         "
-Name of this machine in statistics and logs: letters, digits, hyphens, dots and underscores,
-at most 255 bytes.
+Name of this machine as the control socket tells it: letters, digits, hyphens, dots and
+underscores, at most 255 bytes.
 Default: the host's name.",
     ),
     Key::new(
@@ -226,7 +226,7 @@ Default: the host's name.",
             set(&mut global.process.description, reading.line(node, 1024));
         },
         "
-Text for statistics, one line of at most 1024 bytes.
+Text that the control socket tells, one line of at most 1024 bytes.
 Default: none.",
     ),
     Key::new(
