@@ -32,9 +32,9 @@ How it runs
   -W                     under the wrapper, in the foreground
   -Ws                    the same, reporting to systemd
   -D, --daemon           under the wrapper, in the background
+  -Ds                    under the wrapper, in the foreground for another supervisor
   -d, --debug            without the wrapper, in the foreground, talkative
   -db, --foreground      without the wrapper, in the foreground
-  -Ds                    the same, for another supervisor
   -p, --pidfile FILE     write the pid to signal to this file
   -S, --socket PATH      the master's control socket
   -sf PID...             soft-stop these processes once the new ones serve
@@ -86,7 +86,7 @@ pub enum Start {
     Wrapped,
     /// `-Ws`: under the wrapper, which reports to systemd.
     WrappedNotify,
-    /// `-Ds`: no wrapper, in the foreground for another supervisor.
+    /// `-Ds`: under the wrapper, which stays in the foreground for a supervisor.
     Supervised,
     /// `-D`: under the wrapper, in the background.
     Daemon,

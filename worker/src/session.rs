@@ -6,7 +6,7 @@
 
 use std::os::fd::OwnedFd;
 
-use portolan_shared::memory::Total;
+use portolan_shared::memory::{INSTANCE, Total};
 use portolan_shared::model::ProxyProtocolIn;
 use rustix::io::Errno;
 
@@ -70,7 +70,9 @@ impl Worker {
             holds_backend: false,
         });
         self.activity.sessions += 1;
-        self.lane.add(frontend.object, Total::Connections, 1);
+        for object in [INSTANCE, frontend.object] {
+            self.lane.add(object, Total::Connections, 1);
+        }
         self.lane.set_streams(self.streams.len() as u32);
         // A client that leaves, or speaks first, is noticed from the beginning.
         self.descriptors.want(token, READ);
@@ -78,7 +80,15 @@ impl Worker {
             self.tasks.schedule(task, wait_ends);
             return;
         }
-        self.lane.add(frontend.object, Total::Sessions, 1);
+        self.let_in(key);
+    }
+
+    /// Everything that comes before a stream is done: the client may have a server.
+    pub(crate) fn let_in(&mut self, key: StreamKey) {
+        let Some(stream) = self.streams.get(key as usize) else { return };
+        for object in [INSTANCE, self.config.frontends[stream.frontend as usize].object] {
+            self.lane.add(object, Total::Sessions, 1);
+        }
         self.log_accept(key);
         self.ask_for_server(key);
     }

@@ -3,7 +3,7 @@
 //! Shell. The order is part of the promises: connections are closed before their places in limits are
 //! free, so that a server never sees one more than its limit.
 
-use portolan_shared::memory::Total;
+use portolan_shared::memory::{INSTANCE, Total};
 
 use super::{NONE, Side, Stream, StreamKey};
 use crate::event_loop::Worker;
@@ -84,6 +84,7 @@ impl Worker {
         let backend = self.config.backends.get(stream.backend as usize);
         let server = backend.and_then(|backend| backend.servers.get(stream.server as usize));
         let objects = [
+            Some(INSTANCE),
             Some(frontend.object),
             backend.map(|backend| backend.object),
             server.map(|server| server.object),
@@ -134,7 +135,7 @@ impl Worker {
             bytes: stream.back.received,
             termination: why,
             load: Load {
-                process: memory.current(portolan_shared::memory::INSTANCE),
+                process: memory.current(INSTANCE),
                 frontend: memory.current(frontend.object),
                 backend: backend.map_or(0, |backend| memory.current(backend.object)),
                 server: server.map_or(0, |server| memory.current(server.object)),

@@ -45,7 +45,7 @@ impl Worker {
                     stream.client = client;
                     stream.told = Some(Box::new(told));
                 }
-                self.ask_for_server(key);
+                self.let_in(key);
             }
             Reading::Gone => {
                 self.finish(key, Termination::new(Cause::Client, Phase::Request));
