@@ -393,6 +393,9 @@ impl Master {
         let terminate = std::mem::take(&mut self.arguments.terminate);
         signal_all(&finish, rustix::process::Signal::USR1);
         signal_all(&terminate, rustix::process::Signal::TERM);
+        if self.in_background() {
+            self.let_go_of_terminal();
+        }
         let given = self.arguments.pidfile.is_some();
         let Some(path) = config.process.pidfile.as_deref() else { return };
         // The wrapper writes the one of the command line.
@@ -402,6 +405,29 @@ impl Master {
             self.say(LogLevel::Warning, &format!("pid file {}: {error}", path.display()));
         }
     }
+}
+
+impl Master {
+    /// Whether nothing of ours is to stay open at the terminal.
+    pub fn in_background(&self) -> bool {
+        self.arguments.start == Start::Daemon
+    }
+
+    /// Whoever reads there (a pipe of a script, ssh) would wait for us.
+    fn let_go_of_terminal(&mut self) {
+        if let Err(error) = silence() {
+            self.say(LogLevel::Warning, &format!("cannot let go of the terminal: {error}"));
+        }
+        self.log.reopen_stderr();
+    }
+}
+
+fn silence() -> std::io::Result<()> {
+    let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    rustix::stdio::dup2_stderr(&null)?;
+    Ok(())
 }
 
 fn signal_all(pids: &[i32], signal: rustix::process::Signal) {

@@ -127,7 +127,7 @@ impl Master {
             master_pid: std::process::id() as i32,
             debug: self.debug(),
         };
-        let birth = Birth { id, hello, start_deadline };
+        let birth = Birth { id, hello, start_deadline, silent: self.in_background() };
         let mut worker = Worker::spawn(generation.binary.as_fd(), birth, now)?;
         self.memory.set_owner(lane, worker.pid);
         if worker.feed(generation, &self.memory).is_err() {

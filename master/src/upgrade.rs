@@ -172,7 +172,10 @@ impl Master {
         } else {
             self.check = None;
             let line = words.lines().last().unwrap_or("no reason given").to_owned();
-            let text = format!("the new program refuses: {words}");
+            let text = format!(
+                "the new program refuses: {}",
+                if words.is_empty() { &line } else { &words }
+            );
             self.fail_with(&format!("the new program refuses: {line}"), &text, now);
         }
     }

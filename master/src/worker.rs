@@ -122,6 +122,8 @@ pub struct Birth {
     pub hello: Hello,
     /// When it must be ready.
     pub start_deadline: Instant,
+    /// Whether it has no standard output and error.
+    pub silent: bool,
 }
 
 impl Worker {
@@ -138,11 +140,16 @@ impl Worker {
         let title = CString::new(format!("{name:TITLE_LENGTH$}"))?;
         let argv = [title, c"--role".to_owned(), flag.to_owned()];
         let env = spawn::environment(|name| ENVIRONMENT.contains(&name));
+        let null = std::fs::File::options().write(true).open("/dev/null")?;
+        let mut map = vec![(theirs.as_fd(), CHANNEL_FD)];
+        if birth.silent {
+            map.extend([(null.as_fd(), 1), (null.as_fd(), 2)]);
+        }
         let Child { pid, pidfd } = spawn::spawn(&Spawn {
             exe: binary,
             argv: &argv,
             env: &env,
-            map: &[(theirs.as_fd(), CHANNEL_FD)],
+            map: &map,
             null_stdin: true,
         })?;
         Ok(Self {

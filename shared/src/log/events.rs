@@ -43,6 +43,14 @@ impl Log {
         }
     }
 
+    /// Standard error is another file than before.
+    pub fn reopen_stderr(&mut self) {
+        self.finish(Duration::ZERO);
+        if let Ok(opened) = open(&LogEndpoint::Stderr) {
+            self.sender.attach_own(opened.descriptor, monotonic_ms());
+        }
+    }
+
     /// Takes a configuration: events go where it says. The endpoints need their descriptors
     /// ([`Log::attach`]); until then lines wait. With `also_stderr` events go there too.
     pub fn configure(&mut self, config: &Config, also_stderr: bool) {
