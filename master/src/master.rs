@@ -98,6 +98,8 @@ pub struct Master {
     pub is_fresh_image: bool,
     /// What we were started with, read before the title was set over it.
     pub command_line: Vec<OsString>,
+    /// The directory that we were started in, and the one that `-C` leads to.
+    pub directories: (OwnedFd, OwnedFd),
     pub coalescer: Coalescer,
     pub looks: Looks,
     pub chores_at: Instant,

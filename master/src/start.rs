@@ -234,6 +234,11 @@ fn check_state(arguments: &Arguments) -> Result<u8, String> {
     Ok(check(arguments))
 }
 
+fn open_directory() -> Result<OwnedFd, String> {
+    rustix::fs::open(".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|error| format!("cannot open the working directory: {error}"))
+}
+
 /// Without a wrapper: nobody restarts us, and our end is the workers' end.
 fn serve_alone(arguments: Arguments) -> Result<u8, String> {
     // Before anything is opened: what is open now was inherited.
@@ -302,7 +307,9 @@ fn serve(
     handed: Option<Handover>,
 ) -> Result<u8, String> {
     let command_line = std::env::args_os().collect();
+    let first = open_directory()?;
     change_directory(&arguments)?;
+    let directories = (first, open_directory()?);
     if arguments.files.is_empty() {
         return Err("no configuration is given: -f FILE".to_owned());
     }
@@ -356,6 +363,7 @@ fn serve(
         check: None,
         is_fresh_image: false,
         command_line,
+        directories,
         coalescer: Coalescer::default(),
         looks: Looks::new(now),
         chores_at: now,

@@ -65,7 +65,7 @@ impl Master {
         self.link
             .keep(format!("{DOORBELL}{lane}"), Vec::new(), bell)
             .map_err(|error| format!("the wrapper cannot keep a doorbell: {error}"))?;
-        for worker in self.workers.values_mut().filter(|worker| worker.missed_doorbell()) {
+        for worker in self.workers.values_mut().filter(|worker| worker.knows_doorbells()) {
             worker.say(&ToWorker::Doorbell { lane }, &[bell]);
         }
         Ok(())

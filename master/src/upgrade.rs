@@ -147,14 +147,17 @@ impl Master {
             .map_err(|error| format!("storing the state: {error}"))?;
         let argv = arguments(&self.command_line, &["--check-state", &STATE_FD.to_string()])?;
         let env = spawn::environment(|_| true);
-        let child = spawn::spawn(&spawn::Spawn {
+        let what = spawn::Spawn {
             exe: program.as_fd(),
             argv: &argv,
             env: &env,
             map: &[(words.as_fd(), 1), (words.as_fd(), 2), (state.as_fd(), STATE_FD)],
             null_stdin: true,
-        })
-        .map_err(|error| format!("cannot execute {}: {error}", path.display()))?;
+        };
+        let child = self
+            .in_first_directory(|| spawn::spawn(&what))
+            .and_then(|spawned| spawned)
+            .map_err(|error| format!("cannot execute {}: {error}", path.display()))?;
         self.say(LogLevel::Notice, &format!("{} has changed: trying it", path.display()));
         let timeout = self.current().map_or(DEADLINE_SPARE, |current| current.terms.start_timeout);
         let deadline = now + timeout;
@@ -242,7 +245,9 @@ impl Master {
             let _ = nix::sys::signal::raise(signal);
         }
         self.keep_open(&state, true);
-        let error = spawn::reexec(program.as_fd(), &argv, &env);
+        let error = self
+            .in_first_directory(|| spawn::reexec(program.as_fd(), &argv, &env))
+            .unwrap_or_else(|error| error);
         self.keep_open(&state, false);
         if let Err(error) = nix::sys::signal::sigprocmask(
             nix::sys::signal::SigmaskHow::SIG_UNBLOCK,
@@ -252,6 +257,15 @@ impl Master {
             self.say(LogLevel::Alert, &format!("signals stay blocked: {error}"));
         }
         error.to_string()
+    }
+
+    /// Does this in the directory that we were started in: `-C` is obeyed again by who is started there.
+    fn in_first_directory<T>(&self, act: impl FnOnce() -> T) -> std::io::Result<T> {
+        let (first, own) = &self.directories;
+        rustix::process::fchdir(first)?;
+        let done = act();
+        rustix::process::fchdir(own)?;
+        Ok(done)
     }
 
     /// Sets or clears close-on-exec on what the next program is handed.

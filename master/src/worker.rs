@@ -233,8 +233,8 @@ impl Worker {
         !self.mute && (self.channel.wants_write() || !matches!(self.feed, Feed::Fed))
     }
 
-    /// Whether it was told of this doorbell, or is past the point where it will be.
-    pub fn missed_doorbell(&self) -> bool {
+    /// Whether it is past the point where it is told of all doorbells, and must be told of a new one.
+    pub fn knows_doorbells(&self) -> bool {
         !matches!(self.feed, Feed::Hello(_) | Feed::Memory(_) | Feed::Doorbells(_))
     }
 

@@ -48,6 +48,21 @@ fn the_new_program_serves_under_the_same_pid_and_finishes_the_reload() {
 }
 
 #[test]
+fn a_directory_to_change_to_is_changed_to_once() {
+    let front = address::free();
+    let setup = Setup::new(listen(front)).workers(1);
+    let fakes = Fakes::install(&setup);
+    // Relative to where the tests run, which is not where it leads to.
+    let portolan = setup.programs(fakes.programs()).argument("-C").argument("src").start();
+    for _ in 0..2 {
+        renew(&fakes, "portolan");
+        portolan.reload();
+        assert!(runs_what_is_on_the_disk(portolan.master(), &fakes, "portolan"));
+    }
+    client::greeting(front);
+}
+
+#[test]
 fn workers_that_drain_are_watched_by_the_new_program() {
     let (portolan, fakes, _) = start();
     fakes.behave("* linger");

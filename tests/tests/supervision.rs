@@ -452,3 +452,29 @@ fn without_a_wrapper_descriptors_and_pid_file_are_the_masters_own() {
     assert_eq!(status.code(), Some(0));
     assert!(answer.split_whitespace().count() == 3, "{answer}");
 }
+
+#[test]
+fn a_master_killed_in_the_middle_of_reloads_leaves_nothing_behind() {
+    let scene = start(3);
+    for round in 0..6u64 {
+        scene.portolan.signal(Signal::USR2);
+        // Somewhere between reading the files and the end of the former generation.
+        std::thread::sleep(Duration::from_millis(round * 13));
+        let master = scene.portolan.master();
+        assert!(processes::signal(master, Signal::KILL));
+        scene.served_by();
+        deadline::until("another master", || {
+            scene.portolan.try_master().is_some_and(|pid| pid != master)
+        });
+        scene.portolan.whole();
+        scene.served_by();
+    }
+    scene.portolan.reload();
+    scene.portolan.only_newest();
+    deadline::until("three workers hold lanes and nobody else", || {
+        let output = scene.portolan.command(&["show", "info"]);
+        let info = String::from_utf8_lossy(&output.stdout).into_owned();
+        info.contains("Lanes_free: 253") && info.contains("Listeners: 3")
+    });
+    assert_eq!(scene.everybody_is_served().len(), 3);
+}
