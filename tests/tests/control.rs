@@ -102,3 +102,30 @@ fn only_its_owner_may_use_the_socket() {
     let mode = std::fs::metadata(portolan.file("control.sock")).expect("the socket").permissions();
     assert_eq!(mode.mode() & 0o007, 0, "{:o}", mode.mode());
 }
+
+#[test]
+fn info_sums_up_what_passed_through_and_tells_who_we_are() {
+    let (origin, front) = (Origin::echo(), address::free());
+    let listen = Listen::at("proxy", front).server("one", origin.address);
+    let portolan = Setup::new(listen.to_string())
+        .global("node", "\"edge-1\"")
+        .global("description", "\"the first one\"")
+        .start();
+    for _ in 0..3 {
+        client::connect(front).expect_echo(b"12345");
+    }
+    let told = [
+        "CumConns: 3",
+        "CumSess: 3",
+        "Bytes_in: 15",
+        "Bytes_out: 15",
+        "CurrConns: 0",
+        "node: edge-1",
+        "description: the first one",
+    ];
+    deadline::until("the sums", || {
+        let output = portolan.command(&["show", "info"]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        told.iter().all(|line| text.lines().any(|found| found == *line))
+    });
+}
