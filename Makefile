@@ -25,7 +25,7 @@ test:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) build --workspace --bins
-	$(CARGO) test --workspace
+	$(CARGO) test --workspace --no-fail-fast
 
 # Beside HAProxy and nginx (Debian's packages; as root, missing ones are installed), ten to fifteen minutes.
 # A whole run writes docs/bench.md and docs/bench.svg, a part of it target/bench/.

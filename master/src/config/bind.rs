@@ -153,15 +153,12 @@ Default: as the system's net.ipv6.bindv6only says.",
         "mss",
         |draft, node, reading| {
             draft.needs(Needs::Tcp, "mss", node);
-            let size = reading.integer(node, -65_535..=65_535);
-            if size == Some(0) {
-                reading.error(node.place(), "out of bounds: 1 to 65535, or -65535 to -1");
-            }
-            set(&mut draft.options.mss, size.map(|size| size as i32));
+            let size = reading.integer(node, 1..=65_535);
+            set(&mut draft.options.mss, size.map(|size| size as u16));
         },
         "
-Bytes of a TCP segment: 1 to 65535; negative: less than what the system advertises by so
-many.
+Bytes of a TCP segment at most: 1 to 65535. HAProxy's negative values, which lower the size of
+each connection, are refused: Linux does not shorten one that is agreed.
 Default: the system's.",
     ),
     Key::new(

@@ -7,7 +7,6 @@
 //! - What is not configured goes back to what a fresh socket has.
 //! - Buffer sizes are set only where they are configured: setting one turns the kernel's own sizing
 //!   off.
-//! - A negative `mss` is relative to each connection and the worker's to set.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -125,7 +124,7 @@ fn keepalive(socket: BorrowedFd<'_>, fresh: &OwnedFd, wanted: &Keepalive) -> Res
 
 fn tcp(socket: BorrowedFd<'_>, bind: &Bind) -> Result<(), Why> {
     let options = &bind.options;
-    let mss = options.mss.and_then(|mss| u32::try_from(mss).ok()).unwrap_or(0);
+    let mss = options.mss.map_or(0, u32::from);
     setsockopt(&socket, TcpMaxSeg, &mss).map_err(Why::io("setting TCP_MAXSEG"))?;
     let timeout_ms = options.user_timeout.map_or(0, |timeout| {
         u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX).min(i32::MAX as u32)
