@@ -223,7 +223,8 @@ impl Worker {
 
     fn show_draining(&mut self) {
         let streams = self.streams.len() as u32;
-        if self.stopping && self.told_streams != Some(streams) {
+        // Told from the last accept on: until then the master keeps the sockets open.
+        if self.serving.stopped && self.told_streams != Some(streams) {
             self.told_streams = Some(streams);
             self.tell(&ToMaster::Draining { streams });
             title::set(&format!("{}, stopping, {streams} streams", self.name()));

@@ -183,6 +183,11 @@ impl Worker {
                 self.run_short(key, &errno.to_string());
                 Accepted::Halted
             }
+            // The master shut the socket down: nobody serves this address any more.
+            Errno::INVAL => {
+                self.turn(key, Input::Disable);
+                Accepted::Halted
+            }
             // The connection died in the queue, or the call was interrupted.
             Errno::INTR
             | Errno::CONNABORTED
