@@ -1,7 +1,5 @@
 //! A configuration for the unit tests of the parts that are handed one.
 
-use std::time::Duration;
-
 use portolan_shared::model::{
     Bind, BindAddress, BindOptions, Config, Frontend, Keepalive, LogOptions, Mode, Process,
     SpliceOptions, Timeouts, Tune,
@@ -47,25 +45,5 @@ pub fn config(binds: &[&str]) -> Config {
 }
 
 fn process() -> Process {
-    Process {
-        workers: 2,
-        user: None,
-        group: None,
-        groups: Vec::new(),
-        chroot: None,
-        maxconn: None,
-        descriptor_limit: None,
-        core_dumps: false,
-        hard_stop_after: None,
-        grace: Duration::ZERO,
-        heartbeat_timeout: Duration::from_secs(2),
-        start_timeout: Duration::from_secs(30),
-        control_socket: None,
-        pidfile: None,
-        node: None,
-        description: None,
-        log_hostname: None,
-        log_tag: "portolan".to_owned(),
-        listener_sockets_max: 1000,
-    }
+    Process { workers: 2, ..Process::default() }
 }

@@ -24,6 +24,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// Slots × addresses above which one shared socket serves all slots, unless configured.
+pub const LISTENER_SOCKETS_DEFAULT: u32 = 16_384;
+
 /// One configuration, complete.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
@@ -82,6 +85,33 @@ pub struct Process {
     pub log_tag: String,
     /// Slots × addresses above which one shared socket serves all slots of an address.
     pub listener_sockets_max: u32,
+}
+
+impl Default for Process {
+    /// What holds where the configuration says nothing; one worker.
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            user: None,
+            group: None,
+            groups: Vec::new(),
+            chroot: None,
+            maxconn: None,
+            descriptor_limit: None,
+            core_dumps: false,
+            hard_stop_after: None,
+            grace: Duration::ZERO,
+            heartbeat_timeout: Duration::from_secs(2),
+            start_timeout: Duration::from_secs(30),
+            control_socket: None,
+            pidfile: None,
+            node: None,
+            description: None,
+            log_hostname: None,
+            log_tag: "portolan".to_owned(),
+            listener_sockets_max: LISTENER_SOCKETS_DEFAULT,
+        }
+    }
 }
 
 /// A user or group as written and as resolved.

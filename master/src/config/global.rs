@@ -7,8 +7,6 @@
 mod keys;
 mod tune;
 
-use std::time::Duration;
-
 use portolan_shared::model::{Identity, LogTarget, Process, Tune};
 
 use super::diagnostic::Place;
@@ -17,11 +15,6 @@ use super::reading::{Reading, once};
 
 pub use keys::GLOBAL;
 pub use tune::TUNE;
-
-/// Sockets that listeners may take in the master and in every worker, before addresses get one socket
-/// for all workers. Half of what a service under systemd may usually open is 262,144; this leaves room
-/// for connections under smaller limits too.
-const LISTENER_SOCKETS_DEFAULT: u32 = 16_384;
 
 /// `[global]` while it is read.
 #[derive(Debug)]
@@ -42,27 +35,7 @@ pub struct Global {
 impl Default for Global {
     fn default() -> Self {
         Self {
-            process: Process {
-                workers: cores(),
-                user: None,
-                group: None,
-                groups: Vec::new(),
-                chroot: None,
-                maxconn: None,
-                descriptor_limit: None,
-                core_dumps: false,
-                hard_stop_after: None,
-                grace: Duration::ZERO,
-                heartbeat_timeout: Duration::from_secs(2),
-                start_timeout: Duration::from_secs(30),
-                control_socket: None,
-                pidfile: None,
-                node: None,
-                description: None,
-                log_hostname: None,
-                log_tag: "portolan".to_owned(),
-                listener_sockets_max: LISTENER_SOCKETS_DEFAULT,
-            },
+            process: Process { workers: cores(), ..Process::default() },
             tune: Tune::default(),
             logs: Vec::new(),
             user_at: None,

@@ -185,18 +185,7 @@ impl Draft {
 
 /// What holds for a server where nothing is said.
 pub fn defaults() -> Server {
-    Server {
-        name: String::new(),
-        object: 0,
-        address: ServerAddress::Unix(PathBuf::new()),
-        weight: 1,
-        maxconn: None,
-        send_proxy: None,
-        source: None,
-        user_timeout: None,
-        mss: None,
-        fastopen: false,
-    }
+    Server::new(String::new(), ServerAddress::Unix(PathBuf::new()))
 }
 
 /// `server_defaults`.

@@ -273,6 +273,24 @@ pub struct Server {
     pub fastopen: bool,
 }
 
+impl Server {
+    /// A server there, with what holds where nothing is said.
+    pub fn new(name: impl Into<String>, address: ServerAddress) -> Self {
+        Self {
+            name: name.into(),
+            object: 0,
+            address,
+            weight: 1,
+            maxconn: None,
+            send_proxy: None,
+            source: None,
+            user_timeout: None,
+            mss: None,
+            fastopen: false,
+        }
+    }
+}
+
 /// Where a server is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ServerAddress {

@@ -80,40 +80,9 @@ pub fn bind(id: u32) -> Bind {
 
 /// A server there.
 pub fn server(name: &str, address: SocketAddr) -> Server {
-    Server {
-        name: name.to_owned(),
-        object: 0,
-        address: ServerAddress::Tcp(address),
-        weight: 1,
-        maxconn: None,
-        send_proxy: None,
-        source: None,
-        user_timeout: None,
-        mss: None,
-        fastopen: false,
-    }
+    Server::new(name, ServerAddress::Tcp(address))
 }
 
 fn process(workers: u16) -> Process {
-    Process {
-        workers,
-        user: None,
-        group: None,
-        groups: Vec::new(),
-        chroot: None,
-        maxconn: Some(1000),
-        descriptor_limit: None,
-        core_dumps: false,
-        hard_stop_after: None,
-        grace: Duration::ZERO,
-        heartbeat_timeout: Duration::from_secs(2),
-        start_timeout: Duration::from_secs(30),
-        control_socket: None,
-        pidfile: None,
-        node: None,
-        description: None,
-        log_hostname: None,
-        log_tag: "portolan".to_owned(),
-        listener_sockets_max: 1000,
-    }
+    Process { workers, maxconn: Some(1000), ..Process::default() }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
 use super::super::*;
 use crate::model::{
@@ -15,35 +14,11 @@ const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCAL
 /// A configuration of frontends with what their binds say, and backends with their servers' names.
 fn config(frontends: &[(&str, &[&str])], backends: &[(&str, &[&str])]) -> Config {
     Config {
-        process: process(),
+        process: Process::default(),
         tune: Tune::default(),
         logs: Vec::new(),
         frontends: frontends.iter().map(|(name, binds)| frontend(name, binds)).collect(),
         backends: backends.iter().map(|(name, servers)| backend(name, servers)).collect(),
-    }
-}
-
-fn process() -> Process {
-    Process {
-        workers: 1,
-        user: None,
-        group: None,
-        groups: Vec::new(),
-        chroot: None,
-        maxconn: None,
-        descriptor_limit: None,
-        core_dumps: false,
-        hard_stop_after: None,
-        grace: Duration::ZERO,
-        heartbeat_timeout: Duration::from_secs(2),
-        start_timeout: Duration::from_secs(30),
-        control_socket: None,
-        pidfile: None,
-        node: None,
-        description: None,
-        log_hostname: None,
-        log_tag: String::from("portolan"),
-        listener_sockets_max: 1,
     }
 }
 
@@ -97,18 +72,7 @@ fn backend(name: &str, servers: &[&str]) -> Backend {
 }
 
 fn server(name: &str) -> Server {
-    Server {
-        name: name.to_owned(),
-        object: 0,
-        address: ServerAddress::Tcp(ADDRESS),
-        weight: 1,
-        maxconn: None,
-        send_proxy: None,
-        source: None,
-        user_timeout: None,
-        mss: None,
-        fastopen: false,
-    }
+    Server::new(name, ServerAddress::Tcp(ADDRESS))
 }
 
 /// All numbers of a configuration, in its order.
