@@ -20,6 +20,7 @@ mod limits;
 mod link;
 mod listeners;
 mod master;
+mod orphans;
 mod prepare;
 mod promote;
 mod questions;

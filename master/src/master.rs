@@ -28,6 +28,7 @@ use crate::generation::Generation;
 use crate::heartbeat::Looks;
 use crate::link::Link;
 use crate::listeners::{Passed, Table};
+use crate::orphans::Orphan;
 use crate::prepare::{Accepted, Candidate};
 use crate::questions::{Questions, Waiting};
 use crate::reading::Reading;
@@ -60,6 +61,8 @@ pub struct Master {
     pub binary: Rc<OwnedFd>,
     /// What a former master had accepted, until it was started.
     pub accepted: Option<Accepted>,
+    /// Whether it follows another master: the wrapper keeps what there is, and tries again.
+    pub follows: bool,
     /// Whether the wrapper has the memory that there was at the start.
     pub memory_kept: bool,
     pub passed: Passed,
@@ -80,7 +83,7 @@ pub struct Master {
     /// Workers to be started as soon as the wrapper has what they need.
     pub pending: Vec<Pending>,
     /// Processes of a former master that own lanes.
-    pub orphans: Vec<(Lane, OwnedFd)>,
+    pub orphans: Vec<Orphan>,
     pub slots: Slots,
     pub state: State,
     pub paused: bool,
@@ -173,7 +176,7 @@ impl Master {
         }
         let orphans = self.orphans.iter();
         watched.extend(
-            orphans.map(|(lane, pidfd)| (Source::Orphan(*lane), pidfd.as_fd(), PollFlags::IN)),
+            orphans.map(|one| (Source::Orphan(one.lane), one.pidfd.as_fd(), PollFlags::IN)),
         );
         if let Some(reading) = &self.reading {
             watched.push((Source::Reading, reading.bell(), PollFlags::IN));
@@ -402,6 +405,7 @@ impl Master {
     fn expire(&mut self, now: Instant) {
         if let Some(since) = self.looks.look(now) {
             self.check_heartbeats(since);
+            self.check_orphans(since, now);
         }
         self.expire_workers(now);
         self.expire_candidate(now);
@@ -452,13 +456,16 @@ impl Master {
     }
 
     fn leave(mut self) -> u8 {
-        if self.exit_status != FAILED {
-            // After a failed start the wrapper may have another try with what it keeps.
+        // After a failed start the wrapper may have another try with what it keeps.
+        let failed = self.exit_status == FAILED;
+        if !failed {
             self.listeners.retire_all();
         }
         let _ = self.listeners.close_retired();
         self.answer_waiting_reloads("failed\nthe instance stops");
-        if let Some(control) = self.control.take() {
+        if let Some(control) = self.control.take()
+            && !(failed && self.follows)
+        {
             control.close();
         }
         self.log.finish(LAST_LINES);

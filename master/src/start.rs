@@ -339,6 +339,7 @@ fn serve(
         log,
         binary: Rc::new(binary),
         last_generation: accepted.as_ref().map_or(0, |accepted| accepted.generation),
+        follows: accepted.is_some(),
         accepted,
         memory_kept,
         passed: left.passed,
@@ -378,14 +379,14 @@ fn serve(
     };
     if let Some(handed) = handed {
         master.adopt(handed);
-        master.watch_orphans();
+        master.watch_orphans(now);
         master.state = State::Serving;
         master.input(Input::ReloadAsked, now);
     } else {
         if master.accepted.is_some() {
             master.say(LogLevel::Notice, "Taking over what a former master had accepted");
         }
-        master.watch_orphans();
+        master.watch_orphans(now);
         master.start_generation(now);
     }
     for (signal, at_ms) in left.signals {

@@ -6,7 +6,7 @@
 //! - A lane is claimed before its process exists and released only when the pidfd has ended.
 //! - What a process said before it ended is heard before its end is handled.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use portolan_shared::channel::ChannelError;
@@ -14,7 +14,6 @@ use portolan_shared::log;
 use portolan_shared::memory::Lane;
 use portolan_shared::message::{Hello, Role, ToMaster, ToWorker};
 use portolan_shared::model::LogLevel;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::master::Master;
 use crate::shared_memory::DOORBELL;
@@ -337,35 +336,6 @@ impl Master {
                 worker.kill();
             }
         }
-    }
-
-    /// Watches the processes that a former master left: their lanes are theirs until they end.
-    pub fn watch_orphans(&mut self) {
-        let lanes: Vec<Lane> = self.memory.memory().lanes_live().collect();
-        for lane in lanes {
-            if self.workers.values().any(|worker| worker.lane == lane) {
-                continue;
-            }
-            match self.orphan(lane) {
-                Some(pidfd) => self.orphans.push((lane, pidfd)),
-                None => self.memory.release(lane),
-            }
-        }
-    }
-
-    /// The process that owns a lane, if it lives.
-    fn orphan(&self, lane: Lane) -> Option<OwnedFd> {
-        let owner = self.memory.memory().owner(lane);
-        let pid = Pid::from_raw(owner.pid)?;
-        let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
-        // Asked again: the pid may have come to somebody else before it was opened.
-        owner.lives().then_some(pidfd)
-    }
-
-    /// The owner of a lane that a former master left has ended.
-    pub fn handle_orphan_end(&mut self, lane: Lane) {
-        self.orphans.retain(|(other, _)| *other != lane);
-        self.memory.release(lane);
     }
 
     /// Connects anew to log daemons that have restarted, for all workers.

@@ -90,9 +90,13 @@ impl Wrapper {
         }
     }
 
-    /// Signals that were kept come again, as if they came now.
+    /// Signals that were kept come again, as if they came now, in the order in which they did come: a
+    /// pause and its end are not an end and a pause.
     pub(super) fn feed_kept_signals(&mut self) {
-        for (signal, at_ms) in std::mem::take(&mut self.kept_signals) {
+        let kept = std::mem::take(&mut self.kept_signals);
+        let mut kept: Vec<(i32, u64)> = kept.into_iter().collect();
+        kept.sort_by_key(|(_, at_ms)| *at_ms);
+        for (signal, at_ms) in kept {
             self.handle_signal(Arrived { signal, at_ms });
         }
     }
