@@ -242,3 +242,88 @@ fn listeners_stay_open_through_every_single_death() {
     }
     storm.end_without_errors();
 }
+
+#[test]
+fn without_a_supervisor_a_dead_wrapper_ends_the_set() {
+    let origin = Origin::echo();
+    let front = address::free();
+    let listen = Listen::at("proxy", front).server("one", origin.address);
+    let portolan = Setup::new(listen.to_string()).unsupervised().start();
+    client::connect(front).expect_echo(b"before");
+    let below: Vec<i32> =
+        processes::descendants(portolan.wrapper()).iter().map(|one| one.pid).collect();
+    assert_eq!(below.len(), 3);
+    portolan.signal(Signal::KILL);
+    deadline::until("nobody is left", || !below.iter().any(|pid| processes::alive(*pid)));
+    assert!(client::try_connect(front).is_err());
+}
+
+#[test]
+fn a_worker_that_hangs_while_its_master_dies_is_replaced_all_the_same() {
+    // It never hears that its channel has ended; its places must not stay taken.
+    let origin = Origin::echo();
+    let front = address::free();
+    let listen = Listen::at("proxy", front)
+        .server_with("one", origin.address, "maxconn = 4")
+        .timeout("queue", "60s");
+    let portolan = Setup::new(listen.to_string()).workers(2).start();
+    let mut held: Vec<Stream> = (0..4).map(|_| client::connect(front)).collect();
+    for stream in &mut held {
+        stream.expect_echo(b"in service");
+    }
+    let hung = portolan.whole().swap_remove(0);
+    assert!(processes::signal(hung.pid, Signal::STOP));
+    assert!(processes::signal(portolan.master(), Signal::KILL));
+    deadline::until("the hung worker's end", || !processes::alive(hung.pid));
+    portolan.whole();
+    drop(held);
+    client::connect(front).expect_echo(b"a place is free");
+}
+
+#[test]
+fn a_pause_that_ends_while_there_is_no_master_is_over() {
+    let origin = Origin::echo();
+    let (portolan, front) = start(2, &origin);
+    for _ in 0..3 {
+        let master = portolan.master();
+        assert!(processes::signal(master, Signal::KILL));
+        portolan.signal(Signal::TTOU);
+        deadline::pause(Duration::from_millis(20));
+        portolan.signal(Signal::TTIN);
+        portolan.whole();
+        let mut stream = client::connect(front);
+        stream.expect_echo(b"served");
+        deadline::pause(Duration::from_millis(50));
+        client::connect(front).expect_echo(b"and again");
+    }
+}
+
+#[test]
+fn a_master_that_fails_to_start_again_takes_nothing_from_the_next_one() {
+    // Its first workers are killed before they are ready: that start fails, the next one succeeds.
+    let origin = Origin::echo();
+    let setup = Setup::new("");
+    let (front, shared) = (address::free(), setup.file("front.sock"));
+    let listen =
+        Listen::at("proxy", front).bind(shared.display(), "").server("one", origin.address);
+    let portolan = setup.body(listen.to_string()).workers(4).start();
+    let master = portolan.master();
+    assert!(processes::signal(master, Signal::KILL));
+    let second = deadline::eventually("another master", || {
+        portolan.try_master().filter(|pid| *pid != master)
+    });
+    deadline::until("an early death", || {
+        processes::children(second).iter().any(|one| processes::signal(one.pid, Signal::KILL))
+            || portolan.try_master().is_none_or(|pid| pid != second)
+    });
+    deadline::until("service by a whole set", || {
+        portolan.workers().len() == 4 && portolan.try_master().is_some()
+    });
+    portolan.whole();
+    deadline::until("the control socket answers", || {
+        portolan.command(&["show", "proc"]).status.success()
+    });
+    portolan.reload();
+    client::connect(front).expect_echo(b"over TCP");
+    client::connect_unix(&shared).expect_echo(b"over a file");
+}

@@ -129,3 +129,36 @@ fn info_sums_up_what_passed_through_and_tells_who_we_are() {
         told.iter().all(|line| text.lines().any(|found| found == *line))
     });
 }
+
+#[test]
+fn everything_that_can_be_shown_is_shown_for_every_worker() {
+    let (_origin, portolan, front) = start();
+    let mut stream = client::connect(front);
+    stream.expect_echo(b"a stream to show");
+    let own = stream.local_addr().to_string();
+    let shown = |words: &[&str]| {
+        let output = portolan.command(&[&["show"], words].concat());
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(shown(&["version"]).contains(env!("CARGO_PKG_VERSION")));
+    assert!(!shown(&["info"]).trim().is_empty());
+    let processes = shown(&["proc"]);
+    for worker in portolan.whole() {
+        assert!(processes.contains(&worker.pid.to_string()), "{processes}");
+    }
+    assert!(processes.contains(&portolan.master().to_string()), "{processes}");
+    for what in ["tasks", "activity", "fd", "sess", "listeners", "pools"] {
+        let both = shown(&[what]);
+        assert!(both.lines().count() >= 2, "{what}: {both}");
+        let one = shown(&[what, "worker", "1"]);
+        assert!(!one.trim().is_empty() && one.len() <= both.len(), "{what}: {one}");
+    }
+    assert!(shown(&["sess"]).contains(&own), "{}", shown(&["sess"]));
+    assert!(shown(&["listeners"]).contains(&front.to_string()));
+    // What is not known is refused.
+    for words in [&["nonsense"][..], &["tasks", "worker", "77"]] {
+        let output = portolan.command(&[&["show"], words].concat());
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+    }
+}

@@ -314,3 +314,48 @@ fn what_strangers_send_is_escaped_and_rate_limited() {
     assert!(lines.iter().all(|line| !line.contains('\x1b') && !line.trim_end().contains('\n')));
     assert!(!events.contains('\x1b') && !events.contains("\nforged"));
 }
+
+#[test]
+fn errors_may_be_logged_with_a_level_of_their_own() {
+    let (errors, front, dead) = (Syslog::udp(), address::free(), address::free());
+    let origin = Origin::echo();
+    let (front_good, body) = (address::free(), |name: &str, front, server| {
+        Listen::at(name, front)
+            .server("one", server)
+            .option("tcplog")
+            .option("log-separate-errors")
+            .line("retries = 0")
+            .log_to(&errors.target(), "level = \"err\"")
+            .to_string()
+    });
+    let both = body("bad", front, dead) + "\n" + &body("good", front_good, origin.address);
+    let _portolan = Portolan::start(both);
+    five_bytes(front_good);
+    client::connect(front).expect_closed();
+    let line = errors.only_tcp();
+    assert_eq!((line.frontend.as_str(), line.termination.as_str()), ("bad", "SC"));
+    assert!(errors.lines()[0].starts_with("<131>"), "local0.err: {:?}", errors.lines());
+}
+
+#[test]
+fn the_time_zone_is_the_machines_also_inside_a_chroot() {
+    use portolan_tests::setup;
+    let (log, front, origin) = (Syslog::udp(), address::free(), Origin::echo());
+    let setup = Setup::new(proxy(front, &origin).log_to(&log.target(), "").to_string());
+    let jail = setup.file("jail");
+    std::fs::create_dir(&jail).expect("a directory");
+    let setup = if setup::root() { setup.global("chroot", setup::quoted(&jail)) } else { setup };
+    // Fourteen hours ahead of UTC: no machine is there by itself.
+    let zone = "Pacific/Kiritimati";
+    let now = || {
+        let output =
+            std::process::Command::new("date").env("TZ", zone).arg("+%d/%b/%Y:%H").output();
+        String::from_utf8_lossy(&output.expect("date").stdout).trim().to_owned()
+    };
+    let _portolan = setup.variable("TZ", zone).start();
+    let before = now();
+    five_bytes(front);
+    let line = log.only_tcp();
+    let hour = &line.accept_date[..line.accept_date.len() - ":12:51.443".len()];
+    assert!(hour == before || hour == now(), "{hour}, not {before}");
+}

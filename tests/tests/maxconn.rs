@@ -170,3 +170,21 @@ fn a_limit_survives_a_reload() {
     leaving.expect_end();
     fourth.read_exact(&mut [0]).expect("its turn");
 }
+
+#[test]
+fn a_storm_over_many_reloads_never_exceeds_a_servers_limit() {
+    let _turn = storm::turn();
+    let (origin, gate) = Origin::gated();
+    let (portolan, front) = eight_workers(None, origin.address);
+    let storm = Storm::of(200, move |_, _| served(client::try_connect(front)?));
+    origin.wait_open(LIMIT);
+    gate.open(u64::MAX);
+    for _ in 0..8 {
+        portolan.reload();
+        storm.wait_more(100);
+    }
+    storm.end_without_errors();
+    assert_eq!(origin.peak(), LIMIT, "both generations count together");
+    deadline::until("all places are free", || origin.open() == 0);
+    portolan.only_newest();
+}

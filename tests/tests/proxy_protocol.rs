@@ -279,3 +279,19 @@ fn a_server_that_speaks_first_gets_the_header_at_once() {
     assert_eq!(client::greeting(front), "PROXY ");
     deadline::until("the end", || origin.open() == 0);
 }
+
+#[test]
+fn the_header_may_have_a_timeout_of_its_own() {
+    let (front, origin) = (address::free(), Origin::echo());
+    let listen = Listen::named("proxy")
+        .bind(front, "accept_proxy = { timeout = \"300ms\" }")
+        .server("one", origin.address);
+    let _portolan = Portolan::start(listen.to_string());
+    client::connect(front).expect_closed();
+    // Once it is there, the client timeout holds.
+    let mut stream = client::connect(front);
+    stream.write_all(b"PROXY UNKNOWN\r\n").expect("a header");
+    deadline::pause(std::time::Duration::from_millis(600));
+    stream.expect_echo(b"still there");
+    assert_eq!(origin.accepted(), 1);
+}

@@ -31,6 +31,8 @@ per_poller!(
     small_messages_get_through_beside_bulk_data,
     a_server_that_speaks_first_is_heard,
     a_client_that_never_speaks_is_passed_on_too,
+    unix_sockets_carry_everything_too,
+    ipv6_carries_everything_too,
 );
 
 /// An instance with one server, and where clients reach it.
@@ -101,7 +103,10 @@ fn spliced_data_arrives_unchanged_both_ways(poller: Poller) {
 
 /// Sends the pattern and at the same time compares what comes back.
 fn echo_bulk(front: SocketAddr, seed: u64, length: u64) {
-    let stream = client::connect(front);
+    echo_bulk_over(&client::connect(front), seed, length);
+}
+
+fn echo_bulk_over(stream: &Stream, seed: u64, length: u64) {
     let reading = stream.try_clone().expect("a second handle");
     let reader = std::thread::spawn(move || pattern::check(reading, seed, length));
     pattern::send(stream.try_clone().expect("a handle"), seed, length, |_| {}).expect("all sent");
@@ -252,4 +257,45 @@ fn a_client_that_never_speaks_is_passed_on_too(poller: Poller) {
     stream.expect_end();
     assert_eq!(origin.wait_ending(), Ending::Orderly);
     assert_eq!(origin.received(), 0);
+}
+
+fn unix_sockets_carry_everything_too(poller: Poller) {
+    for options in [&[][..], &["splice-request", "splice-response"]] {
+        let setup = Setup::new("");
+        let (front, back) = (setup.file("front.sock"), setup.file("back.sock"));
+        let _origin = Origin::unix(&back, portolan_tests::origin::echo);
+        let listen = Listen::at("relay", front.display()).server("one", back.display());
+        let listen = options.iter().fold(listen, |listen, option| listen.option(option));
+        let _portolan = setup.body(listen.to_string()).poller(poller).start();
+        echo_bulk_over(&client::connect_unix(&front), 6, 8 * MIB);
+        client::connect_unix(&front).expect_echo(b"small");
+    }
+}
+
+fn ipv6_carries_everything_too(poller: Poller) {
+    let origin = Origin::at(address::free_v6(), portolan_tests::origin::echo);
+    let front = address::free_v6();
+    let listen = Listen::at("relay", front).server("one", origin.address);
+    let _portolan = Setup::new(listen.to_string()).poller(poller).start();
+    echo_bulk_over(&client::connect(front), 7, 8 * MIB);
+}
+
+#[test]
+fn two_thousand_connections_at_once_are_served() {
+    let _turn = portolan_tests::storm::turn();
+    let origin = Origin::echo();
+    let (portolan, front) = before(&origin, Poller::Epoll);
+    let mut streams: Vec<Stream> = (0..2000).map(|_| client::connect(front)).collect();
+    for (n, stream) in streams.iter_mut().enumerate() {
+        stream.write_all(&(n as u64).to_le_bytes()).expect("room for a message");
+    }
+    for (n, stream) in streams.iter_mut().enumerate() {
+        let mut bytes = [0; 8];
+        stream.read_exact(&mut bytes).expect("the echo");
+        assert_eq!(u64::from_le_bytes(bytes), n as u64);
+    }
+    assert_eq!(origin.open(), 2000);
+    drop(streams);
+    deadline::until("all ends are passed on", || origin.open() == 0);
+    portolan.whole();
 }

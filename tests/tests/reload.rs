@@ -58,8 +58,9 @@ fn a_reload_changes_what_is_listened_on_and_where_it_goes() {
     assert_eq!((client::greeting(kept), client::greeting(dropped)), ("old".into(), "old".into()));
     portolan.configure(&body(added, &new));
     portolan.reload();
-    assert_eq!((client::greeting(kept), client::greeting(added)), ("new".into(), "new".into()));
+    // The old workers accept what has come to their sockets until they have gone.
     portolan.only_newest();
+    assert_eq!((client::greeting(kept), client::greeting(added)), ("new".into(), "new".into()));
     deadline::until("the dropped address is closed", || client::try_connect(dropped).is_err());
 }
 
@@ -239,4 +240,95 @@ fn a_waiting_connection_is_served_by_the_next_generation() {
         });
         assert!(signalled, "a connection was lost");
     }
+}
+
+#[test]
+fn a_hundred_reloads_leave_nothing_behind() {
+    let origin = Origin::echo();
+    let (body, front) = echo_proxy(&origin);
+    let portolan = Setup::new(body).workers(3).start();
+    let measure = || {
+        portolan.only_newest();
+        let (wrapper, master) = (portolan.wrapper(), portolan.master());
+        let descriptors = [wrapper, master].map(|pid| processes::descriptors(pid).len());
+        let memory = [wrapper, master].map(|pid| processes::resident_kb(pid).unwrap_or(0));
+        (descriptors, memory)
+    };
+    // The first few may still bring something that stays: memory of lanes, doorbells.
+    for _ in 0..10 {
+        portolan.reload();
+    }
+    let before = measure();
+    // Three hundred workers: more than there are lanes.
+    for _ in 0..100 {
+        portolan.reload();
+        client::connect(front).expect_echo(b"served");
+    }
+    let after = measure();
+    assert!(after.0[0] <= before.0[0] + 4 && after.0[1] <= before.0[1] + 4, "{before:?} {after:?}");
+    assert!(after.1[0] <= before.1[0] + 4096, "kB of the wrapper: {before:?} {after:?}");
+    assert!(after.1[1] <= before.1[1] + 16384, "kB of the master: {before:?} {after:?}");
+    assert_eq!(processes::descendants(portolan.wrapper()).len(), 4);
+}
+
+#[test]
+fn generations_that_cannot_end_are_bounded_and_do_no_harm() {
+    // Each generation is held by one connection, until there is no lane left for another worker.
+    let _turn = storm::turn();
+    let origin = Origin::echo();
+    let (body, front) = echo_proxy(&origin);
+    let portolan = Setup::new(body).workers(1).start();
+    let mut held = Vec::new();
+    let refused = (0..300).find_map(|_| {
+        let mut stream = client::connect(front);
+        stream.expect_echo(b"held");
+        held.push(stream);
+        let output = portolan.command(&["reload"]);
+        (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
+    });
+    let refused = refused.expect("an end of what can be held");
+    assert!(!refused.trim().is_empty());
+    assert!(held.len() > 200, "refused after {}: {refused}", held.len());
+    for stream in &mut held {
+        stream.expect_echo(b"undisturbed");
+    }
+    client::connect(front).expect_echo(b"and new ones");
+    drop(held);
+    portolan.only_newest();
+    portolan.reload();
+    client::connect(front).expect_echo(b"room again");
+}
+
+#[test]
+fn a_thousand_sections_are_reloaded_too() {
+    let _turn = storm::turn();
+    let origin = Origin::named("one of a thousand");
+    let first = address::free_range(1000);
+    let sections: Vec<String> = (0..1000)
+        .map(|n| {
+            let front = std::net::SocketAddr::new(first.ip(), first.port() + n);
+            Listen::at(&format!("proxy-{n}"), front).server("one", origin.address).to_string()
+        })
+        .collect();
+    let portolan = Setup::new(sections.join("\n")).workers(2).start();
+    for _ in 0..3 {
+        portolan.reload();
+    }
+    for n in (0..1000).step_by(97) {
+        let front = std::net::SocketAddr::new(first.ip(), first.port() + n);
+        assert_eq!(client::greeting(front), "one of a thousand");
+    }
+    portolan.only_newest();
+}
+
+#[test]
+fn during_grace_a_stopping_instance_still_accepts() {
+    let origin = Origin::echo();
+    let (body, front) = echo_proxy(&origin);
+    let portolan = Setup::new(body).global("grace", "\"1s\"").start();
+    portolan.signal(Signal::USR1);
+    portolan.notices().wait(0, "STOPPING=1");
+    client::connect(front).expect_echo(b"within grace");
+    deadline::until("the address is closed", || client::try_connect(front).is_err());
+    assert_eq!(portolan.wait_exit().code(), Some(0));
 }

@@ -450,3 +450,41 @@ fn an_ordinary_user_can_run_it() {
     portolan.reload();
     client::connect(front).expect_echo(b"nor for a reload");
 }
+
+#[test]
+fn options_of_the_command_line_override_the_configuration() {
+    let (origin, gate) = Origin::gated();
+    let front = address::free();
+    let listen = Listen::at("proxy", front).line("backlog = 100").server("one", origin.address);
+    let portolan =
+        Setup::new(listen.to_string()).global("maxconn", 1000).argument("-n").argument("3").start();
+    let streams: Vec<Stream> = (0..10).map(|_| client::connect(front)).collect();
+    origin.wait_open(3);
+    deadline::pause(std::time::Duration::from_millis(200));
+    assert_eq!(origin.peak(), 3);
+    gate.open(u64::MAX);
+    for mut stream in streams {
+        assert_eq!(stream.rest().expect("its turn"), b"done");
+    }
+    assert!(portolan.running());
+}
+
+#[test]
+fn a_pid_file_that_cannot_be_written_is_a_failed_start() {
+    let origin = Origin::echo();
+    let (body, front) = echo_body(&origin);
+    let setup = Setup::new(body).argument("-p").argument("/no/such/directory/portolan.pid");
+    let failure = setup.try_start().expect_err("no place for a pid file");
+    assert_eq!(failure.status.and_then(|status| status.code()), Some(1), "{failure}");
+    assert!(failure.errors.contains("/no/such/directory"), "{failure}");
+    assert!(client::try_connect(front).is_err());
+}
+
+#[test]
+fn former_processes_that_are_gone_already_do_not_matter() {
+    let origin = Origin::echo();
+    let (body, front) = echo_body(&origin);
+    // Above the kernel's largest pid.
+    let _portolan = Setup::new(body).argument("-sf").argument("4999999").start();
+    client::connect(front).expect_echo(b"nobody to take over from");
+}
