@@ -113,6 +113,69 @@ fn crates_import_in_one_direction_only() {
     none(&findings);
 }
 
+/// The worker's modules from the ground up: a module imports from lower rows only, and the protocol and
+/// policy cores of the second row do not know each other. What is not listed is shell, on top.
+const WORKER_ROWS: [&[&str]; 3] = [
+    &["clock", "descriptor", "pool", "protocol", "signals", "task", "termination"],
+    &["back", "balance", "log", "proxy_protocol"],
+    &["poller"],
+];
+
+#[test]
+fn the_workers_cores_never_import_upwards_nor_each_other() {
+    let row = |module: &str| WORKER_ROWS.iter().position(|row| row.contains(&module));
+    let mut findings = Vec::new();
+    for (name, text) in sources() {
+        let Some(path) = name.strip_prefix("worker/src/") else { continue };
+        let module = path.split(['/', '.']).next().unwrap_or_default();
+        let Some(own) = row(module) else { continue };
+        for (n, line) in code(&text) {
+            for part in line.split("crate::").skip(1) {
+                let used = part.split(|one: char| !(one.is_alphanumeric() || one == '_')).next();
+                let used = used.unwrap_or_default();
+                let allowed = used == module
+                    || row(used).is_some_and(|other| other < own || (other, own) == (0, 0));
+                if !used.is_empty() && !allowed {
+                    findings.push(format!("{name}:{n}: {}", line.trim()));
+                }
+            }
+        }
+    }
+    none(&findings);
+}
+
+/// What a file that calls itself core may not touch outside its tests.
+const OUTSIDE: [&str; 9] = [
+    "Instant::now",
+    "SystemTime::now",
+    "std::fs::",
+    "std::process::",
+    "rustix::net",
+    "rustix::fs",
+    "rustix::event",
+    "TcpStream",
+    "UnixStream",
+];
+
+#[test]
+fn what_calls_itself_core_has_no_input_output_clock_or_chance() {
+    let core = |text: &str| {
+        let line = text.lines().find(|line| line.starts_with("//! Core"));
+        // "Core, but …" says itself what it touches.
+        line.is_some_and(|line| !line.starts_with("//! Core, but"))
+    };
+    let mut findings = Vec::new();
+    for (name, text) in sources().iter().filter(|(_, text)| core(text)) {
+        let own = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for (n, line) in code(own) {
+            if OUTSIDE.iter().any(|word| line.contains(word)) {
+                findings.push(format!("{name}:{n}: {}", line.trim()));
+            }
+        }
+    }
+    none(&findings);
+}
+
 #[test]
 fn unsafe_code_stays_where_it_lives() {
     let home =

@@ -11,7 +11,6 @@ use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
 use crate::clock::Millis;
 use crate::pool::buffers::SHRINK_MS;
-use crate::stream::Pending;
 
 /// Bytes asked for one pipe, the larger first: they only take memory while they are full, and fewer
 /// system calls move the same bytes.
@@ -65,15 +64,11 @@ impl Pipes {
         Some(Pipe { reader, writer })
     }
 
-    /// Takes back what a direction held, if that was a pipe; one that is not empty is closed.
-    pub fn take_back(&mut self, pending: &mut Pending) {
-        if let Pending::Pipe { .. } = pending
-            && let Pending::Pipe { pipe, held } = std::mem::take(pending)
-        {
-            self.out -= 1;
-            if held == 0 && self.free.len() + self.out < self.limit {
-                self.free.push(pipe);
-            }
+    /// Takes one back; one that still holds bytes is closed.
+    pub fn give(&mut self, pipe: Pipe, held: u32) {
+        self.out -= 1;
+        if held == 0 && self.free.len() + self.out < self.limit {
+            self.free.push(pipe);
         }
     }
 
@@ -113,9 +108,7 @@ mod tests {
         let mut pool = Pipes::new(1, 0);
         let pipe = pool.take().unwrap();
         assert!(pool.take().is_none());
-        let mut pending = Pending::Pipe { pipe, held: 0 };
-        pool.take_back(&mut pending);
-        assert!(matches!(pending, Pending::Empty));
+        pool.give(pipe, 0);
         assert_eq!(pool.figures(), (0, 1, 1, 1));
         assert!(pool.take().is_some());
     }
@@ -124,7 +117,7 @@ mod tests {
     fn a_pipe_with_bytes_in_it_is_closed() {
         let mut pool = Pipes::new(4, 0);
         let pipe = pool.take().unwrap();
-        pool.take_back(&mut Pending::Pipe { pipe, held: 1 });
+        pool.give(pipe, 1);
         assert_eq!(pool.figures(), (0, 0, 1, 0));
     }
 

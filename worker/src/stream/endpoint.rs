@@ -5,7 +5,7 @@
 
 use crate::clock::Millis;
 use crate::descriptor::Token;
-use crate::pool::{Buffer, Pipe};
+use crate::pool::{Buffer, Pipe, Pipes};
 
 /// Which side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,6 +55,15 @@ impl Pending {
             Self::Empty => 0,
             Self::Buffer { buffer, start } => buffer.len() - *start as usize,
             Self::Pipe { held, .. } => *held as usize,
+        }
+    }
+
+    /// Gives the pipe back, if it is one.
+    pub fn give_pipe_back(&mut self, pipes: &mut Pipes) {
+        if let Self::Pipe { .. } = self
+            && let Self::Pipe { pipe, held } = std::mem::take(self)
+        {
+            pipes.give(pipe, held);
         }
     }
 

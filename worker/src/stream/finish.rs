@@ -8,7 +8,6 @@ use portolan_shared::memory::{INSTANCE, Total};
 use super::{NONE, Side, Stream, StreamKey};
 use crate::event_loop::Worker;
 use crate::log::{FailureLine, Load, Moment, Outcome, Peer, TcpLine, failure_level, level};
-use crate::pool::Pipes;
 use crate::protocol::{self, Address};
 use crate::stream::Pending;
 use crate::task::NEVER;
@@ -61,9 +60,7 @@ impl Worker {
             protocol::reset_on_close(&descriptor);
         }
         drop(descriptor);
-        if matches!(endpoint.pending, Pending::Pipe { .. }) {
-            Pipes::take_back(&mut self.pipes, &mut endpoint.pending);
-        }
+        endpoint.pending.give_pipe_back(&mut self.pipes);
     }
 
     /// The line of a stream whose connection to its server stands, where it is wanted at once.

@@ -269,7 +269,7 @@ impl Worker {
                 Pending::Empty | Pending::Pipe { .. } => {}
             }
             if source.ended {
-                self.pipes.take_back(&mut source.pending);
+                source.pending.give_pipe_back(&mut self.pipes);
                 return Halt::Ended;
             }
             if copied >= COPY_BUDGET || spliced >= SPLICE_BUDGET {
@@ -279,7 +279,7 @@ impl Worker {
                 return Halt::Drained;
             };
             if !descriptor.ready(READ) {
-                self.pipes.take_back(&mut source.pending);
+                source.pending.give_pipe_back(&mut self.pipes);
                 return Halt::Drained;
             }
             if source.splice && !source.copy_only && !by_copy {
@@ -304,12 +304,12 @@ impl Worker {
                     // may be urgent data in the way, which only copying goes past.
                     Err(Errno::AGAIN) if spliced == 0 || descriptor.hung => {
                         by_copy = true;
-                        self.pipes.take_back(&mut source.pending);
+                        source.pending.give_pipe_back(&mut self.pipes);
                     }
                     Err(Errno::AGAIN) => self.descriptors.cant(source.token, READ),
                     Err(Errno::INVAL | Errno::NOSYS) => {
                         source.copy_only = true;
-                        self.pipes.take_back(&mut source.pending);
+                        source.pending.give_pipe_back(&mut self.pipes);
                     }
                     Err(Errno::INTR) => {}
                     Err(errno) => return Halt::Failed(from, errno),
