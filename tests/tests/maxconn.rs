@@ -83,8 +83,10 @@ fn the_places_of_a_killed_worker_are_taken_by_those_who_wait() {
     let _turn = storm::turn();
     let origin = Origin::mute();
     let (portolan, front) = eight_workers(None, origin.address);
-    let clients: Vec<Stream> = (0..300).map(|_| client::connect(front)).collect();
+    // Those who are let in come first, so that every worker has some of them, however busy the system.
+    let mut clients: Vec<Stream> = (0..LIMIT).map(|_| client::connect(front)).collect();
     origin.wait_open(LIMIT);
+    clients.extend((LIMIT..300).map(|_| client::connect(front)));
     let victim = portolan.whole()[0].pid;
     assert!(processes::signal(victim, Signal::KILL));
     deadline::until("connections of the killed worker end", || origin.accepted() > LIMIT);
