@@ -55,8 +55,12 @@ impl Master {
         }
         self.drop_generations();
         portolan_shared::sys::title::set(&format!("portolan: master gen {}", candidate.number));
-        self.tell(&ToWrapper::Ready { generation: candidate.number });
         self.say(LogLevel::Notice, "Loading success.");
+        if first && self.in_background() {
+            // Before the command returns.
+            self.let_go_of_terminal();
+        }
+        self.tell(&ToWrapper::Ready { generation: candidate.number });
         self.failure = None;
         if first {
             self.first_ready(&candidate.config);

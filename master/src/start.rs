@@ -402,9 +402,6 @@ impl Master {
         let terminate = std::mem::take(&mut self.arguments.terminate);
         signal_all(&finish, rustix::process::Signal::USR1);
         signal_all(&terminate, rustix::process::Signal::TERM);
-        if self.in_background() {
-            self.let_go_of_terminal();
-        }
         let given = self.arguments.pidfile.is_some();
         let Some(path) = config.process.pidfile.as_deref() else { return };
         // The wrapper writes the one of the command line.
@@ -423,7 +420,7 @@ impl Master {
     }
 
     /// Whoever reads there (a pipe of a script, ssh) would wait for us.
-    fn let_go_of_terminal(&mut self) {
+    pub fn let_go_of_terminal(&mut self) {
         if let Err(error) = silence() {
             self.say(LogLevel::Warning, &format!("cannot let go of the terminal: {error}"));
         }

@@ -217,8 +217,9 @@ fn small_messages_get_through_beside_bulk_data(poller: Poller) {
         Listen::at("small", front_echo).server("one", echo.address)
     );
     let _portolan = Setup::new(body).workers(1).poller(poller).start();
-    let reader = client::connect(front_bulk);
+    let mut reader = client::connect(front_bulk);
     let handle = reader.try_clone().expect("a second handle");
+    reader.read_exact(&mut [0; 1024]).expect("bulk data flows");
     let reading = std::thread::spawn(move || {
         let mut sunk = 0_u64;
         let mut buffer = vec![0; 256 * 1024];
