@@ -8,6 +8,7 @@
 //!   half a message; descriptors beside it are closed.
 //! - End of file means that every holder of the other end is gone.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -88,6 +89,8 @@ pub struct Received<T> {
 #[derive(Debug)]
 pub struct Channel {
     socket: OwnedFd,
+    /// Room for the longest message, made with the first one that comes.
+    inbox: RefCell<Vec<u8>>,
     outbox: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
 }
 
@@ -157,7 +160,8 @@ impl Channel {
 
     /// The next message, or `None` where there is none yet.
     pub fn receive<T: DeserializeOwned>(&self) -> Result<Option<Received<T>>, ChannelError> {
-        let mut bytes = vec![0; MESSAGE_MAX];
+        let mut bytes = self.inbox.borrow_mut();
+        bytes.resize(MESSAGE_MAX, 0);
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
@@ -219,7 +223,7 @@ impl Channel {
 
 impl From<OwnedFd> for Channel {
     fn from(socket: OwnedFd) -> Self {
-        Self { socket, outbox: VecDeque::new() }
+        Self { socket, inbox: RefCell::default(), outbox: VecDeque::new() }
     }
 }
 

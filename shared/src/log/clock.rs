@@ -82,8 +82,13 @@ pub struct Zone(TimeZone);
 
 impl Zone {
     /// What TZ or /etc/localtime says; UTC where neither can be read.
+    ///
+    /// Without TZ the file itself is enough: looking its name up would walk the whole database, at the
+    /// start of every worker.
     pub fn system() -> Self {
-        Self(TimeZone::try_system().unwrap_or(TimeZone::UTC))
+        let local = || TimeZone::tzif("localtime", &std::fs::read("/etc/localtime").ok()?).ok();
+        let zone = if std::env::var_os("TZ").is_none() { local() } else { None };
+        Self(zone.unwrap_or_else(|| TimeZone::try_system().unwrap_or(TimeZone::UTC)))
     }
 
     /// Universal time.
