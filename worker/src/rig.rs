@@ -12,6 +12,7 @@ mod ends;
 mod relaying;
 mod sample;
 mod waits;
+mod world;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -28,7 +29,7 @@ use portolan_shared::log::{Log, Zone, monotonic_ms};
 use portolan_shared::memory::{INSTANCE, Lane, Memory, OwnLane, Registry};
 use portolan_shared::message::{Hello, ListenerEntry, Role, ToMaster, ToWorker};
 use portolan_shared::model::Config;
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd};
 use socket2::SockRef;
 
 use crate::clock::Millis;
@@ -41,7 +42,7 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 /// So many rounds without anything happening mean that nothing will.
 const QUIET_ROUNDS: u32 = 4;
 /// After so many rounds something will never end.
-const ROUNDS_MAX: u32 = 200_000;
+const ROUNDS_MAX: u32 = 20_000;
 /// So far the test's clock is ahead of the kernel's, which workers see while they are made.
 const AHEAD_MS: Millis = 1_000_000;
 
@@ -71,16 +72,32 @@ pub struct Rig {
     registry: Registry,
     generation: u32,
     bells: BTreeMap<Lane, OwnedFd>,
-    /// By bind: shared by all slots.
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listening>,
     pub now: Millis,
     pub descriptor_limit: usize,
     _alone: MutexGuard<'static, ()>,
 }
 
+/// A listening socket.
+#[derive(Debug)]
+struct Listening {
+    entry: ListenerEntry,
+    socket: TcpListener,
+}
+
 impl Rig {
     /// So many workers with the sample configuration, changed by `shape`.
     pub fn new(workers: u16, shape: impl FnOnce(&mut Config)) -> Self {
+        Self::with_sockets(workers, &[None], shape)
+    }
+
+    /// The same, where every slot has a socket of its own for each bind.
+    pub fn with_own_sockets(workers: u16, shape: impl FnOnce(&mut Config)) -> Self {
+        let slots: Vec<Option<u16>> = (0..workers).map(Some).collect();
+        Self::with_sockets(workers, &slots, shape)
+    }
+
+    fn with_sockets(workers: u16, slots: &[Option<u16>], shape: impl FnOnce(&mut Config)) -> Self {
         let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let origin = listener();
         let mut config = sample::config(workers, origin.local_addr().unwrap());
@@ -88,7 +105,10 @@ impl Rig {
         let (log, log_end) = UnixDatagram::pair().unwrap();
         log.set_nonblocking(true).unwrap();
         log_end.set_nonblocking(true).unwrap();
-        let binds: usize = config.frontends.iter().map(|frontend| frontend.binds.len()).sum();
+        let binds = config.frontends.iter().flat_map(|frontend| &frontend.binds);
+        let entries = binds
+            .flat_map(|bind| slots.iter().map(|slot| ListenerEntry { bind: bind.id, slot: *slot }));
+        let listeners = entries.map(|entry| Listening { entry, socket: listener() }).collect();
         let mut rig = Self {
             config,
             memory: Memory::create().unwrap(),
@@ -99,7 +119,7 @@ impl Rig {
             registry: Registry::default(),
             generation: 0,
             bells: BTreeMap::new(),
-            listeners: (0..binds).map(|_| listener()).collect(),
+            listeners,
             now: monotonic_ms() + AHEAD_MS,
             descriptor_limit: 4096,
             _alone: alone,
@@ -162,9 +182,9 @@ impl Rig {
         let mut log = Log::on_stderr(Zone::utc());
         log.configure(&self.config, false);
         log.attach(0, self.log_end.try_clone().unwrap().into());
-        let entries =
-            (0..self.listeners.len() as u32).map(|bind| ListenerEntry { bind, slot: None });
-        let sockets = self.listeners.iter().map(|socket| socket.try_clone().unwrap().into());
+        let entries = self.listeners.iter().map(|listening| listening.entry);
+        let sockets =
+            self.listeners.iter().map(|listening| listening.socket.try_clone().unwrap().into());
         let parts = Parts {
             hello: Hello {
                 role: Role::Worker,
@@ -283,18 +303,21 @@ impl Rig {
         &mut self.members[0].worker
     }
 
-    /// A client of this bind, connected and not yet accepted.
-    pub fn client(&self, bind: usize) -> Peer {
-        Peer::new(TcpStream::connect(self.listeners[bind].local_addr().unwrap()).unwrap())
+    /// A client of this listening socket, connected and not yet accepted.
+    pub fn client(&self, listener: usize) -> Peer {
+        let address = self.listeners[listener].socket.local_addr().unwrap();
+        Peer::new(TcpStream::connect(address).unwrap())
+    }
+
+    /// Whether somebody waits there to be accepted.
+    pub fn has_backlog(&self, listener: usize) -> bool {
+        let mut waited = [PollFd::new(&self.listeners[listener].socket, PollFlags::IN)];
+        rustix::event::poll(&mut waited, Some(&Timespec::default())).unwrap() > 0
     }
 
     /// The next connection at the origin, if one is there.
     pub fn accept(&self) -> Option<Peer> {
-        match self.origin.accept() {
-            Ok((stream, _)) => Some(Peer::new(stream)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            Err(error) => panic!("{error}"),
-        }
+        Peer::accept(&self.origin)
     }
 
     /// A client and its server, through the proxy.
@@ -368,6 +391,14 @@ impl Peer {
         stream.set_nonblocking(true).unwrap();
         stream.set_nodelay(true).unwrap();
         Self(stream)
+    }
+
+    fn accept(listener: &TcpListener) -> Option<Self> {
+        match listener.accept() {
+            Ok((stream, _)) => Some(Self::new(stream)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// Sends all of it; there must be room.

@@ -105,7 +105,9 @@ impl Worker {
             if at == which {
                 continue;
             }
-            if !self.enter_place(other) {
+            // Those who wait there are passed by: two that have their turn at one place each would
+            // otherwise send one another from place to place while both are free.
+            if !self.enter_free(other) {
                 self.leave_places(
                     &places[..at].iter().filter(|p| **p != place).copied().collect::<Vec<_>>(),
                 );
@@ -126,8 +128,6 @@ impl Worker {
             Admission::Granted => self.accept_admitted(key),
             Admission::Full(which) => {
                 self.wait_for(key, which);
-                // Who waits tries once more after saying so: a place may have come free in between.
-                self.rung_places.insert(self.listeners[key as usize].places[which].object);
                 Accepted::Halted
             }
         }
@@ -147,9 +147,12 @@ impl Worker {
 
     /// Takes a place unless it is full, or somebody waits for it already.
     fn enter_place(&mut self, place: &Place) -> bool {
-        if place.cap.is_some() && self.lane.memory().anyone_waits(place) {
-            return false;
-        }
+        let polite = place.cap.is_some() && self.lane.memory().anyone_waits(place);
+        !polite && self.enter_free(place)
+    }
+
+    /// Takes a place unless it is full.
+    fn enter_free(&mut self, place: &Place) -> bool {
         match self.lane.enter(place) {
             Entry::In => true,
             Entry::Full { ring } => {

@@ -24,7 +24,7 @@ use crate::clock::Millis;
 use crate::descriptor::{Owner, READ, Token, Trigger};
 use crate::event_loop::Worker;
 use crate::protocol::{self, Protocol};
-use crate::task::{Job, Reasons, TaskId};
+use crate::task::{Job, TaskId};
 use state::{Input, State};
 
 /// A listener's position in the worker's table.
@@ -174,11 +174,11 @@ impl Worker {
         let listener = &mut self.listeners[key as usize];
         let Some(next) = listener.state.on(input) else { return };
         let before = std::mem::replace(&mut listener.state, next);
-        let (token, task) = (listener.token, listener.task);
+        let token = listener.token;
         if next == State::Ready {
+            // What came while nobody looked is reported, a level being one. Not looked at before: who
+            // waits for a place without anybody to serve would wait in a ring with others like it.
             self.descriptors.want(token, READ);
-            // Whatever came while nobody looked is there now.
-            self.tasks.wake(task, Reasons::RESOURCE);
         } else if before == State::Ready {
             self.descriptors.stop(token, READ);
         }
@@ -210,6 +210,8 @@ impl Worker {
             .or_insert_with(|| Waiting { place, listeners: VecDeque::new() });
         waiting.listeners.push_back(key);
         self.publish_waiting(place);
+        // A place may have come free before the others could know who waits for it.
+        self.rung_places.insert(place.object);
         let input = if which == 0 { Input::OwnLimit } else { Input::OtherLimit };
         self.turn(key, input);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Rig, Seen};
+use super::{Rig, Seen, sample};
 
 #[test]
 fn bytes_go_both_ways_and_nothing_is_left_over() {
@@ -63,4 +63,42 @@ fn a_killed_worker_frees_its_places_for_who_waits_elsewhere() {
     rig.kill(busy);
     rig.settle();
     assert_eq!((rig.connections(), rig.members[0].worker.streams.len()), (1, 1));
+}
+
+#[test]
+fn listeners_whose_clients_have_gone_do_not_hand_a_place_round_for_ever() {
+    let mut rig = Rig::new(1, |config| {
+        config.process.maxconn = Some(1);
+        config.frontends[0].binds.push(sample::bind(1));
+    });
+    let (client, server) = rig.pair();
+    let others = [rig.client(0), rig.client(1), rig.client(0), rig.client(1)];
+    rig.settle();
+    assert_eq!(rig.connections(), 1);
+    drop((client, server, others));
+    // All that comes now are the dead ones.
+    while rig.has_backlog(0) || rig.has_backlog(1) {
+        rig.settle();
+        drop(rig.accept());
+    }
+    rig.settle();
+    rig.check_empty();
+}
+
+#[test]
+fn who_has_its_turn_at_one_limit_is_not_sent_to_wait_at_another_that_is_free() {
+    // Each of two workers has a client at each of two binds; limits of bind and frontend are reached.
+    let mut rig = Rig::with_own_sockets(2, |config| {
+        config.frontends[0].maxconn = Some(2);
+        config.frontends[0].binds.push(sample::bind(1));
+        config.frontends[0].binds[1].maxconn = Some(1);
+    });
+    let mut peers: Vec<_> = (0..4).chain(0..4).chain(0..4).map(|at| rig.client(at)).collect();
+    for _ in 0..12 {
+        rig.settle();
+        rig.accept().expect("one more at the server").reset();
+    }
+    peers.clear();
+    rig.settle();
+    rig.check_empty();
 }
