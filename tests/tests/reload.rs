@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use portolan_tests::client::{self, Stream};
+use portolan_tests::syslog::Syslog;
 use portolan_tests::{Listen, Origin, Portolan, Setup, Storm, address, deadline, processes, storm};
 use rustix::process::Signal;
 
@@ -100,12 +101,14 @@ fn an_old_worker_says_in_its_title_that_it_stops() {
 #[test]
 fn what_is_left_ends_after_hard_stop_after() {
     let origin = Origin::echo();
-    let (body, front) = echo_proxy(&origin);
-    let portolan = Setup::new(body).global("hard_stop_after", "\"500ms\"").start();
+    let (log, front) = (Syslog::udp(), address::free());
+    let listen = Listen::at("proxy", front).server("one", origin.address).log(&log);
+    let portolan = Setup::new(listen.to_string()).global("hard_stop_after", "\"500ms\"").start();
     let mut stream = client::connect(front);
     stream.expect_echo(b"old");
     portolan.reload();
     stream.expect_closed();
+    assert_eq!(log.only_tcp().termination, "KD");
     portolan.only_newest();
 }
 

@@ -353,6 +353,7 @@ impl Worker {
 
     /// The last things before the process ends.
     fn leave(&mut self) -> ExitCode {
+        self.kill_streams();
         self.log.finish(Duration::from_millis(200));
         // The master sees the end of the process itself.
         let _ = self.channel.flush();

@@ -6,6 +6,7 @@
 use portolan_shared::memory::{INSTANCE, Total};
 
 use super::{NONE, Side, Stream, StreamKey};
+use crate::back::Input;
 use crate::event_loop::Worker;
 use crate::log::{FailureLine, Load, Moment, Outcome, Peer, TcpLine, failure_level, level};
 use crate::protocol::{self, Address};
@@ -40,6 +41,20 @@ impl Worker {
         self.count(&stream, why);
         self.lane.set_streams(self.streams.len() as u32);
         self.release_client(stream.listener);
+    }
+
+    /// Ends every stream that is left, because the process ends.
+    pub(crate) fn kill_streams(&mut self) {
+        let keys: Vec<StreamKey> = self.streams.iter().map(|(key, _)| key as StreamKey).collect();
+        for key in keys {
+            let input = if self.flows(key) {
+                Input::Over(Termination::new(Cause::Killed, Phase::Data))
+            } else {
+                Input::Aborted(Cause::Killed)
+            };
+            self.drive(key, input);
+            debug_assert!(!self.streams.contains(key as usize), "every state can be aborted");
+        }
     }
 
     /// Closes one side's connection, if it has one.
