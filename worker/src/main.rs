@@ -5,6 +5,7 @@ mod balance;
 mod clock;
 mod descriptor;
 mod event_loop;
+mod fit;
 mod listener;
 mod log;
 mod orders;

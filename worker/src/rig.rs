@@ -9,8 +9,10 @@
 //! - One rig at a time in a process: workers set signal handlers and the title that `ps` shows.
 
 mod ends;
+mod flow;
+mod random;
 mod relaying;
-mod sample;
+pub mod sample;
 mod waits;
 mod world;
 
@@ -30,6 +32,7 @@ use portolan_shared::memory::{INSTANCE, Lane, Memory, OwnLane, Registry};
 use portolan_shared::message::{Hello, ListenerEntry, Role, ToMaster, ToWorker};
 use portolan_shared::model::Config;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd};
+use rustix::net::{getpeername, getsockname};
 use socket2::SockRef;
 
 use crate::clock::Millis;
@@ -325,6 +328,19 @@ impl Rig {
         let client = self.client(0);
         self.settle();
         (client, self.accept().expect("a connection at the server"))
+    }
+
+    /// The address of the client for whom this connection to the server was made.
+    pub fn client_of(&self, server: &Peer) -> Option<SocketAddr> {
+        let worker = &self.members[0].worker;
+        let proxy = server.0.peer_addr().unwrap();
+        let stream = worker.streams.iter().map(|(_, stream)| stream).find(|stream| {
+            let descriptor = worker.descriptors.get(stream.back.token);
+            let address = descriptor.and_then(|descriptor| getsockname(descriptor).ok());
+            address.and_then(|address| SocketAddr::try_from(address).ok()) == Some(proxy)
+        })?;
+        let address = getpeername(worker.descriptors.get(stream.front.token)?).ok()??;
+        SocketAddr::try_from(address).ok()
     }
 
     /// Connections in all workers, as counted in shared memory.

@@ -31,6 +31,7 @@ use crate::balance::Schedule;
 use crate::clock::Clock;
 use crate::descriptor::{Descriptors, Owner, READ, Trigger};
 use crate::event_loop::{Activity, BackendState, FrontendState, Worker};
+use crate::fit;
 use crate::listener::{Serving, bind_places};
 use crate::poller::{self, Poller};
 use crate::pool::{Buffers, Pipes};
@@ -213,6 +214,9 @@ fn become_worker(told: Told, _: &Channel) -> Result<Parts, Refusal> {
     })?;
     let mut memory = told.memory.ok_or_else(|| missing("shared memory"))?;
     memory.close_descriptors();
+    let entries = told.listeners.iter().flat_map(|(entries, _)| entries);
+    fit::check(&config, entries, memory.objects_max())
+        .map_err(|reason| (StartStep::Configuration, reason))?;
     let lane = OwnLane::new(Rc::new(memory), hello.lane)
         .ok_or_else(|| (StartStep::Memory, format!("lane {} is not live", hello.lane)))?;
     let mut log = Log::on_stderr(Zone::system());
