@@ -127,8 +127,8 @@ pub struct Worker {
     /// Descriptors that are not in the table.
     pub(crate) fixed_descriptors: usize,
     pub(crate) descriptor_limit: usize,
-    /// Accepting pauses for lack of own resources.
-    pub(crate) short: bool,
+    /// When accepting last paused for lack of own resources, while the master believes it does.
+    pub(crate) short: Option<Millis>,
     pub(crate) stopping: bool,
     pub(crate) stop_began: Option<Millis>,
     /// Streams left, as last told to the master.

@@ -215,6 +215,7 @@ impl Worker {
         self.pipes.shrink(now);
         // A bell may have been lost with a process that died while it rang.
         self.try_waiters();
+        self.end_shortness();
         if !self.poller.reports_failures() {
             self.look_for_failures();
         }

@@ -338,7 +338,7 @@ pub(crate) fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channe
         applets: Vec::new(),
         fixed_descriptors: parts.fixed_descriptors,
         descriptor_limit: parts.descriptor_limit,
-        short: false,
+        short: None,
         stopping: false,
         stop_began: None,
         told_streams: None,

@@ -1,8 +1,10 @@
 //! Accepting: how many in a row, within which limits, and what a lack of resources does.
 //!
-//! Shell. Limits: `tune.maxaccept` connections in a row; [`RESERVE`] descriptors stay free for
-//! connections to servers, logs and the channel; after a lack of descriptors or memory accepting waits
-//! [`RETRY_MS`].
+//! Shell. Limits: `tune.maxaccept` connections in a row, and [`DRAIN_MAX`] from a listener that is about
+//! to be left, which is more than any accept queue holds: who comes later is another's; [`RESERVE`]
+//! descriptors stay free for connections to servers, logs and the channel; after a lack of descriptors
+//! or memory accepting waits [`RETRY_MS`], and the master hears that it is over after [`SHORT_MS`]
+//! without one.
 
 use std::os::fd::AsFd;
 
@@ -18,10 +20,16 @@ use crate::clock::Millis;
 use crate::event_loop::Worker;
 use crate::task::Reasons;
 
+/// Most connections accepted from a listener that is about to be left.
+const DRAIN_MAX: u32 = 65_536;
 /// Descriptors kept free for everything that is not a client's connection.
 pub const RESERVE: usize = 16;
 /// How long accepting waits when descriptors or memory ran out, milliseconds.
 pub const RETRY_MS: Millis = 100;
+
+/// So long nothing must have been missing before a deputy is let go, milliseconds: neither the master
+/// nor its log is to be kept busy by what comes and goes.
+const SHORT_MS: Millis = 1000;
 
 /// What taking the places of a connection came to.
 enum Admission {
@@ -70,16 +78,14 @@ impl Worker {
         // Level-triggered: what is left is reported again.
         listener.streak =
             if accepted == streak { streak.saturating_mul(2).min(most) } else { accepted.max(1) };
-        if self.short && self.room_for_connection() {
-            self.resources_are_back();
-        }
     }
 
     /// Accepts until nothing waits, whatever the budget.
     pub(super) fn accept_all(&mut self, key: ListenerKey) {
-        loop {
+        for _ in 0..DRAIN_MAX {
             match self.accept_one(key) {
-                Accepted::One | Accepted::Again => {}
+                // In a storm this takes long, and it is no standing still.
+                Accepted::One | Accepted::Again => self.lane.beat(),
                 Accepted::None | Accepted::Halted => return,
             }
         }
@@ -225,22 +231,30 @@ impl Worker {
         self.turn(key, Input::OtherLimit);
         let listener = &self.listeners[key as usize];
         self.tasks.schedule(listener.task, self.clock.now() + RETRY_MS);
-        if !std::mem::replace(&mut self.short, true) {
+        if self.short.replace(self.clock.now()).is_none() {
             self.tell(&ToMaster::Short { short: true, reason: what.to_owned() });
         }
     }
 
-    /// What was missing is there again.
-    pub(crate) fn resources_are_back(&mut self) {
-        if !std::mem::replace(&mut self.short, false) {
+    /// A connection has ended: what was missing may be there again.
+    pub(crate) fn try_short_listeners(&mut self) {
+        if self.short.is_none() || !self.room_for_connection() {
             return;
         }
-        self.tell(&ToMaster::Short { short: false, reason: String::new() });
         for key in 0..self.listeners.len() as ListenerKey {
             let listener = &self.listeners[key as usize];
             if listener.state == State::Limited && listener.waits_for.is_none() {
                 self.turn(key, Input::Place);
             }
+        }
+    }
+
+    /// Nothing was missing for a while: no deputy is needed any more.
+    pub(crate) fn end_shortness(&mut self) {
+        let over = |last: Millis| self.clock.now() - last >= SHORT_MS;
+        if self.short.is_some_and(over) && self.room_for_connection() {
+            self.short = None;
+            self.tell(&ToMaster::Short { short: false, reason: String::new() });
         }
     }
 }

@@ -267,9 +267,7 @@ impl Worker {
     pub(crate) fn release_client(&mut self, key: ListenerKey) {
         let places = self.listeners[key as usize].places;
         self.leave_places(&places);
-        if self.short && self.room_for_connection() {
-            self.resources_are_back();
-        }
+        self.try_short_listeners();
     }
 
     fn leave_places(&mut self, places: &[Place]) {

@@ -77,7 +77,9 @@ fn a_worker_that_was_short_of_descriptors_says_when_it_no_longer_is() {
     // Whoever waited has gone to another worker; there is no connection whose end would free anything.
     drop(client);
     rig.worker_mut().descriptor_limit = 4096;
-    rig.pass(Duration::from_secs(1));
+    rig.pass(Duration::from_millis(500));
+    assert_eq!(short(&rig), Some(true), "it is not said at once");
+    rig.pass(Duration::from_millis(700));
     assert_eq!(short(&rig), Some(false));
     let (_client, _server) = rig.pair();
 }
