@@ -149,6 +149,7 @@ impl Worker {
     }
 
     /// One cycle, which waits at most so long; at the end of all work the exit status.
+    #[inline]
     pub(crate) fn turn_once(&mut self, longest: Duration) -> Option<ExitCode> {
         self.handle_signals();
         self.tasks.expire(self.clock.now());

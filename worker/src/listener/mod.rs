@@ -253,6 +253,9 @@ impl Worker {
 
     /// Lets listeners try that wait for places which may be free.
     pub(crate) fn serve_places(&mut self) {
+        if self.rung_places.is_empty() {
+            return;
+        }
         // Whoever has to try again does so in the next cycle.
         for object in std::mem::take(&mut self.rung_places) {
             let Some(waiting) = self.waiting.get(&object) else { continue };

@@ -164,6 +164,9 @@ impl Worker {
 
     /// Serves the pending queues whose turn it may be.
     pub(crate) fn serve_queues(&mut self) {
+        if self.rung.is_empty() {
+            return;
+        }
         for id in std::mem::take(&mut self.rung) {
             while let Some(first) = self.backends[id as usize].queue.first() {
                 self.drive(first, Input::PlaceFree);
