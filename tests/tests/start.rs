@@ -491,3 +491,22 @@ fn former_processes_that_are_gone_already_do_not_matter() {
     let _portolan = Setup::new(body).argument("-sf").argument("4999999").start();
     client::connect(front).expect_echo(b"nobody to take over from");
 }
+
+#[test]
+fn warnings_are_always_printed_and_errors_where_that_is_asked() {
+    // A proxy without timeouts works, and waits for peers that have vanished.
+    let text = "[listen.x]\nmode = \"tcp\"\nbind = \"127.0.0.1:65000\"\n\
+                server = [{ name = \"a\", address = \"127.0.0.1:1\" }]\n";
+    let (_directory, path) = file(text);
+    for flags in [&["-c"][..], &["-c", "-V"]] {
+        let output = portolan(&[flags, &["-f", &path]].concat());
+        assert!(output.status.success(), "{output:?}");
+        let text = err(&output);
+        assert!(
+            text.contains("warning") && text.contains("timeout") && text.contains(&path),
+            "{text}"
+        );
+    }
+    let output = portolan(&["-c", "-dW", "-f", &path]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+}
