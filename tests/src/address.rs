@@ -4,8 +4,11 @@
 //! id, so that test programs at the same time stay apart) and asks the system for a port that is free
 //! on it. Outgoing connections come from 127.0.0.1 and cannot take such a port in between.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use socket2::{Domain, Protocol, Socket, Type};
 
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
@@ -29,8 +32,17 @@ pub fn free() -> SocketAddr {
 /// # Panics
 /// When the system has none.
 pub fn free_on(ip: IpAddr) -> SocketAddr {
-    let probe = TcpListener::bind((ip, 0)).expect("a free port");
-    probe.local_addr().expect("its address")
+    let probe = probe(SocketAddr::new(ip, 0)).expect("a free port");
+    probe.local_addr().ok().and_then(|address| address.as_socket()).expect("its address")
+}
+
+/// Bound but not listening, and ready to share: a child that another thread forks meanwhile holds it
+/// open until it executes its program, and must not be in the way of whoever binds the port then.
+fn probe(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
 }
 
 /// A free port on `::1`.
@@ -60,7 +72,7 @@ pub fn free_range(count: u16) -> SocketAddr {
         .find(|first| {
             let ports = first.port()..=first.port().saturating_add(count - 1);
             ports.clone().count() == usize::from(count)
-                && ports.map(|port| TcpListener::bind((ip, port))).all(|bound| bound.is_ok())
+                && ports.map(|port| probe(SocketAddr::new(ip, port))).all(|bound| bound.is_ok())
         })
         .expect("a run of free ports")
 }
