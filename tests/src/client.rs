@@ -39,6 +39,14 @@ impl Stream {
         self.shutdown(Shutdown::Write)
     }
 
+    /// A small receive buffer: what is sent to us waits at the sender.
+    ///
+    /// # Panics
+    /// When the option cannot be set.
+    pub fn shrink(&self, bytes: usize) {
+        SockRef::from(self).set_recv_buffer_size(bytes).expect("a small buffer");
+    }
+
     /// Shuts one or both directions down.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         match self {

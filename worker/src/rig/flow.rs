@@ -243,8 +243,9 @@ impl Flow {
     }
 
     fn end_one(&mut self) {
+        // Who ends before it is connected, and has said nothing, has left.
+        self.rig.settle();
         let (pair, client) = self.one();
-        // Whoever ends before the other is there has left.
         if pair.server.peer.is_some() {
             let end = if client { &mut pair.client } else { &mut pair.server };
             end.end();
@@ -271,6 +272,7 @@ impl Flow {
     /// Everybody sends what is left of its header, ends, and reads to the end.
     fn end(mut self) {
         let deadline = Instant::now() + Duration::from_secs(30);
+        self.rig.settle();
         loop {
             let mut over = true;
             for pair in &mut self.pairs {
