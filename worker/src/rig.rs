@@ -13,6 +13,7 @@ mod flow;
 mod random;
 mod relaying;
 pub mod sample;
+mod servers;
 mod waits;
 mod world;
 

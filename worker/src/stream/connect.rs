@@ -9,10 +9,10 @@ use portolan_shared::memory::Total;
 use portolan_shared::model::{Server, ServerAddress, Source, SourceAddress};
 use rustix::net::{SendFlags, send};
 
-use super::{Endpoint, Pending, Side, StreamKey};
+use super::{Endpoint, Pending, Side, Stream, StreamKey};
 use crate::back::{Failure, Input, State};
 use crate::clock::millis;
-use crate::descriptor::{Owner, Trigger, WRITE};
+use crate::descriptor::{Descriptors, Owner, Trigger, WRITE};
 use crate::event_loop::Worker;
 use crate::protocol::{self, Address, ConnectOptions, Connecting, Target};
 use crate::task::NEVER;
@@ -42,7 +42,7 @@ impl Worker {
             keepalive: backend.keepalive,
             user_timeout: server.user_timeout,
             mss: server.mss,
-            fastopen: server.fastopen,
+            fastopen: server.fastopen && Self::has_first_bytes(&self.descriptors, stream, server),
             sndbuf: self.config.tune.server_sndbuf,
             rcvbuf: self.config.tune.server_rcvbuf,
             ..ConnectOptions::default()
@@ -57,6 +57,18 @@ impl Worker {
         stream.back = Endpoint::new(token, now);
         self.descriptors.want(token, WRITE);
         if established { Input::Connected } else { Input::ConnectStarted }
+    }
+
+    /// Whether something can be sent with the SYN. The kernel sends none before it has that, so that
+    /// a server that speaks first would wait for a client that waits for it.
+    pub(crate) fn has_first_bytes(
+        descriptors: &Descriptors,
+        stream: &Stream,
+        server: &Server,
+    ) -> bool {
+        let client = descriptors.get(stream.front.token);
+        server.send_proxy.is_some()
+            || client.is_some_and(|client| protocol::peek(client).is_ok_and(|count| count > 0))
     }
 
     /// Where the client connected to: told by a PROXY header, or asked of the kernel.

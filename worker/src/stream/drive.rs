@@ -8,7 +8,7 @@ use portolan_shared::memory::Total;
 use super::{NONE, StreamKey};
 use crate::back::{Action, Failure, Held, Input, State, Step, Surroundings};
 use crate::clock::millis;
-use crate::descriptor::READ;
+use crate::descriptor::{READ, WRITE};
 use crate::event_loop::Worker;
 use crate::stream::Side;
 use crate::termination::{Cause, Phase, Termination};
@@ -118,6 +118,8 @@ impl Worker {
         let (front, back) = (stream.front.token, stream.back.token);
         self.descriptors.want(front, READ);
         self.descriptors.want(back, READ);
+        // That it can be written to was of interest while it was connecting.
+        self.descriptors.stop(back, WRITE);
         self.rest(key);
         self.log_as_soon_as(key);
         // The client may have spoken meanwhile; what the server has said, the poller will tell.
