@@ -153,11 +153,11 @@ Default: as the system's net.ipv6.bindv6only says.",
         "mss",
         |draft, node, reading| {
             draft.needs(Needs::Tcp, "mss", node);
-            let size = reading.integer(node, 1..=65_535);
+            let size = reading.integer(node, 88..=32_767);
             set(&mut draft.options.mss, size.map(|size| size as u16));
         },
         "
-Bytes of a TCP segment at most: 1 to 65535. HAProxy's negative values, which lower the size of
+Bytes of a TCP segment at most: 88 to 32767, what Linux takes. HAProxy's negative values, which lower the size of
 each connection, are refused: Linux does not shorten one that is agreed.
 Default: the system's.",
     ),

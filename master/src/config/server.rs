@@ -144,10 +144,10 @@ Default: 0.",
     Row::new(
         "mss",
         |draft, node, reading| {
-            set(&mut draft.server.mss, reading.count(node, 1..=65_535).map(|size| size as u16));
+            set(&mut draft.server.mss, reading.count(node, 88..=32_767).map(|size| size as u16));
         },
         "
-Bytes of a TCP segment: 1 to 65535.
+Bytes of a TCP segment: 88 to 32767, what Linux takes.
 Default: the system's.
 Portolan's own.",
     ),

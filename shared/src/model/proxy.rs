@@ -160,7 +160,7 @@ pub struct BindOptions {
     pub transparent: bool,
     /// `Some(true)`: IPv6 only; `Some(false)`: IPv4 too (`v4v6`); `None`: the system's bindv6only.
     pub v6only: Option<bool>,
-    /// Maximum segment size (TCP_MAXSEG), 1 to 65535.
+    /// Maximum segment size (TCP_MAXSEG), 88 to 32767.
     pub mss: Option<u16>,
     /// Length of the fast open queue (TCP_FASTOPEN).
     pub fastopen: Option<Fastopen>,

@@ -86,7 +86,7 @@ workers = 4
 
 [listen.a]
 bind = [
-  { address = ":81", mode = 660, mss = 0, tfo = "x", nice = 2000 },
+  { address = ":81", mode = 660, mss = 87, tfo = "x", nice = 2000 },
   { address = "/run/x", mode = "999", user = "root", uid = 0, gid = 4294967295 },
   { address = ":82", accept_proxy = [] },
   { address = ":83", accept_proxy = ["10.0.0.0/33"] },
@@ -110,7 +110,7 @@ send_proxy_v2 = { ssl = true, tlvs = { 0x03 = "x", 224 = "y", 0xE0 = 5 } }
 name = "t"
 address = "fd@3"
 source = "/run/x"
-mss = 0
+mss = 32768
 
 [backend]
 server = []
