@@ -1,8 +1,8 @@
 //! A configuration for the unit tests of the parts that are handed one.
 
 use portolan_shared::model::{
-    Bind, BindAddress, BindOptions, Config, Frontend, Keepalive, LogOptions, Mode, Process,
-    SpliceOptions, Timeouts, Tune,
+    Bind, BindAddress, BindOptions, Config, Frontend, HttpFrontend, Keepalive, LogOptions, Mode,
+    Process, SpliceOptions, Timeouts, Tune,
 };
 
 /// One frontend that binds these addresses; a path is a UNIX socket.
@@ -39,8 +39,12 @@ pub fn config(binds: &[&str]) -> Config {
             log_options: LogOptions::default(),
             logs: Vec::new(),
             log_tag: None,
+            log_template: None,
+            error_log_template: None,
+            http: HttpFrontend::default(),
         }],
         backends: Vec::new(),
+        userlists: Vec::new(),
     }
 }
 

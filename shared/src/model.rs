@@ -8,12 +8,22 @@
 //! - `object` fields are 0 when a reader returns the model; the master gives each object its place
 //!   in shared memory by name and position (see `memory`).
 
+mod http;
+mod log_template;
 mod proxy;
 mod target;
 
+pub use http::{
+    AddressField, Answer, Auth, CaptureCookie, CaptureField, Captures, ClientIdentity,
+    ConnectionMode, Cookie, CookieMode, ErrorFormat, ErrorPage, ErrorPages, Forwarded,
+    ForwardedNode, HttpBackend, HttpFrontend, HttpReuse, HttpServer, Password, Redirect,
+    RedirectTo, Response, RestrictNames, RetryOn, Route, RouteHost, RouteTarget, User, Userlist,
+};
+pub use log_template::{LogItem, LogStyle, LogTemplate, LogVariable};
+
 pub use proxy::{
     Backend, BackendId, Balance, Bind, BindAddress, BindOptions, Fastopen, Frontend, FrontendId,
-    Keepalive, LogOptions, Mode, ProxyProtocolIn, ProxyProtocolOut, ProxyProtocolVersion,
+    Keepalive, LogLine, LogOptions, Mode, ProxyProtocolIn, ProxyProtocolOut, ProxyProtocolVersion,
     Redispatch, Server, ServerAddress, ServerId, Source, SourceAddress, SpliceOptions, Timeouts,
     Tlv, UnixOptions,
 };
@@ -41,6 +51,8 @@ pub struct Config {
     pub frontends: Vec<Frontend>,
     /// Groups of servers, in file order.
     pub backends: Vec<Backend>,
+    /// Lists of users, in file order.
+    pub userlists: Vec<Userlist>,
 }
 
 /// How the processes are started and limited.
@@ -148,6 +160,21 @@ pub struct Tune {
     pub server_sndbuf: Option<u32>,
     /// See `client_sndbuf`.
     pub server_rcvbuf: Option<u32>,
+    /// Bytes of a buffer that stay free for what is added to a message. Default 1024 or, with small
+    /// buffers, half of one; a head is at most `buffer_size` − `maxrewrite` bytes long.
+    pub maxrewrite: u32,
+    /// Most fields of a head. Default 101, 1 to 32767.
+    pub http_maxhdr: u32,
+    /// Most bytes of a request's target; 0: as many as a head may have.
+    pub http_target_max: u32,
+    /// Most bytes of a field's name; 0: as many as a head may have.
+    pub http_name_max: u32,
+    /// Most bytes of a field's value; 0: as many as a head may have.
+    pub http_value_max: u32,
+    /// Most bytes of a captured cookie. Default 63.
+    pub http_cookielen: u32,
+    /// Most bytes of a target in the log. Default 1024.
+    pub http_logurilen: u32,
 }
 
 impl Default for Tune {
@@ -164,6 +191,13 @@ impl Default for Tune {
             client_rcvbuf: None,
             server_sndbuf: None,
             server_rcvbuf: None,
+            maxrewrite: 1024,
+            http_maxhdr: 101,
+            http_target_max: 0,
+            http_name_max: 0,
+            http_value_max: 0,
+            http_cookielen: 63,
+            http_logurilen: 1024,
         }
     }
 }

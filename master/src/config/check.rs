@@ -5,7 +5,8 @@
 use std::collections::HashMap;
 
 use portolan_shared::model::{
-    Backend, BackendId, Bind, BindAddress, Config, Frontend, LogTarget, ProxyProtocolOut,
+    Backend, BackendId, Bind, BindAddress, Config, Frontend, HttpBackend, HttpFrontend, LogLine,
+    LogTarget, ProxyProtocolOut,
 };
 
 use super::diagnostic::{Diagnostic, Place};
@@ -88,6 +89,7 @@ fn empty(global: Global) -> Config {
         logs: global.logs,
         frontends: Vec::new(),
         backends: Vec::new(),
+        userlists: Vec::new(),
     }
 }
 
@@ -154,7 +156,7 @@ fn warn_of_frontend(
         let message = format!("`{name}` closes every connection: it has no `default_backend`");
         reading.warn(proxy.place.clone(), message);
     }
-    if draft.log_options.tcplog && draft.logs.is_empty() {
+    if draft.log_options.line == LogLine::Tcp && draft.logs.is_empty() {
         let message = format!("`tcplog` has no effect in `{name}`: it has no `log`");
         reading.warn(proxy.place.clone(), message);
     }
@@ -263,6 +265,9 @@ fn frontend(
             .cloned()
             .collect(),
         log_tag: draft.log_tag.clone(),
+        log_template: None,
+        error_log_template: None,
+        http: HttpFrontend::default(),
     }
 }
 
@@ -286,5 +291,6 @@ fn backend(name: String, draft: Draft) -> Backend {
         splice: draft.splice,
         source: draft.source,
         servers: draft.servers.into_iter().map(|(server, _): server::Placed| server).collect(),
+        http: HttpBackend::default(),
     }
 }

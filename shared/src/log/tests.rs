@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::{
-    Backend, Facility, Frontend, LogFormat, LogLevel, LogOptions, LogTarget, Mode, Process,
-    SpliceOptions, Timeouts, Tune,
+    Backend, Facility, Frontend, HttpFrontend, LogFormat, LogLevel, LogOptions, LogTarget, Mode,
+    Process, SpliceOptions, Timeouts, Tune,
 };
 
 /// 2009-02-06T12:12:56Z
@@ -44,6 +44,9 @@ fn config(logs: Vec<LogTarget>, of_frontends: Vec<Vec<LogTarget>>) -> Config {
         log_options: LogOptions::default(),
         logs,
         log_tag: None,
+        log_template: None,
+        error_log_template: None,
+        http: HttpFrontend::default(),
     };
     Config {
         process: Process::default(),
@@ -51,6 +54,7 @@ fn config(logs: Vec<LogTarget>, of_frontends: Vec<Vec<LogTarget>>) -> Config {
         logs,
         frontends: of_frontends.into_iter().enumerate().map(frontend).collect(),
         backends: Vec::<Backend>::new(),
+        userlists: Vec::new(),
     }
 }
 

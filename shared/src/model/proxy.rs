@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::LogTarget;
+use super::{HttpBackend, HttpFrontend, HttpServer, LogTarget, LogTemplate};
 
 /// Position of a frontend in [`super::Config::frontends`].
 pub type FrontendId = u32;
@@ -21,6 +21,8 @@ pub type ServerId = u32;
 pub enum Mode {
     /// Layer 4: bytes are forwarded as they come.
     Tcp,
+    /// Layer 7: requests and responses of HTTP/1.
+    Http,
 }
 
 /// The configured timeouts; `None` waits for ever.
@@ -41,6 +43,13 @@ pub struct Timeouts {
     pub tunnel: Option<Duration>,
     /// In the pending queue; `None`: `connect` applies.
     pub queue: Option<Duration>,
+    /// For a whole request head, from its first byte (of a connection's first request: from accept);
+    /// `None`: `client` applies.
+    pub http_request: Option<Duration>,
+    /// For the first byte of a client's next request; `None`: `http_request`, else `client` applies.
+    pub http_keep_alive: Option<Duration>,
+    /// How long a tarpit holds a request; `None`: `connect` applies.
+    pub tarpit: Option<Duration>,
 }
 
 /// TCP keepalive probes of one side.
@@ -67,11 +76,29 @@ pub struct SpliceOptions {
     pub auto: bool,
 }
 
+/// Which line is written to the access log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogLine {
+    /// A short one, at accept.
+    #[default]
+    Connect,
+    /// `tcplog`: HAProxy's TCP line.
+    Tcp,
+    /// `httplog`: HAProxy's HTTP line.
+    Http,
+    /// `httplog = "clf"`: the common log format and more behind it, as HAProxy's.
+    Clf,
+    /// `httplog = "json"`: an object with what the HTTP line tells.
+    Json,
+    /// [`Frontend::log_template`].
+    Template,
+}
+
 /// What is written to the access log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogOptions {
-    /// `tcplog`: HAProxy's TCP log line; without it a short line is written at accept.
-    pub tcplog: bool,
+    /// Which line.
+    pub line: LogLine,
     /// `dontlognull`: nothing for a connection that carried no byte.
     pub dontlognull: bool,
     /// `dontlog_normal`: nothing for what ended without an error.
@@ -111,6 +138,12 @@ pub struct Frontend {
     pub logs: Vec<LogTarget>,
     /// Tag of its log lines; `None`: the global one.
     pub log_tag: Option<String>,
+    /// The line of [`LogLine::Template`].
+    pub log_template: Option<LogTemplate>,
+    /// The line of connections that failed before a request, instead of the usual one.
+    pub error_log_template: Option<LogTemplate>,
+    /// What mode http adds.
+    pub http: HttpFrontend,
 }
 
 /// One address to listen on.
@@ -246,6 +279,8 @@ pub struct Backend {
     pub source: Option<Source>,
     /// In file order; a name may repeat.
     pub servers: Vec<Server>,
+    /// What mode http adds.
+    pub http: HttpBackend,
 }
 
 /// One address in a backend.
@@ -271,6 +306,8 @@ pub struct Server {
     pub mss: Option<u16>,
     /// Send the first bytes with the SYN (TCP_FASTOPEN_CONNECT).
     pub fastopen: bool,
+    /// What mode http adds.
+    pub http: HttpServer,
 }
 
 impl Server {
@@ -287,6 +324,7 @@ impl Server {
             user_timeout: None,
             mss: None,
             fastopen: false,
+            http: HttpServer::default(),
         }
     }
 }

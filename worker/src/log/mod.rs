@@ -16,7 +16,7 @@ pub use brief_line::{ConnectLine, FailureLine};
 pub use peer::Peer;
 pub use tcp_line::{Load, TcpLine};
 
-use portolan_shared::model::{LogLevel, LogOptions};
+use portolan_shared::model::{LogLevel, LogLine, LogOptions};
 
 use crate::termination::{Cause, Termination};
 
@@ -61,14 +61,12 @@ impl Outcome {
 /// At the end to be asked only when no line was written before, so that a stream has at most one.
 pub fn level(options: LogOptions, moment: Moment, outcome: &Outcome) -> Option<LogLevel> {
     let error = outcome.is_error();
+    let full = options.line != LogLine::Connect;
     let wanted = match moment {
-        Moment::Accept => !options.tcplog,
-        Moment::Connected => {
-            options.tcplog && options.logasap && (error || !options.dontlog_normal)
-        }
+        Moment::Accept => !full,
+        Moment::Connected => full && options.logasap && (error || !options.dontlog_normal),
         Moment::End => {
-            options.tcplog
-                && (error || !options.dontlog_normal)
+            full && (error || !options.dontlog_normal)
                 && (outcome.from_client > 0 || !options.dontlognull)
         }
     };

@@ -136,7 +136,7 @@ const REFUSED: Outcome =
     Outcome { termination: Termination::new(Cause::Server, Phase::Connect), ..NORMAL };
 
 const TCPLOG: LogOptions = LogOptions {
-    tcplog: true,
+    line: LogLine::Tcp,
     dontlognull: false,
     dontlog_normal: false,
     logasap: false,
@@ -147,7 +147,7 @@ const TCPLOG: LogOptions = LogOptions {
 fn a_line_is_written_at_one_moment() {
     let moments = [Moment::Accept, Moment::Connected, Moment::End];
     let when = |options| moments.map(|moment| level(options, moment, &NORMAL).is_some());
-    assert_eq!(when(LogOptions { tcplog: false, ..TCPLOG }), [true, false, false]);
+    assert_eq!(when(LogOptions { line: LogLine::Connect, ..TCPLOG }), [true, false, false]);
     assert_eq!(when(TCPLOG), [false, false, true]);
     // Asked at the end only when nothing was written before.
     assert_eq!(when(LogOptions { logasap: true, ..TCPLOG }), [false, true, true]);

@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use portolan_shared::model::{
-    Backend, Balance, Bind, BindAddress, BindOptions, Config, Facility, Frontend, Keepalive,
-    LogEndpoint, LogFormat, LogLevel, LogOptions, LogTarget, Mode, Process, Redispatch, Server,
-    ServerAddress, SpliceOptions, Timeouts, Tune,
+    Backend, Balance, Bind, BindAddress, BindOptions, Config, Facility, Frontend, HttpBackend,
+    HttpFrontend, Keepalive, LogEndpoint, LogFormat, LogLevel, LogLine, LogOptions, LogTarget,
+    Mode, Process, Redispatch, Server, ServerAddress, SpliceOptions, Timeouts, Tune,
 };
 
 pub fn config(workers: u16, server: SocketAddr) -> Config {
@@ -42,9 +42,12 @@ pub fn config(workers: u16, server: SocketAddr) -> Config {
             keepalive: Keepalive::default(),
             nolinger: false,
             splice: SpliceOptions::default(),
-            log_options: LogOptions { tcplog: true, ..LogOptions::default() },
+            log_options: LogOptions { line: LogLine::Tcp, ..LogOptions::default() },
             logs,
             log_tag: None,
+            log_template: None,
+            error_log_template: None,
+            http: HttpFrontend::default(),
         }],
         backends: vec![Backend {
             name: "b".to_owned(),
@@ -59,7 +62,9 @@ pub fn config(workers: u16, server: SocketAddr) -> Config {
             splice: SpliceOptions::default(),
             source: None,
             servers: vec![self::server("s", server)],
+            http: HttpBackend::default(),
         }],
+        userlists: Vec::new(),
     }
 }
 

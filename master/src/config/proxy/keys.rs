@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portolan_shared::model::{Balance, Mode, Redispatch};
+use portolan_shared::model::{Balance, LogLine, Mode, Redispatch};
 use toml::de::DeValue;
 
 use super::{Draft, Log, TIMEOUT};
@@ -126,7 +126,9 @@ Default: that of
     Row::new(
         "tcplog",
         |draft, node, reading| {
-            assign(&mut draft.log_options.tcplog, reading.boolean(node));
+            if let Some(on) = reading.boolean(node) {
+                draft.log_options.line = if on { LogLine::Tcp } else { LogLine::Connect };
+            }
         },
         "
 Whether a connection is logged with timers, counts and how it ended, when it is over; else a

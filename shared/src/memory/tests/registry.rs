@@ -5,8 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::super::*;
 use crate::model::{
-    Backend, Balance, Bind, BindAddress, BindOptions, Config, Frontend, Keepalive, LogOptions,
-    Mode, Process, Redispatch, Server, ServerAddress, SpliceOptions, Timeouts, Tune,
+    Backend, Balance, Bind, BindAddress, BindOptions, Config, Frontend, HttpBackend, HttpFrontend,
+    Keepalive, LogOptions, Mode, Process, Redispatch, Server, ServerAddress, SpliceOptions,
+    Timeouts, Tune,
 };
 
 const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
@@ -19,6 +20,7 @@ fn config(frontends: &[(&str, &[&str])], backends: &[(&str, &[&str])]) -> Config
         logs: Vec::new(),
         frontends: frontends.iter().map(|(name, binds)| frontend(name, binds)).collect(),
         backends: backends.iter().map(|(name, servers)| backend(name, servers)).collect(),
+        userlists: Vec::new(),
     }
 }
 
@@ -37,6 +39,9 @@ fn frontend(name: &str, binds: &[&str]) -> Frontend {
         log_options: LogOptions::default(),
         logs: Vec::new(),
         log_tag: None,
+        log_template: None,
+        error_log_template: None,
+        http: HttpFrontend::default(),
     }
 }
 
@@ -68,6 +73,7 @@ fn backend(name: &str, servers: &[&str]) -> Backend {
         splice: SpliceOptions::default(),
         source: None,
         servers: servers.iter().map(|name| server(name)).collect(),
+        http: HttpBackend::default(),
     }
 }
 

@@ -181,7 +181,11 @@ mod tests {
         assert_eq!(config.process.workers, 1);
         assert_eq!(config.frontends.len(), 4);
         let first = &config.frontends[0];
-        assert!(first.log_options.tcplog && first.splice.auto && first.logs.len() == 1);
+        assert!(
+            first.log_options.line == portolan_shared::model::LogLine::Tcp
+                && first.splice.auto
+                && first.logs.len() == 1
+        );
     }
 
     #[test]
