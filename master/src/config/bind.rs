@@ -58,7 +58,7 @@ pub(super) struct Draft {
 
 /// An entry in its long form.
 pub(super) const BIND: Table<Draft> =
-    Table { name: "`bind`", keys: KEYS, unsupported: unsupported::BIND };
+    Table { name: "`bind`", keys: &[KEYS], unsupported: unsupported::BIND };
 
 const KEYS: &[Key<Draft>] = &[
     Key::new(
@@ -461,7 +461,7 @@ fn read_mode(draft: &mut Draft, node: &Node<'_>, reading: &mut Reading<'_>) {
 
 pub(super) const ACCEPT_PROXY: Table<ProxyProtocolIn> = Table {
     name: "`accept_proxy`",
-    keys: &[
+    keys: &[&[
         Key::new(
             "from",
             |accept, node, reading| accept.from = networks(node, reading),
@@ -483,7 +483,7 @@ Default: everybody sends one.",
 Duration within which the header must have come; 0: the client timeout holds.
 Default: 0.",
         ),
-    ],
+    ]],
     unsupported: "",
 };
 

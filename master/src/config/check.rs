@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use portolan_shared::model::{
     Backend, BackendId, Bind, BindAddress, Config, Frontend, HttpBackend, HttpFrontend, LogLine,
-    LogTarget, ProxyProtocolOut,
+    LogTarget, Mode, ProxyProtocolOut,
 };
 
 use super::diagnostic::{Diagnostic, Place};
@@ -51,6 +51,7 @@ pub struct Proxy {
 /// The model, and findings about how its parts fit together.
 pub fn whole(global: Global, proxies: Vec<Proxy>, reading: &mut Reading<'_>) -> Config {
     let backends = backend_ids(&proxies);
+    let modes = backend_modes(&proxies);
     let mut config = empty(global);
     let mut taken = HashMap::new();
     let mut binds = 0;
@@ -58,6 +59,9 @@ pub fn whole(global: Global, proxies: Vec<Proxy>, reading: &mut Reading<'_>) -> 
         warn_of_timeouts(&proxy, reading);
         if proxy.kind != Kind::Backend {
             let default_backend = default_backend(&proxy, &backends, reading);
+            if let (Some(_), Some((name, at))) = (default_backend, &proxy.draft.default_backend) {
+                check_mode(&proxy, name, at, &modes, reading);
+            }
             warn_of_frontend(&proxy, default_backend, &config, reading);
             check_addresses(&proxy, &mut taken, reading);
         }
@@ -96,6 +100,29 @@ fn empty(global: Global) -> Config {
 fn backend_ids(proxies: &[Proxy]) -> HashMap<String, BackendId> {
     let backends = proxies.iter().filter(|proxy| proxy.kind != Kind::Frontend);
     backends.zip(0..).map(|(proxy, id)| (proxy.name.clone(), id)).collect()
+}
+
+/// What each backend understands, by name.
+pub type Modes = HashMap<String, Mode>;
+
+fn backend_modes(proxies: &[Proxy]) -> Modes {
+    let backends = proxies.iter().filter(|proxy| proxy.kind != Kind::Frontend);
+    backends.map(|proxy| (proxy.name.clone(), proxy.draft.mode)).collect()
+}
+
+/// What a frontend hands over must be what the backend called `name` at `at` understands.
+fn check_mode(proxy: &Proxy, name: &str, at: &Place, modes: &Modes, reading: &mut Reading<'_>) {
+    let spelled = |mode| match mode {
+        Mode::Tcp => "tcp",
+        Mode::Http => "http",
+    };
+    let (own, other) = (proxy.draft.mode, modes.get(name).copied().unwrap_or(proxy.draft.mode));
+    if own != other {
+        let (own, other) = (spelled(own), spelled(other));
+        let message =
+            format!("`{}` is in mode {own} and its backend `{name}` in mode {other}", proxy.name);
+        reading.error(at.clone(), message);
+    }
 }
 
 fn default_backend(

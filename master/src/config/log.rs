@@ -85,7 +85,7 @@ pub struct Draft {
 /// A target in its long form.
 pub const LOG: Table<Draft> = Table {
     name: "`log`",
-    keys: &[
+    keys: &[&[
         Key::new(
             "target",
             |draft, node, reading| {
@@ -151,7 +151,7 @@ Default: emerg.",
 Bytes of a line, cut there: 80 to 65535.
 Default: 1024.",
         ),
-    ],
+    ]],
     unsupported: "sample profile",
 };
 

@@ -20,7 +20,7 @@ pub use timeout::TIMEOUT;
 /// A section while it is read.
 #[derive(Clone, Debug)]
 pub struct Draft {
-    /// Always TCP in this version.
+    /// As in the model.
     pub mode: Mode,
     /// Facing clients.
     pub binds: Vec<bind::Placed>,

@@ -35,6 +35,8 @@ pub struct Reading<'s> {
     pub diagnostics: Vec<Diagnostic>,
     /// The kind of section that is being read, for tables inside it.
     pub section: Places,
+    /// The section's keys so far that only mean something in mode http.
+    pub http_only: Vec<Place>,
     environment: &'s BTreeMap<String, String>,
     lookups: Lookups,
 }
@@ -89,6 +91,7 @@ impl<'s> Reading<'s> {
         Self {
             diagnostics: Vec::new(),
             section: EVERYWHERE,
+            http_only: Vec::new(),
             environment: &sources.environment,
             lookups: Lookups::new(sources.resolve),
         }

@@ -6,10 +6,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use portolan_shared::model::Config;
+use portolan_shared::model::{Config, Mode};
 
 use super::check::{self, Kind, Proxy};
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, Place};
 use super::document::{Document, Entry, is_first};
 use super::global::{GLOBAL, Global};
 use super::proxy::{Draft, PROXY};
@@ -163,7 +163,11 @@ fn read_proxy(draft: &mut Draft, section: &Entry<'_>, places: u8, reading: &mut 
         return;
     };
     reading.section = places;
+    reading.http_only.clear();
     PROXY.read(draft, &entries, places, reading);
+    if draft.mode == Mode::Tcp && places != DEFAULTS {
+        refuse_http_only(&entries, reading);
+    }
     let settled = |keepalive: &portolan_shared::model::Keepalive| {
         keepalive.on
             || (keepalive.idle_s, keepalive.interval_s, keepalive.count) == (None, None, None)
@@ -173,6 +177,23 @@ fn read_proxy(draft: &mut Draft, section: &Entry<'_>, places: u8, reading: &mut 
     if said && !both && places != DEFAULTS && reading.diagnostics.len() == errors {
         let message = format!("keepalive is set up in `{}` and not turned on", section.key);
         reading.warn(section.key_place(), message);
+    }
+}
+
+/// What a section in mode tcp says itself about HTTP; what it inherits may be meant for others.
+fn refuse_http_only(entries: &[Entry<'_>], reading: &mut Reading<'_>) {
+    let mode = entries.iter().find(|entry| entry.key == "mode").map(|entry| entry.node.place());
+    let misspelt = |mode: &Place| {
+        let mut places = reading.diagnostics.iter().filter_map(|found| found.place.as_ref());
+        places.any(|place| place.span.start == mode.span.start)
+    };
+    if mode.as_ref().is_some_and(misspelt) {
+        return;
+    }
+    for place in std::mem::take(&mut reading.http_only) {
+        let key = &place.source.text[place.span.clone()];
+        let message = format!("`{key}` has no meaning in mode tcp");
+        reading.report(Diagnostic::error(place.clone(), message).help("mode = \"http\" has it"));
     }
 }
 

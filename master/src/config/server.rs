@@ -34,7 +34,7 @@ pub(super) struct Draft {
 
 /// A server, and what holds for all of them.
 pub(super) const SERVER: Table<Draft> =
-    Table { name: "`server`", keys: KEYS, unsupported: unsupported::SERVER };
+    Table { name: "`server`", keys: &[KEYS], unsupported: unsupported::SERVER };
 
 type Row = Key<Draft>;
 
@@ -258,7 +258,7 @@ fn at_port(ip: IpAddr, port: Port) -> ServerAddress {
 /// `send_proxy_v2` in its long form.
 pub(super) const SEND_PROXY_V2: Table<ProxyProtocolOut> = Table {
     name: "`send_proxy_v2`",
-    keys: &[
+    keys: &[&[
         Key::new(
             "crc32c",
             |out, node, reading| assign(&mut out.crc32c, reading.boolean(node)),
@@ -290,7 +290,7 @@ Table of further fields, type to text: types are written
 texts have at most 1024 bytes.
 Default: none.",
         ),
-    ],
+    ]],
     unsupported: "ssl cert_cn ssl_cipher cert_sig cert_key authority",
 };
 

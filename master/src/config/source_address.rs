@@ -28,7 +28,7 @@ pub(super) struct Draft {
 }
 
 /// A source in its long form.
-pub(super) const SOURCE: Table<Draft> = Table { name: "`source`", keys: KEYS, unsupported: "" };
+pub(super) const SOURCE: Table<Draft> = Table { name: "`source`", keys: &[KEYS], unsupported: "" };
 
 const KEYS: &[Key<Draft>] = &[
     Key::new(

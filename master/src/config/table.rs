@@ -38,6 +38,8 @@ pub struct Key<T> {
     pub doc: &'static str,
     /// Where it may stand; `[listen.NAME]` takes what frontends and backends take.
     pub places: Places,
+    /// Whether it only means something in mode http.
+    pub http: bool,
     /// Puts the value into its field.
     pub read: fn(&mut T, &Node<'_>, &mut Reading<'_>),
 }
@@ -49,7 +51,7 @@ impl<T> Key<T> {
         read: fn(&mut T, &Node<'_>, &mut Reading<'_>),
         doc: &'static str,
     ) -> Self {
-        Self { name, doc, places: EVERYWHERE, read }
+        Self { name, doc, places: EVERYWHERE, http: false, read }
     }
 
     /// Only there.
@@ -58,19 +60,30 @@ impl<T> Key<T> {
         self.places = places;
         self
     }
+
+    /// Only in mode http.
+    #[must_use]
+    pub const fn http(mut self) -> Self {
+        self.http = true;
+        self
+    }
 }
 
 /// A table of keys and what else is known about where it is used.
 pub struct Table<T: 'static> {
     /// As in "unknown key `x` in NAME".
     pub name: &'static str,
-    /// The rows.
-    pub keys: &'static [Key<T>],
+    /// The rows, by concern.
+    pub keys: &'static [&'static [Key<T>]],
     /// What HAProxy has here and this version has not, in words.
     pub unsupported: &'static str,
 }
 
 impl<T> Table<T> {
+    fn rows(&self) -> impl Iterator<Item = &'static Key<T>> {
+        self.keys.iter().copied().flatten()
+    }
+
     /// Reads every entry with its row.
     pub fn read(
         &self,
@@ -79,19 +92,22 @@ impl<T> Table<T> {
         place: Places,
         reading: &mut Reading<'_>,
     ) {
-        let mut known: Vec<(usize, &Entry<'_>)> = Vec::with_capacity(entries.len());
+        let mut known: Vec<(usize, &Key<T>, &Entry<'_>)> = Vec::with_capacity(entries.len());
         for entry in entries {
-            match self.keys.iter().position(|key| key.name == entry.key) {
-                Some(row) if self.keys[row].places & place == 0 => {
-                    reading.report(self.misplaced(row, entry));
+            match self.rows().enumerate().find(|(_, row)| row.name == entry.key) {
+                Some((_, row)) if row.places & place == 0 => {
+                    reading.report(misplaced(row.places, entry));
                 }
-                Some(row) => known.push((row, entry)),
+                Some((order, row)) => known.push((order, row, entry)),
                 None => reading.report(self.unknown(entry)),
             }
         }
-        known.sort_by_key(|(row, _)| *row);
-        for (row, entry) in known {
-            (self.keys[row].read)(into, &entry.node, reading);
+        known.sort_by_key(|(order, ..)| *order);
+        for (_, row, entry) in known {
+            if row.http {
+                reading.http_only.push(entry.key_place());
+            }
+            (row.read)(into, &entry.node, reading);
         }
     }
 
@@ -111,8 +127,7 @@ impl<T> Table<T> {
     /// The rows as a list in mdoc, for the manual page.
     pub fn document(&self, out: &mut String) {
         out.push_str(".Bl -tag -width Ds\n");
-        for key in self.keys {
-            let Key { name, doc, places, .. } = key;
+        for Key { name, doc, places, http, .. } in self.rows() {
             let front = places & FRONTEND != 0;
             let section = match (front, places & BACKEND != 0, places & DEFAULTS != 0) {
                 (true, true, _) | (false, false, _) => "",
@@ -121,32 +136,39 @@ impl<T> Table<T> {
                 (false, true, true) => "Not in frontends.\n",
                 (false, true, false) => "Only in backends and listen sections.\n",
             };
-            let _ = write!(out, ".It Cm {name}{doc}\n{section}");
+            let mode = if *http { "Only in mode http.\n" } else { "" };
+            let _ = write!(out, ".It Cm {name}{doc}\n{section}{mode}");
         }
         out.push_str(".El\n");
     }
 
-    fn has(&self, key: &str) -> bool {
-        self.keys.iter().any(|row| row.name == key)
+    /// The rows' names.
+    #[cfg(test)]
+    pub fn names(&self) -> Vec<&'static str> {
+        self.rows().map(|row| row.name).collect()
     }
 
-    fn misplaced(&self, row: usize, entry: &Entry<'_>) -> Diagnostic {
-        let places = self.keys[row].places;
-        let message = format!("`{}` does not belong here", entry.key);
-        if places == ITEM {
-            return Diagnostic::error(entry.key_place(), message).help("it belongs to each server");
-        }
-        let all = [(FRONTEND, "frontend"), (BACKEND, "backend"), (DEFAULTS, "defaults")];
-        let mut names: Vec<_> =
-            all.iter().filter(|(bit, _)| places & bit != 0).map(|(_, name)| *name).collect();
-        names.insert(names.len() - usize::from(places & DEFAULTS != 0), "listen");
-        Diagnostic::error(entry.key_place(), message)
-            .help(format!("it may stand in: {}", names.join(", ")))
+    fn has(&self, key: &str) -> bool {
+        self.rows().any(|row| row.name == key)
     }
 
     fn unknown(&self, entry: &Entry<'_>) -> Diagnostic {
-        unknown(entry, "key", self.name, self.keys.iter().map(|key| key.name), self.unsupported)
+        unknown(entry, "key", self.name, self.rows().map(|key| key.name), self.unsupported)
     }
+}
+
+/// An error about a key that belongs to `places`.
+fn misplaced(places: Places, entry: &Entry<'_>) -> Diagnostic {
+    let message = format!("`{}` does not belong here", entry.key);
+    if places == ITEM {
+        return Diagnostic::error(entry.key_place(), message).help("it belongs to each server");
+    }
+    let all = [(FRONTEND, "frontend"), (BACKEND, "backend"), (DEFAULTS, "defaults")];
+    let mut names: Vec<_> =
+        all.iter().filter(|(bit, _)| places & bit != 0).map(|(_, name)| *name).collect();
+    names.insert(names.len() - usize::from(places & DEFAULTS != 0), "listen");
+    Diagnostic::error(entry.key_place(), message)
+        .help(format!("it may stand in: {}", names.join(", ")))
 }
 
 /// An error about a key that no row has.

@@ -17,6 +17,11 @@ use portolan_shared::model::Config;
 
 use super::{Diagnostic, Input, Loaded, Sources, Text, read, render};
 
+const EVERYTHING: &str = include_str!("tests/everything.toml");
+const EVERYTHING_HTTP: &str = include_str!("tests/everything_http.toml");
+/// Together they set every key.
+const SAMPLES: &[&str] = &[EVERYTHING, EVERYTHING_HTTP];
+
 /// Reads texts as files of these names.
 fn read_files(files: &[(&str, &str)]) -> Result<Loaded, Vec<Diagnostic>> {
     let text = |&(path, text): &(&str, &str)| {

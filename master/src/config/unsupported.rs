@@ -105,7 +105,7 @@ pub const PROXY: &str = "
 
 /// In `timeout`.
 pub const TIMEOUT: &str = "
-    check client_hs http_keep_alive http_request tarpit
+    check client_hs
 ";
 
 /// In `bind`.

@@ -25,7 +25,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// `[global]`.
 pub const GLOBAL: Table<Global> =
-    Table { name: "[global]", keys: KEYS, unsupported: unsupported::GLOBAL };
+    Table { name: "[global]", keys: &[KEYS], unsupported: unsupported::GLOBAL };
 
 const KEYS: &[Key<Global>] = &[
     Key::new(
@@ -373,12 +373,12 @@ struct ControlSocket(Option<PathBuf>);
 
 const CONTROL_SOCKET: Table<ControlSocket> = Table {
     name: "`control_socket`",
-    keys: &[Key::new(
+    keys: &[&[Key::new(
         "path",
         |socket, node, reading| set(&mut socket.0, reading.path(node)),
         "
 The path.",
-    )],
+    )]],
     unsupported: "mode user group uid gid level",
 };
 

@@ -8,7 +8,8 @@ use crate::config::table::{Key, Table};
 use crate::config::unsupported;
 
 /// `[global] tune`.
-pub const TUNE: Table<Tune> = Table { name: "`tune`", keys: KEYS, unsupported: unsupported::TUNE };
+pub const TUNE: Table<Tune> =
+    Table { name: "`tune`", keys: &[KEYS], unsupported: unsupported::TUNE };
 
 /// Bytes of a socket buffer.
 const SOCKET_BUFFER_MAX: u32 = 1 << 30;

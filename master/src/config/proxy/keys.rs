@@ -19,7 +19,7 @@ const RETRIES_MAX: u32 = 1000;
 
 /// The keys of all these sections.
 pub const PROXY: Table<Draft> =
-    Table { name: "this section", keys: KEYS, unsupported: unsupported::PROXY };
+    Table { name: "this section", keys: &[KEYS], unsupported: unsupported::PROXY };
 
 /// Where keys about clients may stand.
 pub const FRONT: u8 = FRONTEND | DEFAULTS;
@@ -46,7 +46,9 @@ Default: none.",
         "mode",
         |draft, node, reading| assign(&mut draft.mode, mode(node, reading)),
         "
-What is understood of the bytes that are forwarded: \"tcp\", nothing.
+What is understood of the bytes that are forwarded: \"tcp\", nothing; \"http\", requests and
+responses of HTTP/1.
+A frontend and the backends it uses have the same mode.
 Default: \"tcp\".",
     ),
     Row::new(
@@ -402,15 +404,16 @@ fn mode(node: &Node<'_>, reading: &mut Reading<'_>) -> Option<Mode> {
     let text = reading.text(node)?;
     match &*text.text {
         "tcp" => return Some(Mode::Tcp),
-        mode @ ("http" | "log" | "spop" | "haterm") => reading.report(
-            Diagnostic::error(
-                text.place(),
-                format!("mode \"{mode}\" is not supported by this version"),
-            )
-            .help("it forwards bytes: mode = \"tcp\""),
-        ),
-        mode => reading.error(text.place(), format!("unknown mode \"{mode}\"; there is \"tcp\"")),
+        "http" => return Some(Mode::Http),
+        _ => {}
     }
+    let message = match &*text.text {
+        mode @ ("log" | "spop" | "haterm") => {
+            format!("mode \"{mode}\" is not supported by this version")
+        }
+        mode => format!("unknown mode \"{mode}\""),
+    };
+    reading.report(Diagnostic::error(text.place(), message).help("there are \"tcp\" and \"http\""));
     None
 }
 

@@ -12,7 +12,7 @@ use crate::config::unsupported;
 
 /// `timeout`.
 pub const TIMEOUT: Table<Timeouts> =
-    Table { name: "`timeout`", keys: TIMEOUT_KEYS, unsupported: unsupported::TIMEOUT };
+    Table { name: "`timeout`", keys: &[TIMEOUT_KEYS], unsupported: unsupported::TIMEOUT };
 
 type Row = Key<Timeouts>;
 
@@ -90,6 +90,45 @@ For a free place at a server; without it
 holds.",
     )
     .only(BACK),
+    Row::new(
+        "http_request",
+        |timeouts, node, reading| {
+            timeout(&mut timeouts.http_request, node, reading);
+        },
+        "
+For a whole head of a request, from its first byte; that of a connection's first request from
+when the connection was accepted.
+In a backend with
+.Cm http_buffer_request
+for the content too.
+Without it
+.Cm client
+holds.",
+    )
+    .http(),
+    Row::new(
+        "http_keep_alive",
+        |timeouts, node, reading| {
+            timeout(&mut timeouts.http_keep_alive, node, reading);
+        },
+        "
+For the first byte of a client's next request; without it
+.Cm http_request
+holds, else
+.Cm client .",
+    )
+    .http(),
+    Row::new(
+        "tarpit",
+        |timeouts, node, reading| {
+            timeout(&mut timeouts.tarpit, node, reading);
+        },
+        "
+How long a request that is tarpitted is held before its answer; without it
+.Cm connect
+holds.",
+    )
+    .http(),
 ];
 
 fn timeout(into: &mut Option<Duration>, node: &Node<'_>, reading: &mut Reading<'_>) {

@@ -29,7 +29,7 @@ server = [
 ]
 
 [frontend.web]
-mode = "http"
+mode = "log"
 "#;
 
 #[test]

@@ -1,8 +1,6 @@
-//! A configuration that sets every key, and the model it must give.
+//! Configurations that set every key, and the models they must give.
 
 use super::*;
-
-const EVERYTHING: &str = include_str!("everything.toml");
 
 #[test]
 fn every_key_reaches_its_field() {
@@ -14,10 +12,18 @@ fn every_key_reaches_its_field() {
 }
 
 #[test]
-fn the_sample_sets_every_key_there_is() {
+fn every_key_of_mode_http_reaches_its_field() {
+    let config = config(EVERYTHING_HTTP);
+    insta::assert_debug_snapshot!((config.frontends, config.backends));
+}
+
+#[test]
+fn the_samples_set_every_key_there_is() {
     let reference = crate::config::reference();
-    let sample: Vec<_> =
-        EVERYTHING.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).collect();
+    let sample: Vec<_> = SAMPLES
+        .iter()
+        .flat_map(|text| text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')))
+        .collect();
     let keys = reference.lines().filter_map(|line| line.strip_prefix(".It Cm "));
     let missing: Vec<_> = keys.filter(|key| !sample.contains(key)).map(str::to_owned).collect();
     // Another way to say what `user`, `group` and `v6only` say.

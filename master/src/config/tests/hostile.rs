@@ -4,8 +4,6 @@ use proptest::prelude::*;
 
 use super::*;
 
-const EVERYTHING: &str = include_str!("everything.toml");
-
 /// Reads and renders: both must come to an end.
 fn survive(text: &str) -> Result<Loaded, Vec<Diagnostic>> {
     let outcome = read_text(text);
@@ -19,15 +17,19 @@ fn survive(text: &str) -> Result<Loaded, Vec<Diagnostic>> {
 
 #[test]
 fn every_truncation_of_a_configuration_is_read_or_refused() {
-    for (end, _) in EVERYTHING.char_indices() {
-        let _ = survive(&EVERYTHING[..end]);
+    for sample in SAMPLES {
+        for (end, _) in sample.char_indices() {
+            let _ = survive(&sample[..end]);
+        }
     }
 }
 
 #[test]
 fn every_deletion_of_a_byte_is_read_or_refused() {
-    for (at, character) in EVERYTHING.char_indices().step_by(3) {
-        let _ = survive(&[&EVERYTHING[..at], &EVERYTHING[at + character.len_utf8()..]].concat());
+    for sample in SAMPLES {
+        for (at, character) in sample.char_indices().step_by(3) {
+            let _ = survive(&[&sample[..at], &sample[at + character.len_utf8()..]].concat());
+        }
     }
 }
 
@@ -164,10 +166,12 @@ proptest! {
 
     #[test]
     fn no_change_of_a_valid_configuration_makes_the_reader_panic(
-        at in 0..EVERYTHING.len(), length in 0..40_usize, by in piece()
+        sample in proptest::sample::select(SAMPLES), at in 0.0..1.0, length in 0..40_usize,
+        by in piece()
     ) {
-        let end = (at + length).min(EVERYTHING.len());
-        if let (Some(before), Some(after)) = (EVERYTHING.get(..at), EVERYTHING.get(end..)) {
+        let at = (at * sample.len() as f64) as usize;
+        let end = (at + length).min(sample.len());
+        if let (Some(before), Some(after)) = (sample.get(..at), sample.get(end..)) {
             let _ = survive(&[before, &by, after].concat());
         }
     }

@@ -27,7 +27,7 @@ fn every_key_is_described_with_its_default_or_as_required() {
     let entries = reference.split(".It Cm ").skip(1);
     // These are described by their kind, which has the default.
     let by_kind = ["timeout", "tune", "server_defaults", "server", "bind", "uid", "gid", "path"];
-    let timeouts = ["connect", "client", "server", "client_fin", "server_fin", "tunnel", "queue"];
+    let timeouts = crate::config::proxy::TIMEOUT.names();
     for entry in entries {
         let key = entry.lines().next().unwrap();
         let said = entry.contains("Default:") || entry.contains("required");

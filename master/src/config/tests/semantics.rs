@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portolan_shared::model::{
-    BindAddress, LogEndpoint, Redispatch, ServerAddress, Source, SourceAddress,
+    BindAddress, LogEndpoint, Mode, Redispatch, ServerAddress, Source, SourceAddress,
 };
 
 use super::*;
@@ -96,6 +96,27 @@ fn the_default_backend_may_be_a_backend_or_a_listen_section_but_must_exist() {
     assert_eq!((frontends[1].default_backend, frontends[2].default_backend), (Some(0), Some(1)));
     let text = "[backend.app]\n[frontend.a]\ndefault_backend = 'ap'";
     assert_eq!(errors(text), "x.toml:3:19: there is no backend `ap` (did you mean `app`?)");
+}
+
+#[test]
+fn a_frontend_and_its_backend_have_the_same_mode() {
+    let text = "[listen.app]\nmode = 'http'\n[frontend.a]\ndefault_backend = 'app'";
+    let expected = "x.toml:4:19: `a` is in mode tcp and its backend `app` in mode http";
+    assert_eq!(errors(text), expected);
+    let text = format!("[defaults]\nmode = 'http'\n{text}");
+    let config = config(&text);
+    assert_eq!([config.frontends[0].mode, config.backends[0].mode], [Mode::Http; 2]);
+}
+
+#[test]
+fn what_only_mode_http_has_is_refused_in_mode_tcp_unless_it_is_inherited() {
+    let inherited = "defaults.timeout = { http_request = 1 }\n[frontend.f]\n";
+    assert_eq!(errors(inherited), "");
+    let own = "[frontend.f]\ntimeout = { client = 1, http_request = 1 }";
+    let expected = "x.toml:2:25: `http_request` has no meaning in mode tcp; mode = \"http\" has it";
+    assert_eq!(errors(own), expected);
+    let misspelt = format!("{own}\nmode = 'htp'");
+    assert_eq!(errors(&misspelt).lines().count(), 1);
 }
 
 #[test]
