@@ -3,9 +3,11 @@
 //! `sys` holds every unsafe operation of the project (with `memory::map` the only other home);
 //! `model` is the configuration as both of its readers produce it; `message` and `channel` are how
 //! processes talk; `memory` is what workers share; `log` and `notify` are how we speak to the
-//! system; `signal` is the queue of signals that all three main loops read.
+//! system; `signal` is the queue of signals that all three main loops read; `crypt` says which
+//! hashes of passwords can be checked.
 
 pub mod channel;
+pub mod crypt;
 pub mod log;
 pub mod memory;
 pub mod message;
