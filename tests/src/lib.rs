@@ -12,6 +12,7 @@ pub mod binaries;
 pub mod client;
 pub mod deadline;
 pub mod fake;
+pub mod http;
 pub mod instance;
 pub mod notify;
 pub mod origin;
@@ -27,6 +28,7 @@ pub mod storm;
 pub mod syslog;
 pub mod tcp_log;
 
+pub use http::{HttpClient, HttpOrigin};
 pub use instance::Portolan;
 pub use origin::Origin;
 pub use pattern::Pattern;

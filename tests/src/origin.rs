@@ -356,7 +356,8 @@ impl Gate {
         self.passes.1.notify_all();
     }
 
-    fn pass(&self, seen: &Seen) {
+    /// Waits to be let through; does not wait for ever when the origin ends.
+    pub(crate) fn pass(&self, seen: &Seen) {
         let mut passes = self.passes.0.lock().expect("the passes");
         while *passes == 0 && !seen.stopping() {
             passes = self.passes.1.wait_timeout(passes, GATE_POLL).expect("the passes").0;

@@ -10,6 +10,8 @@ use crate::syslog::Syslog;
 #[derive(Clone, Debug)]
 pub struct Listen {
     name: String,
+    kind: &'static str,
+    mode: &'static str,
     binds: Vec<String>,
     servers: Vec<String>,
     timeouts: Vec<(String, String)>,
@@ -23,11 +25,31 @@ impl Listen {
         Self::named(name).bind(address, "")
     }
 
+    /// The same in mode http.
+    pub fn http(name: &str, address: impl fmt::Display) -> Self {
+        Self { mode: "http", ..Self::at(name, address) }
+    }
+
+    /// A frontend of mode http.
+    pub fn frontend(name: &str, address: impl fmt::Display) -> Self {
+        let timeouts = vec![("client".to_owned(), "60s".to_owned())];
+        Self { kind: "frontend", timeouts, ..Self::http(name, address) }
+    }
+
+    /// A backend of mode http.
+    pub fn backend(name: &str) -> Self {
+        let mut backend = Self { kind: "backend", mode: "http", ..Self::named(name) };
+        backend.timeouts.retain(|(name, _)| name != "client");
+        backend
+    }
+
     /// A proxy without an address yet.
     pub fn named(name: &str) -> Self {
         let timeout = |name: &str, time: &str| (name.to_owned(), time.to_owned());
         Self {
             name: name.to_owned(),
+            kind: "listen",
+            mode: "tcp",
             binds: Vec::new(),
             servers: Vec::new(),
             timeouts: vec![
@@ -84,6 +106,12 @@ impl Listen {
         self.log_to(&daemon.target(), "").option("tcplog")
     }
 
+    /// The HTTP access log goes to this daemon.
+    #[must_use]
+    pub fn http_log(self, daemon: &Syslog) -> Self {
+        self.log_to(&daemon.target(), "").option("httplog")
+    }
+
     /// A log target, with further keys in TOML.
     #[must_use]
     pub fn log_to(mut self, address: &str, keys: &str) -> Self {
@@ -114,8 +142,10 @@ impl fmt::Display for Listen {
         let list = |items: &[String]| items.join(", ");
         let timeouts: Vec<String> =
             self.timeouts.iter().map(|(name, time)| format!("{name} = \"{time}\"")).collect();
-        writeln!(f, "[listen.{}]\nmode = \"tcp\"", self.name)?;
-        writeln!(f, "bind = [{}]", list(&self.binds))?;
+        writeln!(f, "[{}.{}]\nmode = \"{}\"", self.kind, self.name, self.mode)?;
+        if !self.binds.is_empty() {
+            writeln!(f, "bind = [{}]", list(&self.binds))?;
+        }
         writeln!(f, "timeout = {{ {} }}", list(&timeouts))?;
         if !self.logs.is_empty() {
             writeln!(f, "log = [{}]", list(&self.logs))?;
@@ -123,6 +153,10 @@ impl fmt::Display for Listen {
         for line in &self.lines {
             writeln!(f, "{line}")?;
         }
-        writeln!(f, "server = [{}]", list(&self.servers))
+        if self.kind == "frontend" {
+            Ok(())
+        } else {
+            writeln!(f, "server = [{}]", list(&self.servers))
+        }
     }
 }

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::deadline;
+use crate::http::HttpLog;
 use crate::tcp_log::TcpLog;
 
 /// Between two looks at whether to stop.
@@ -94,6 +95,32 @@ impl Syslog {
     /// The lines of the TCP access log among them.
     pub fn tcp_lines(&self) -> Vec<TcpLog> {
         self.lines().iter().filter_map(|line| TcpLog::parse(line.trim_end())).collect()
+    }
+
+    /// The lines of the HTTP access log among them.
+    pub fn http_lines(&self) -> Vec<HttpLog> {
+        self.lines().iter().filter_map(|line| HttpLog::parse(line.trim_end())).collect()
+    }
+
+    /// Waits until so many lines of the HTTP access log have come.
+    ///
+    /// # Panics
+    /// When fewer come.
+    pub fn wait_http(&self, count: usize) -> Vec<HttpLog> {
+        deadline::eventually(&format!("{count} lines of the HTTP log"), || {
+            let lines = self.http_lines();
+            (lines.len() >= count).then_some(lines)
+        })
+    }
+
+    /// The only line of the HTTP access log.
+    ///
+    /// # Panics
+    /// When none comes, or several.
+    pub fn only_http(&self) -> HttpLog {
+        let mut lines = self.wait_http(1);
+        assert_eq!(lines.len(), 1, "{lines:#?}");
+        lines.swap_remove(0)
     }
 
     /// Waits for the next line that contains this text.
