@@ -35,7 +35,8 @@ fn main() {
     let mut sender = Sender::for_endpoints(Zone::system(), vec![target.endpoint.clone()]);
     sender.attach(0, open(&target.endpoint).expect("a socket").descriptor, monotonic_ms());
     let targets = [sender.target(&target, None).expect("a target")];
-    let options = LogOptions { line: portolan_shared::model::LogLine::Tcp, ..LogOptions::default() };
+    let options =
+        LogOptions { line: portolan_shared::model::LogLine::Tcp, ..LogOptions::default() };
     let start = Wall::now();
     for number in 0..count {
         // A thousand lines a second, from streams that lasted up to eight.
@@ -46,6 +47,7 @@ fn main() {
             retries: 0,
             redispatched: false,
             from_client: 100,
+            status: None,
         };
         let Some(level) = level(options, Moment::End, &outcome) else { continue };
         let line = TcpLine {

@@ -129,6 +129,7 @@ impl Worker {
             retries: 0,
             redispatched: false,
             from_client: 0,
+            status: None,
         };
         let frontend = &self.config.frontends[frontend_id as usize];
         let Some(level) = level(frontend.log_options, Moment::Accept, &outcome) else { return };
@@ -142,6 +143,7 @@ impl Worker {
             client: crate::stream::peer(client, id),
             destination: crate::stream::peer(to, id),
             frontend: &frontend.name,
+            mode: frontend.mode,
         };
         let at = self.clock.wall_of(now);
         let targets = &self.frontends[frontend_id as usize].targets;

@@ -3,10 +3,11 @@
 //! Core: no I/O. HAProxy's manual, sections 8.2.1 and 8.2.5.
 
 use portolan_shared::log::{Clock, Text, Wall, push_field, push_u64};
+use portolan_shared::model::Mode;
 
 use super::peer::{PEER_BYTES_MAX, Peer};
 
-/// `Connect from %ci:%cp to %fi:%fp (%f/TCP)`
+/// `Connect from %ci:%cp to %fi:%fp (%f/TCP)`, or `HTTP`
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectLine<'a> {
     /// Who connected.
@@ -15,6 +16,8 @@ pub struct ConnectLine<'a> {
     pub destination: Peer,
     /// The frontend that accepted it.
     pub frontend: &'a str,
+    /// Its mode.
+    pub mode: Mode,
 }
 
 impl ConnectLine<'_> {
@@ -26,7 +29,10 @@ impl ConnectLine<'_> {
         push_peer(line, self.destination);
         line.extend_from_slice(b" (");
         line.extend_from_slice(self.frontend.as_bytes());
-        line.extend_from_slice(b"/TCP)");
+        line.extend_from_slice(match self.mode {
+            Mode::Tcp => &b"/TCP)"[..],
+            Mode::Http => b"/HTTP)",
+        });
     }
 }
 

@@ -7,6 +7,9 @@
 //! | without tcplog | [`ConnectLine`] | | | [`FailureLine`] |
 //! | tcplog | | | [`TcpLine`] | [`FailureLine`] |
 //! | tcplog, logasap | | [`TcpLine`] with `+` | the same if there was none yet | [`FailureLine`] |
+//!
+//! In mode http a stream is one request: *at accept* is when its head has come, and with logasap its
+//! line is written when the head of the response has.
 
 mod brief_line;
 mod peer;
@@ -23,10 +26,13 @@ use crate::termination::{Cause, Termination};
 /// When a line can be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// The connection was accepted and has its session.
+    /// The connection was accepted and has its session; in mode http: a request has come.
     Accept,
-    /// The connection to the server stands.
+    /// Mode tcp: the connection to the server stands.
     Connected,
+    /// Mode http: the head of the response has come.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the http shell comes next"))]
+    Answered,
     /// The stream is over.
     End,
 }
@@ -42,17 +48,21 @@ pub struct Outcome {
     pub redispatched: bool,
     /// Bytes that came from the client.
     pub from_client: u64,
+    /// The status of the response, `None` in mode tcp and where there was none.
+    pub status: Option<u16>,
 }
 
 impl Outcome {
-    /// What `dontlog_normal` keeps and `log_separate_errors` raises: errors, timeouts, retries and
-    /// redispatches; what was answered here is neither.
-    fn is_error(&self) -> bool {
-        match self.termination.cause {
+    /// What `dontlog_normal` keeps, `log_separate_errors` raises and `error_log_format` is for:
+    /// errors, timeouts, retries, redispatches and statuses from 500 up; what was answered here is
+    /// none of the first three.
+    pub fn is_error(&self) -> bool {
+        let failed = match self.termination.cause {
             Cause::Local => self.redispatched,
             Cause::Normal => self.redispatched || self.retries > 0,
             _ => true,
-        }
+        };
+        failed || self.status.is_some_and(|status| status >= 500)
     }
 }
 
@@ -64,7 +74,9 @@ pub fn level(options: LogOptions, moment: Moment, outcome: &Outcome) -> Option<L
     let full = options.line != LogLine::Connect;
     let wanted = match moment {
         Moment::Accept => !full,
-        Moment::Connected => full && options.logasap && (error || !options.dontlog_normal),
+        Moment::Connected | Moment::Answered => {
+            full && options.logasap && (error || !options.dontlog_normal)
+        }
         Moment::End => {
             full && (error || !options.dontlog_normal)
                 && (outcome.from_client > 0 || !options.dontlognull)

@@ -1,4 +1,5 @@
 use portolan_shared::log::{Clock, Wall, Zone};
+use portolan_shared::model::Mode;
 use proptest::prelude::*;
 
 use super::*;
@@ -108,8 +109,11 @@ fn the_short_lines_are_the_manuals() {
     let mut line = Vec::new();
     let client = Peer::Ip([10, 0, 1, 2].into(), 33_312);
     let destination = Peer::Ip([10, 0, 3, 31].into(), 8012);
-    ConnectLine { client, destination, frontend: "www" }.write(&mut line);
-    assert_eq!(line, b"Connect from 10.0.1.2:33312 to 10.0.3.31:8012 (www/TCP)");
+    ConnectLine { client, destination, frontend: "www", mode: Mode::Http }.write(&mut line);
+    assert_eq!(line, b"Connect from 10.0.1.2:33312 to 10.0.3.31:8012 (www/HTTP)");
+    line.clear();
+    ConnectLine { client, destination, frontend: "www", mode: Mode::Tcp }.write(&mut line);
+    assert!(line.ends_with(b" (www/TCP)"));
 
     let failure = FailureLine {
         client: Peer::Ip([127, 0, 0, 1].into(), 56_059),
@@ -129,8 +133,13 @@ fn the_short_lines_are_the_manuals() {
     assert_eq!(line, expected.replace("/f1:", "/4:").as_bytes());
 }
 
-const NORMAL: Outcome =
-    Outcome { termination: Termination::NORMAL, retries: 0, redispatched: false, from_client: 10 };
+const NORMAL: Outcome = Outcome {
+    termination: Termination::NORMAL,
+    retries: 0,
+    redispatched: false,
+    from_client: 10,
+    status: None,
+};
 
 const REFUSED: Outcome =
     Outcome { termination: Termination::new(Cause::Server, Phase::Connect), ..NORMAL };
@@ -145,12 +154,12 @@ const TCPLOG: LogOptions = LogOptions {
 
 #[test]
 fn a_line_is_written_at_one_moment() {
-    let moments = [Moment::Accept, Moment::Connected, Moment::End];
+    let moments = [Moment::Accept, Moment::Connected, Moment::Answered, Moment::End];
     let when = |options| moments.map(|moment| level(options, moment, &NORMAL).is_some());
-    assert_eq!(when(LogOptions { line: LogLine::Connect, ..TCPLOG }), [true, false, false]);
-    assert_eq!(when(TCPLOG), [false, false, true]);
+    assert_eq!(when(LogOptions { line: LogLine::Connect, ..TCPLOG }), [true, false, false, false]);
+    assert_eq!(when(TCPLOG), [false, false, false, true]);
     // Asked at the end only when nothing was written before.
-    assert_eq!(when(LogOptions { logasap: true, ..TCPLOG }), [false, true, true]);
+    assert_eq!(when(LogOptions { logasap: true, ..TCPLOG }), [false, true, true, true]);
 }
 
 #[test]
@@ -174,6 +183,7 @@ fn what_is_normal_is_left_out_on_demand_and_a_retry_is_not_normal() {
     assert_eq!(at_end(Outcome { redispatched: true, ..NORMAL }), Some(LogLevel::Info));
     let early = LogOptions { logasap: true, ..quiet };
     assert_eq!(level(early, Moment::Connected, &NORMAL), None);
+    assert_eq!(level(early, Moment::Answered, &NORMAL), None);
 }
 
 #[test]
@@ -184,6 +194,26 @@ fn errors_are_raised_on_demand() {
     assert_eq!(failure_level(apart, 1), Some(LogLevel::Err));
     let local = Outcome { termination: Termination::new(Cause::Local, Phase::Request), ..NORMAL };
     assert_eq!(level(apart, Moment::End, &local), Some(LogLevel::Info));
+}
+
+#[test]
+fn a_status_from_500_up_is_an_error_even_where_everything_went_well() {
+    let quiet = LogOptions { line: LogLine::Http, dontlog_normal: true, ..TCPLOG };
+    let apart = LogOptions { line: LogLine::Http, separate_errors: true, ..TCPLOG };
+    for cause in [Cause::Normal, Cause::Local] {
+        let termination = Termination::new(cause, Phase::Over);
+        let answered = |status| Outcome { termination, status: Some(status), ..NORMAL };
+        for (status, dropped, raised) in [
+            (200, None, LogLevel::Info),
+            (404, None, LogLevel::Info),
+            (499, None, LogLevel::Info),
+            (500, Some(LogLevel::Info), LogLevel::Err),
+            (599, Some(LogLevel::Info), LogLevel::Err),
+        ] {
+            assert_eq!(level(quiet, Moment::End, &answered(status)), dropped, "{status}");
+            assert_eq!(level(apart, Moment::End, &answered(status)), Some(raised), "{status}");
+        }
+    }
 }
 
 prop_compose! {

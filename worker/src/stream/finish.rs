@@ -128,6 +128,7 @@ impl Worker {
             retries: stream.machine.retries(),
             redispatched: stream.machine.redispatched(),
             from_client: stream.front.received,
+            status: None,
         };
         let Some(level) = level(frontend.log_options, moment, &outcome) else { return };
         stream.logged = true;
