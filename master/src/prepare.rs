@@ -43,14 +43,15 @@ pub const BINARY: &str = "worker-binary";
 /// Under this the wrapper keeps the control socket.
 pub const CONTROL: &str = "control";
 
-/// What a master that follows a dead one runs: the texts that were accepted, never what lies on the
-/// disk meanwhile.
+/// What a master that follows a dead one runs: the texts that were accepted, and the files that they
+/// name, never what lies on the disk meanwhile.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
     /// Of the generation that served.
     pub generation: u32,
     texts: Vec<(PathBuf, String)>,
     environment: BTreeMap<String, String>,
+    files: BTreeMap<PathBuf, Vec<u8>>,
 }
 
 impl Accepted {
@@ -62,6 +63,7 @@ impl Accepted {
         Sources {
             inputs: self.texts.iter().map(text).collect(),
             environment: self.environment.clone(),
+            files: self.files.clone(),
             ..Sources::default()
         }
     }
@@ -166,7 +168,7 @@ impl Master {
     }
 
     fn prepare(&mut self, sources: &Sources, read: Read, now: Instant) -> Result<(), Refusal> {
-        let Loaded { mut config, warnings, texts } = read.map_err(|found| Refusal {
+        let Loaded { mut config, warnings, texts, files } = read.map_err(|found| Refusal {
             line: in_one_line(&found),
             text: config::render(&found, false),
         })?;
@@ -220,6 +222,7 @@ impl Master {
                 generation: number,
                 texts: texts.into_iter().map(|text| (text.path, text.text)).collect(),
                 environment: sources.environment.clone(),
+                files,
             },
             waiting: BTreeSet::new(),
             holders: Vec::new(),

@@ -18,8 +18,10 @@ mod check;
 mod diagnostic;
 mod document;
 mod expand;
+mod files;
 mod global;
 mod log;
+mod log_format;
 mod lookups;
 mod manual;
 mod names;
@@ -58,6 +60,8 @@ pub struct Sources {
     pub inputs: Vec<Input>,
     /// What `${NAME}` stands for.
     pub environment: BTreeMap<String, String>,
+    /// Contents of files that values name, where they are at hand; others are read.
+    pub files: BTreeMap<PathBuf, Vec<u8>>,
     /// Who knows the addresses of host names.
     pub resolve: Resolve,
 }
@@ -95,14 +99,21 @@ pub struct Loaded {
     pub config: Config,
     /// What is allowed and yet probably not meant.
     pub warnings: Vec<Diagnostic>,
-    /// Every file as it was read: with the same environment, these as [`Input::Text`] give the same
-    /// configuration again.
+    /// Every file as it was read: with the same environment and `files`, these as [`Input::Text`] give
+    /// the same configuration again.
     pub texts: Vec<Text>,
+    /// Contents of the files that values name.
+    pub files: BTreeMap<PathBuf, Vec<u8>>,
 }
 
 impl Default for Sources {
     fn default() -> Self {
-        Self { inputs: Vec::new(), environment: BTreeMap::new(), resolve: resolve_by_system }
+        Self {
+            inputs: Vec::new(),
+            environment: BTreeMap::new(),
+            files: BTreeMap::new(),
+            resolve: resolve_by_system,
+        }
     }
 }
 
@@ -135,7 +146,8 @@ pub fn read(sources: &Sources) -> Result<Loaded, Vec<Diagnostic>> {
     let document = document::Document::parse(&texts, &mut diagnostics);
     let mut reading = reading::Reading::new(sources);
     let config = sections::read(&document, &mut reading);
-    let found = reading.diagnostics.into_iter();
+    let (found, files) = reading.finish();
+    let found = found.into_iter();
     diagnostics.extend(found.filter(|found| !document.is_consequence(found)));
     diagnostics.sort_by_key(|found| {
         found.place.as_ref().map(|place| (document.file_order(&place.source), place.span.start))
@@ -144,5 +156,5 @@ pub fn read(sources: &Sources) -> Result<Loaded, Vec<Diagnostic>> {
         return Err(diagnostics);
     }
     let texts = texts.iter().map(|text| Text { path: text.path.clone(), text: text.text.clone() });
-    Ok(Loaded { config, warnings: diagnostics, texts: texts.collect() })
+    Ok(Loaded { config, warnings: diagnostics, texts: texts.collect(), files })
 }

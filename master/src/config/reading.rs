@@ -19,6 +19,7 @@ use super::address::Host;
 use super::diagnostic::{Diagnostic, Place};
 use super::document::{Entry, Node};
 use super::expand::{ExpandError, expand};
+use super::files::Files;
 use super::lookups::{Account, Lookups};
 use super::table::{EVERYWHERE, Places};
 use super::units::{self, Bare};
@@ -39,6 +40,7 @@ pub struct Reading<'s> {
     pub http_only: Vec<Place>,
     environment: &'s BTreeMap<String, String>,
     lookups: Lookups,
+    files: Files<'s>,
 }
 
 /// A string after its variables were replaced.
@@ -94,7 +96,13 @@ impl<'s> Reading<'s> {
             http_only: Vec::new(),
             environment: &sources.environment,
             lookups: Lookups::new(sources.resolve),
+            files: Files::new(&sources.files),
         }
+    }
+
+    /// What was found, and the files that were read.
+    pub fn finish(self) -> (Vec<Diagnostic>, BTreeMap<PathBuf, Vec<u8>>) {
+        (self.diagnostics, self.files.read)
     }
 
     /// An error at a place.
@@ -349,6 +357,19 @@ impl<'s> Reading<'s> {
             return None;
         }
         Some(relative_to(&text.place(), Path::new(&*text.text)))
+    }
+
+    /// The content of a file of at most so many bytes, by its name.
+    #[expect(dead_code, reason = "its keys come next")]
+    pub fn file(&mut self, node: &Node<'_>, bytes_max: u64) -> Option<Vec<u8>> {
+        let path = self.path(node)?;
+        match self.files.content(&path, bytes_max) {
+            Ok(content) => Some(content.to_vec()),
+            Err(message) => {
+                self.error(node.place(), message);
+                None
+            }
+        }
     }
 
     /// The keys of a table.

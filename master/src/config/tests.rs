@@ -32,6 +32,7 @@ fn read_files(files: &[(&str, &str)]) -> Result<Loaded, Vec<Diagnostic>> {
         inputs: files.iter().map(text).collect(),
         environment: BTreeMap::from(environment.map(|(k, v)| (k.to_owned(), v.to_owned()))),
         resolve,
+        ..Sources::default()
     })
 }
 

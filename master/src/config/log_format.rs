@@ -1,0 +1,409 @@
+//! HAProxy's log format strings (its manual, section 8.2.6): one parser for every key that takes one;
+//! core.
+//!
+//! ```text
+//! format   = *( text / blank / "%%" / item )
+//! item     = "%" [ "{" [ flag *( "," flag ) ] "}" ] name
+//! flag     = [ "+" / "-" ] ( "Q" / "X" / "E" )
+//! ```
+//!
+//! - Blanks in a row are one space, those at the beginning none. The item `o` leaves no trace but its
+//!   flags, which the items behind it start from.
+//! - `\` before a blank, a quote, `#`, `$` or itself takes what it means in HAProxy's files away; before
+//!   anything else it stands for itself. `\n`, `\r` and `\t` are blanks.
+//! - Every fault is found, each with its bytes; no text makes the parser panic.
+
+use std::fmt;
+use std::ops::Range;
+
+use portolan_shared::model::{LogItem, LogStyle, LogTemplate, LogVariable as V};
+
+use super::diagnostic::{Diagnostic, Place};
+use super::document::Node;
+use super::nearest::nearest;
+use super::reading::Reading;
+
+/// A format that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Format {
+    /// As in the model.
+    pub template: LogTemplate,
+    /// The first variable in it that only mode http knows, and its bytes.
+    pub http_only: Option<(&'static str, Range<usize>)>,
+}
+
+/// A format and where it was written.
+#[derive(Clone, Debug)]
+#[expect(dead_code, reason = "its keys come next")]
+pub struct Placed {
+    /// As in the model.
+    pub template: LogTemplate,
+    /// The whole of it.
+    pub place: Place,
+    /// The first variable in it that only mode http knows.
+    pub http_only: Option<(&'static str, Place)>,
+}
+
+/// What is wrong with a format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing is left to write.
+    Empty,
+    /// A `%` that begins nothing.
+    StrayPercent,
+    /// A bracket that is never closed.
+    Unclosed(char),
+    /// A control character.
+    Control,
+    /// `%[...]`.
+    Expression,
+    /// `%(name)variable`.
+    Named,
+    /// A variable, or a flag, of HAProxy's that this version has not.
+    Unsupported(String),
+    /// A variable that HAProxy does not have either.
+    UnknownVariable(String),
+    /// A flag that HAProxy does not have either.
+    UnknownFlag(String),
+    /// Flags, and no variable behind them.
+    NoVariable,
+}
+
+/// The variables by HAProxy's names, and whether only mode http knows them.
+const VARIABLES: &[(&str, V, bool)] = &[
+    ("B", V::BytesOut, false),
+    ("CC", V::RequestCookie, true),
+    ("CS", V::ResponseCookie, true),
+    ("H", V::HostName, false),
+    ("HM", V::Method, true),
+    ("HP", V::Path, true),
+    ("HPO", V::PathOnly, true),
+    ("HQ", V::Query, true),
+    ("HU", V::Target, true),
+    ("HV", V::Version, true),
+    ("ID", V::UniqueId, false),
+    ("ST", V::Status, false),
+    ("T", V::DateGmt, false),
+    ("Ta", V::TimeActive, true),
+    ("Tc", V::TimeConnect, false),
+    ("Td", V::TimeData, false),
+    ("Th", V::TimeHandshake, false),
+    ("Ti", V::TimeIdle, true),
+    ("Tl", V::DateLocal, false),
+    ("TR", V::TimeRequest, true),
+    ("Tq", V::TimeQueueOld, true),
+    ("Tr", V::TimeResponse, true),
+    ("Ts", V::Timestamp, false),
+    ("Tt", V::TimeTotal, false),
+    ("Tu", V::TimeUser, false),
+    ("Tw", V::TimeWait, false),
+    ("U", V::BytesIn, false),
+    ("ac", V::ConnectionsAll, false),
+    ("b", V::Backend, false),
+    ("bc", V::ConnectionsBackend, false),
+    ("bi", V::SourceIp, false),
+    ("bp", V::SourcePort, false),
+    ("bq", V::BackendQueue, false),
+    ("ci", V::ClientIp, false),
+    ("cp", V::ClientPort, false),
+    ("f", V::Frontend, false),
+    ("fc", V::ConnectionsFrontend, false),
+    ("fi", V::FrontendIp, false),
+    ("fp", V::FrontendPort, false),
+    ("ft", V::FrontendTransport, false),
+    ("hr", V::RequestFields, false),
+    ("hrl", V::RequestFieldList, false),
+    ("hs", V::ResponseFields, false),
+    ("hsl", V::ResponseFieldList, false),
+    ("lc", V::LogCounter, false),
+    ("ms", V::Milliseconds, false),
+    ("pid", V::Pid, false),
+    ("r", V::RequestLine, true),
+    ("rc", V::Retries, false),
+    ("rt", V::RequestCounter, false),
+    ("s", V::Server, false),
+    ("sc", V::ConnectionsServer, false),
+    ("si", V::ServerIp, false),
+    ("sp", V::ServerPort, false),
+    ("sq", V::ServerQueue, false),
+    ("sslc", V::TlsCipher, false),
+    ("sslv", V::TlsVersion, false),
+    ("t", V::AcceptDate, false),
+    ("tr", V::RequestDate, true),
+    ("trg", V::RequestDateGmt, true),
+    ("trl", V::RequestDateLocal, true),
+    ("ts", V::Termination, false),
+    ("tsc", V::TerminationCookies, true),
+];
+
+/// Variables and flags that HAProxy has and this version has not.
+const UNSUPPORTED: &[&str] = &["OG", "bin", "json", "cbor"];
+
+/// A format in a value.
+#[expect(dead_code, reason = "its keys come next")]
+pub fn read(node: &Node<'_>, reading: &mut Reading<'_>) -> Option<Placed> {
+    let text = reading.text(node)?;
+    match parse(&text.text) {
+        Ok(format) => Some(Placed {
+            template: format.template,
+            place: text.place(),
+            http_only: format.http_only.map(|(name, part)| (name, text.part(part))),
+        }),
+        Err(faults) => {
+            for (fault, part) in faults {
+                reading.report(fault.diagnostic(text.part(part)));
+            }
+            None
+        }
+    }
+}
+
+/// A whole format, or everything that is wrong with it in the order of the text.
+pub fn parse(text: &str) -> Result<Format, Vec<(Fault, Range<usize>)>> {
+    let mut parser = Parser {
+        text,
+        at: 0,
+        items: Vec::new(),
+        literal: String::new(),
+        behind_blank: true,
+        style: LogStyle::default(),
+        http_only: None,
+        faults: Vec::new(),
+    };
+    while parser.at < text.len() {
+        parser.step();
+    }
+    parser.end_literal();
+    if parser.items.is_empty() && parser.faults.is_empty() {
+        parser.faults.push((Fault::Empty, 0..text.len()));
+    }
+    if !parser.faults.is_empty() {
+        return Err(parser.faults);
+    }
+    Ok(Format { template: LogTemplate { items: parser.items }, http_only: parser.http_only })
+}
+
+struct Parser<'t> {
+    text: &'t str,
+    at: usize,
+    items: Vec<LogItem>,
+    /// Text since the last item.
+    literal: String,
+    /// Whether a blank would follow another one, or begin the line.
+    behind_blank: bool,
+    /// What items start from.
+    style: LogStyle,
+    http_only: Option<(&'static str, Range<usize>)>,
+    faults: Vec<(Fault, Range<usize>)>,
+}
+
+impl Parser<'_> {
+    fn peek(&self, ahead: usize) -> Option<u8> {
+        self.text.as_bytes().get(self.at + ahead).copied()
+    }
+
+    fn step(&mut self) {
+        let Some(next) = self.text[self.at..].chars().next() else { return };
+        match next {
+            '%' => self.percent(),
+            '\\' => self.backslash(),
+            next if next.is_ascii_whitespace() => {
+                self.blank();
+                self.at += 1;
+            }
+            next => {
+                let end = self.at + next.len_utf8();
+                if next.is_control() {
+                    self.faults.push((Fault::Control, self.at..end));
+                } else {
+                    self.character(next);
+                }
+                self.at = end;
+            }
+        }
+    }
+
+    fn character(&mut self, character: char) {
+        self.literal.push(character);
+        self.behind_blank = false;
+    }
+
+    fn blank(&mut self) {
+        if !self.behind_blank {
+            self.literal.push(' ');
+            self.behind_blank = true;
+        }
+    }
+
+    fn backslash(&mut self) {
+        match self.peek(1) {
+            Some(b'n' | b'r' | b't') => self.blank(),
+            Some(next) if next.is_ascii_whitespace() => self.blank(),
+            Some(next @ (b'\\' | b'"' | b'\'' | b'#' | b'$')) => self.character(char::from(next)),
+            _ => {
+                self.character('\\');
+                self.at += 1;
+                return;
+            }
+        }
+        self.at += 2;
+    }
+
+    fn percent(&mut self) {
+        let start = self.at;
+        self.at += 1;
+        let mut style = self.style;
+        if self.peek(0) == Some(b'{') {
+            let Some(inner) = self.bracketed('{', '}') else { return };
+            self.flags(inner, &mut style);
+        }
+        match self.peek(0) {
+            Some(b'%') if self.at == start + 1 => {
+                self.character('%');
+                self.at += 1;
+            }
+            Some(b'[') => {
+                if self.bracketed('[', ']').is_some() {
+                    self.faults.push((Fault::Expression, start..self.at));
+                }
+            }
+            Some(b'(') => {
+                if self.bracketed('(', ')').is_some() {
+                    self.faults.push((Fault::Named, start..self.at));
+                    self.at = self.name_end();
+                }
+            }
+            Some(next) if next.is_ascii_alphabetic() => self.variable(start, style),
+            _ => {
+                let flags = self.at > start + 1;
+                let fault = if flags { Fault::NoVariable } else { Fault::StrayPercent };
+                self.faults.push((fault, start..self.at));
+            }
+        }
+    }
+
+    /// What stands in brackets that open here, nested ones included; goes behind them.
+    fn bracketed(&mut self, open: char, close: char) -> Option<Range<usize>> {
+        let start = self.at;
+        let mut depth = 0_usize;
+        for (at, next) in self.text[start..].char_indices() {
+            if next == open {
+                depth += 1;
+            } else if next == close {
+                depth -= 1;
+            }
+            if depth == 0 {
+                self.at = start + at + 1;
+                return Some(start + 1..start + at);
+            }
+        }
+        self.at = self.text.len();
+        self.faults.push((Fault::Unclosed(open), start..self.at));
+        None
+    }
+
+    fn name_end(&self) -> usize {
+        let letters = self.text.as_bytes()[self.at..].iter();
+        self.at + letters.take_while(|byte| byte.is_ascii_alphanumeric()).count()
+    }
+
+    fn flags(&mut self, inner: Range<usize>, style: &mut LogStyle) {
+        let mut start = inner.start;
+        for written in self.text[inner].split(',') {
+            let part = start..start + written.len();
+            start = part.end + 1;
+            let flag = written.trim();
+            let (on, name) = match flag.strip_prefix('-') {
+                Some(name) => (false, name),
+                None => (true, flag.strip_prefix('+').unwrap_or(flag)),
+            };
+            match name {
+                "Q" => style.quoted = on,
+                "X" => style.hex = on,
+                "E" => style.escaped = on,
+                "" if flag.is_empty() => {}
+                _ if UNSUPPORTED.contains(&name) => {
+                    self.faults.push((Fault::Unsupported(format!("the flag {name}")), part));
+                }
+                _ => self.faults.push((Fault::UnknownFlag(flag.to_owned()), part)),
+            }
+        }
+    }
+
+    fn variable(&mut self, start: usize, style: LogStyle) {
+        let end = self.name_end();
+        let name = &self.text[self.at..end];
+        self.at = end;
+        if name == "o" {
+            self.style = style;
+            return;
+        }
+        let Some((name, variable, http)) = VARIABLES.iter().find(|(known, ..)| *known == name)
+        else {
+            let fault = if UNSUPPORTED.contains(&name) {
+                Fault::Unsupported(format!("`%{name}`"))
+            } else {
+                Fault::UnknownVariable(name.to_owned())
+            };
+            self.faults.push((fault, start..end));
+            return;
+        };
+        if *http && self.http_only.is_none() {
+            self.http_only = Some((name, start..end));
+        }
+        self.end_literal();
+        self.items.push(LogItem::Variable { variable: *variable, style });
+        self.behind_blank = false;
+    }
+
+    fn end_literal(&mut self) {
+        if !self.literal.is_empty() {
+            self.items.push(LogItem::Text(std::mem::take(&mut self.literal)));
+        }
+    }
+}
+
+impl Fault {
+    fn diagnostic(&self, place: Place) -> Diagnostic {
+        let diagnostic = Diagnostic::error(place, self.to_string());
+        match self {
+            Self::StrayPercent => diagnostic.help("a literal `%` is written `%%`"),
+            Self::UnknownFlag(_) => diagnostic.help("there are Q, X and E, each with `+` or `-`"),
+            Self::UnknownVariable(name) => {
+                let names = VARIABLES.iter().map(|(name, ..)| *name);
+                // What is right but for its case is nearest, then what was written without a space.
+                let near = names
+                    .clone()
+                    .find(|known| known.eq_ignore_ascii_case(name))
+                    .or_else(|| nearest(name, names));
+                match near {
+                    Some(near) => diagnostic.label(format!("did you mean `%{near}`?")),
+                    None => diagnostic,
+                }
+            }
+            _ => diagnostic,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the format is empty"),
+            Self::StrayPercent => f.write_str("a `%` without a variable"),
+            Self::Unclosed(open) => write!(f, "`{open}` is never closed"),
+            Self::Control => f.write_str("control characters are not allowed here"),
+            Self::Expression => {
+                f.write_str("an expression (`%[...]`) is not supported by this version")
+            }
+            Self::Named => f.write_str("a named item (`%(...)`) is not supported by this version"),
+            Self::Unsupported(what) => write!(f, "{what} is not supported by this version"),
+            Self::UnknownVariable(name) => write!(f, "unknown variable `%{name}`"),
+            Self::UnknownFlag(flag) => write!(f, "unknown flag `{flag}`"),
+            Self::NoVariable => f.write_str("flags without a variable"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
