@@ -117,7 +117,7 @@ fn crates_import_in_one_direction_only() {
 /// policy cores of the second row do not know each other. What is not listed is shell, on top.
 const WORKER_ROWS: [&[&str]; 3] = [
     &["clock", "descriptor", "pool", "protocol", "signals", "task", "termination"],
-    &["back", "balance", "log", "proxy_protocol"],
+    &["back", "balance", "http1", "log", "proxy_protocol"],
     &["poller"],
 ];
 

@@ -1,0 +1,70 @@
+//! The grammar of host and port (RFC 3986 section 3.2), without user information.
+//!
+//! Core. A port is digits, at most 65535; it may be empty except for `CONNECT`. In brackets stands an
+//! IPv6 address without a zone.
+
+use std::net::Ipv6Addr;
+
+use super::class;
+
+/// What may be missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    /// Everything: Host.
+    Any,
+    /// The port: a URI.
+    Host,
+    /// Nothing: `CONNECT`.
+    HostAndPort,
+}
+
+/// Whether this is a host and perhaps a port.
+pub(super) fn is_valid(text: &[u8], want: Want) -> bool {
+    let Some((host, rest)) = split(text) else { return false };
+    let port = match rest {
+        [] => None,
+        [b':', port @ ..] => Some(port),
+        _ => return false,
+    };
+    let port_fits = match port {
+        None | Some([]) => want != Want::HostAndPort,
+        Some(port) => is_port(port),
+    };
+    port_fits
+        && match want {
+            // Nothing but a port names nobody.
+            Want::Any => !host.is_empty() || port.is_none(),
+            Want::Host | Want::HostAndPort => !host.is_empty(),
+        }
+}
+
+/// The host, and what follows it.
+fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    if let [b'[', rest @ ..] = text {
+        let end = rest.iter().position(|byte| *byte == b']')?;
+        let address = std::str::from_utf8(&rest[..end]).ok()?;
+        address.parse::<Ipv6Addr>().ok()?;
+        return Some((&rest[..end], &rest[end + 1..]));
+    }
+    let end = text.iter().position(|byte| !class::is_host_byte(*byte)).unwrap_or(text.len());
+    let (host, rest) = text.split_at(end);
+    let encoded = memchr::memchr(b'%', host).is_some();
+    (!encoded || is_encoded(host)).then_some((host, rest))
+}
+
+fn is_port(text: &[u8]) -> bool {
+    text.iter()
+        .try_fold(0_u32, |sum, byte| {
+            let digit = u32::from(byte.wrapping_sub(b'0'));
+            (digit < 10).then_some(sum * 10 + digit).filter(|sum| *sum <= 65_535)
+        })
+        .is_some()
+}
+
+/// Whether each `%` has two hexadecimal digits behind it.
+#[cold]
+fn is_encoded(host: &[u8]) -> bool {
+    host.split(|byte| *byte == b'%').skip(1).all(|part| {
+        part.first_chunk::<2>().is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit))
+    })
+}

@@ -1,0 +1,103 @@
+//! What is said to this hop only (RFC 9110 section 7.6.1).
+//!
+//! Core. What Connection names is dropped, and the fields that are of one hop whether named or not.
+//! Host, Content-Length and Transfer-Encoding never get lost by being named: they are written anew
+//! from what was parsed.
+
+use super::class;
+use super::fields::Fields;
+use super::known::{Known, set};
+
+/// Fields of one hop. Host and Content-Length are not, but are written anew for each.
+const HOP: u64 = set(&[
+    Known::Connection,
+    Known::ContentLength,
+    Known::Host,
+    Known::KeepAlive,
+    Known::ProxyConnection,
+    Known::Te,
+    Known::TransferEncoding,
+    Known::Upgrade,
+]);
+
+/// What a list of connection options says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// `close`.
+    pub close: bool,
+    /// `keep-alive`.
+    pub keep_alive: bool,
+    /// `upgrade`.
+    pub upgrade: bool,
+}
+
+/// Reads the options in all fields of this kind, `Connection` or (for what old browsers send to
+/// proxies) `ProxyConnection`; dropped ones are read too.
+pub fn options(bytes: &[u8], fields: &Fields, known: Known) -> Options {
+    let mut options = Options::default();
+    for index in fields.even_dropped(known) {
+        for option in class::elements(fields.value(bytes, index)) {
+            options.note(option);
+        }
+    }
+    options
+}
+
+impl Options {
+    /// Answers whether it is one of these.
+    fn note(&mut self, option: &[u8]) -> bool {
+        let known = match option.len() {
+            5 if option.eq_ignore_ascii_case(b"close") => &mut self.close,
+            7 if option.eq_ignore_ascii_case(b"upgrade") => &mut self.upgrade,
+            10 if option.eq_ignore_ascii_case(b"keep-alive") => &mut self.keep_alive,
+            _ => return false,
+        };
+        *known = true;
+        true
+    }
+}
+
+/// Reads Connection and drops what it names and what is of one hop, but Upgrade.
+pub(super) fn take(bytes: &[u8], fields: &mut Fields) -> Options {
+    let mut options = Options::default();
+    if fields.has(Known::Connection) {
+        for index in 0..fields.len() {
+            let field = fields.field(index);
+            if field.known != Known::Connection {
+                continue;
+            }
+            for option in class::elements(field.value.of(bytes)) {
+                if options.note(option) || option.is_empty() {
+                    continue;
+                }
+                match Known::named(option) {
+                    Known::Other => fields.drop_named(bytes, option),
+                    known => fields.drop_all(known.bit()),
+                }
+            }
+        }
+    }
+    fields.drop_all(HOP & !Known::Upgrade.bit());
+    options
+}
+
+/// Whether protocols are offered here to which a connection may switch. h2c is none: what is said in
+/// it would go past all that is judged here.
+pub(super) fn offers(bytes: &[u8], fields: &Fields) -> bool {
+    let mut any = false;
+    for index in fields.even_dropped(Known::Upgrade) {
+        for protocol in class::elements(fields.value(bytes, index)) {
+            let name = protocol.split(|byte| *byte == b'/').next().unwrap_or_default();
+            if name.eq_ignore_ascii_case(b"h2c") || name.eq_ignore_ascii_case(b"h2") {
+                return false;
+            }
+            any |= !protocol.is_empty();
+        }
+    }
+    any
+}
+
+/// Without a switch Upgrade is dropped, and what belongs to it.
+pub(super) fn drop_upgrade(fields: &mut Fields) {
+    fields.drop_all(set(&[Known::Upgrade, Known::Http2Settings]));
+}

@@ -1,0 +1,240 @@
+//! The table of a message's fields, and what was changed in it.
+//!
+//! Core. Names and values stay in the message's bytes; what was replaced or added lies in the table's
+//! own store. The order of fields is never changed, least of all of those with the same name.
+
+use super::class;
+use super::known::Known;
+use super::{Span, line};
+
+/// One field line.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// In the message, or in the table's store of one that was added: see [`Fields::name`].
+    pub name: Span,
+    /// Without blanks around it, in the message or the table's store: see [`Fields::value`].
+    pub value: Span,
+    /// Which field it is.
+    pub known: Known,
+    /// It is not forwarded.
+    pub dropped: bool,
+    /// The name has only letters, digits and `-`.
+    pub ordinary: bool,
+    /// In the message it stands as it will be written: `name: value`, CRLF.
+    pub(super) canonical: bool,
+    /// The value is in the store.
+    replaced: bool,
+    /// The name is in the store too.
+    added: bool,
+}
+
+/// The fields of one message. Kept and used again for the next one.
+#[derive(Debug, Default)]
+pub struct Fields {
+    list: Vec<Field>,
+    store: Vec<u8>,
+    /// Which known fields there are, dropped ones too.
+    present: u64,
+}
+
+impl Fields {
+    /// How many field lines there are, dropped ones too.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Forgets all.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.list.clear();
+        self.store.clear();
+        self.present = 0;
+    }
+
+    /// Gives memory back that one large message made the table take.
+    pub fn shrink(&mut self, fields: usize, bytes: usize) {
+        self.list.shrink_to(fields);
+        self.store.shrink_to(bytes);
+    }
+
+    /// Those that are not dropped, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &Field)> {
+        self.list.iter().enumerate().filter(|(_, field)| !field.dropped)
+    }
+
+    /// The first one of this kind that is not dropped.
+    #[inline]
+    pub fn first(&self, known: Known) -> Option<usize> {
+        self.all(known).next()
+    }
+
+    /// Those of this kind that are not dropped.
+    #[inline]
+    pub fn all(&self, known: Known) -> impl Iterator<Item = usize> + use<'_> {
+        self.even_dropped(known).filter(|index| !self.list[*index].dropped)
+    }
+
+    /// Those of this kind that the message had, dropped or not: what was said to this hop only.
+    #[inline]
+    pub fn even_dropped(&self, known: Known) -> impl Iterator<Item = usize> + use<'_> {
+        let list: &[Field] = if self.has(known) { &self.list } else { &[] };
+        list.iter().enumerate().filter(move |(_, field)| field.known == known).map(|(n, _)| n)
+    }
+
+    /// Those of this name, however it is written, that are not dropped.
+    pub fn named<'a>(
+        &'a self,
+        bytes: &'a [u8],
+        name: &'a [u8],
+    ) -> impl Iterator<Item = usize> + use<'a> {
+        let known = Known::named(name);
+        let list: &[Field] =
+            if known == Known::Other || self.has(known) { &self.list } else { &[] };
+        list.iter().enumerate().filter_map(move |(index, field)| {
+            let same = field.known == known
+                && !field.dropped
+                && (known != Known::Other || self.name(bytes, index).eq_ignore_ascii_case(name));
+            same.then_some(index)
+        })
+    }
+
+    /// One field.
+    pub fn field(&self, index: usize) -> &Field {
+        &self.list[index]
+    }
+
+    /// Its name as it was written.
+    #[inline]
+    pub fn name<'a>(&'a self, bytes: &'a [u8], index: usize) -> &'a [u8] {
+        let field = &self.list[index];
+        field.name.of(if field.added { &self.store } else { bytes })
+    }
+
+    /// Its value, the replaced one where there is one.
+    #[inline]
+    pub fn value<'a>(&'a self, bytes: &'a [u8], index: usize) -> &'a [u8] {
+        let field = &self.list[index];
+        field.value.of(if field.replaced { &self.store } else { bytes })
+    }
+
+    /// It will not be forwarded.
+    pub fn drop(&mut self, index: usize) {
+        self.list[index].dropped = true;
+    }
+
+    /// It will be forwarded with this value.
+    ///
+    /// The value must be one: bytes that are none of a value are replaced by spaces, so that no caller
+    /// can break a line.
+    pub fn replace(&mut self, index: usize, value: &[u8]) {
+        let value = self.keep(value);
+        let field = &mut self.list[index];
+        field.value = value;
+        field.replaced = true;
+        field.canonical = false;
+    }
+
+    /// Adds a field behind all others. Name and value must be such; see [`Self::replace`].
+    pub fn add(&mut self, name: &[u8], value: &[u8]) {
+        let (token, ordinary) = class::token(name);
+        debug_assert!(token, "a field's name is a token");
+        if !token {
+            return;
+        }
+        let known = Known::named(name);
+        let start = self.store.len();
+        self.store.extend_from_slice(name);
+        let name = Span::new(start, self.store.len());
+        let value = self.keep(value);
+        self.push(Field {
+            name,
+            value,
+            known,
+            dropped: false,
+            ordinary,
+            canonical: false,
+            replaced: true,
+            added: true,
+        });
+    }
+
+    /// The value's place in the store.
+    fn keep(&mut self, value: &[u8]) -> Span {
+        let start = self.store.len();
+        self.store.extend_from_slice(class::trimmed(value));
+        let end = self.store.len();
+        let mut at = start;
+        loop {
+            at = class::value_end(&self.store, at);
+            let Some(byte) = self.store.get_mut(at) else { break };
+            debug_assert!(false, "a control byte in a field's value");
+            *byte = b' ';
+        }
+        Span::new(start, end)
+    }
+
+    #[inline]
+    fn push(&mut self, field: Field) {
+        self.present |= field.known.bit();
+        self.list.push(field);
+    }
+
+    /// Takes a line of the message.
+    #[inline]
+    pub(super) fn take(&mut self, line: &line::Line) {
+        self.push(Field {
+            name: line.name,
+            value: line.value,
+            known: line.known,
+            dropped: false,
+            ordinary: line.ordinary,
+            canonical: line.canonical,
+            replaced: false,
+            added: false,
+        });
+    }
+
+    /// Whether there is, or was, one of this kind.
+    #[inline]
+    pub(super) fn has(&self, known: Known) -> bool {
+        self.present & known.bit() != 0
+    }
+
+    /// Whether there is, or was, one of this set.
+    #[inline]
+    pub(super) fn has_any(&self, set: u64) -> bool {
+        self.present & set != 0
+    }
+
+    /// None of this set will be forwarded.
+    pub(super) fn drop_all(&mut self, set: u64) {
+        if self.present & set == 0 {
+            return;
+        }
+        for field in &mut self.list {
+            field.dropped |= field.known.bit() & set != 0;
+        }
+    }
+
+    /// None of this name will be forwarded.
+    pub(super) fn drop_named(&mut self, bytes: &[u8], name: &[u8]) {
+        for field in self.list.iter_mut().filter(|field| !field.added) {
+            field.dropped |= field.name.of(bytes).eq_ignore_ascii_case(name);
+        }
+    }
+
+    pub(super) fn list(&self) -> &[Field] {
+        &self.list
+    }
+}
+
+impl Field {
+    pub(super) fn is_in_message(&self) -> bool {
+        !self.replaced
+    }
+}

@@ -1,0 +1,433 @@
+//! A request's head (RFC 9112 section 3, RFC 9110 sections 7 and 10.1).
+//!
+//! Core. What another hop is meant to be told is left in the table of fields; what was said to this
+//! one is in the head only.
+
+use super::authority::{self, Want};
+use super::class;
+use super::connection;
+use super::fields::Fields;
+use super::framing::{self, Declared};
+use super::known::Known;
+use super::line::{self, FieldError, Found, Side, Stop};
+use super::scan::{self, Early, Kind};
+use super::{
+    BLANK_LINES_MAX, Form, Framing, Limits, METHOD_BYTES_MAX, Method, RequestError, Scan, Span,
+    Version,
+};
+
+/// A request's head.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead {
+    /// Bytes, the empty line and what was skipped before it included.
+    pub length: usize,
+    /// The request line without its CRLF.
+    pub line: Span,
+    /// What is to be done.
+    pub method: Method,
+    /// As it was written.
+    pub method_text: Span,
+    /// As it was written.
+    pub target: Span,
+    /// How the target is written.
+    pub form: Form,
+    /// `http` or `https` of an absolute form, as it was written; else empty.
+    pub scheme: Span,
+    /// Of an absolute or authority form; else empty.
+    pub authority: Span,
+    /// Path and query. Of an absolute form it may be empty or begin with `?`; empty of an authority
+    /// form; `*` is none.
+    pub path: Span,
+    /// Where the query's `?` stands.
+    pub query_at: Option<u32>,
+    /// The client's.
+    pub version: Version,
+    /// Who is asked: the target's authority, else Host's value, else empty.
+    pub host: Span,
+    /// How the end of the content is found; never until close.
+    pub framing: Framing,
+    /// The client means to go on with this connection.
+    pub keep_alive: bool,
+    /// It asks for a switch of protocols; Upgrade is then among the fields to forward.
+    pub upgrade: bool,
+    /// It may wait for a `100 Continue` before its content.
+    pub expect_continue: bool,
+    /// It understands trailers.
+    pub te_trailers: bool,
+    /// How often a TRACE or OPTIONS may still be forwarded.
+    pub max_forwards: Option<u32>,
+}
+
+/// The request at the start of `bytes`; `None`: more must come.
+///
+/// All that was said to this hop is dropped from `fields`: Connection and what it names, Keep-Alive,
+/// Proxy-Connection, TE, Transfer-Encoding, and Upgrade unless the head's `upgrade` is set; so are
+/// Content-Length and Host, which are written anew.
+pub fn request(
+    bytes: &[u8],
+    fields: &mut Fields,
+    limits: &Limits,
+    scan: &mut Scan,
+) -> Result<Option<RequestHead>, RequestError> {
+    scan::head(&Request, bytes, fields, limits, scan)
+}
+
+struct Request;
+
+/// A request line.
+struct Line {
+    method: Method,
+    method_text: Span,
+    target: Span,
+    version: Version,
+    form: Form,
+    scheme: Span,
+    authority: Span,
+    path: Span,
+    end: usize,
+    next: usize,
+}
+
+impl Kind for Request {
+    type Head = RequestHead;
+    type Error = RequestError;
+    const SIDE: Side = Side::Request;
+    const BLANKS: bool = true;
+
+    fn first_line(
+        &self,
+        bytes: &[u8],
+        at: usize,
+        limits: &Limits,
+    ) -> Result<usize, Early<RequestError>> {
+        request_line(bytes, at, limits).map(|line| line.next)
+    }
+
+    #[inline]
+    fn head(
+        &self,
+        bytes: &[u8],
+        fields: &mut Fields,
+        limits: &Limits,
+    ) -> Result<RequestHead, Early<RequestError>> {
+        fields.clear();
+        let start = if bytes.first() == Some(&b'\r') { skip_blanks(bytes)? } else { 0 };
+        let line = request_line(bytes, start, limits)?;
+        let length = section(bytes, line.next, fields, limits, Side::Request)
+            .map_err(|stop| Early::of(stop, true))?;
+        judge(bytes, fields, start, &line, length).map_err(Early::Whole)
+    }
+
+    fn too_large(first_line_ended: bool) -> RequestError {
+        if first_line_ended {
+            RequestError::Field(FieldError::TooLarge)
+        } else {
+            RequestError::TargetTooLong
+        }
+    }
+
+    fn too_many_blanks() -> RequestError {
+        RequestError::BlankLines
+    }
+}
+
+/// Reads field lines up to the empty one; where the section ends.
+#[inline]
+pub(super) fn section(
+    bytes: &[u8],
+    mut at: usize,
+    fields: &mut Fields,
+    limits: &Limits,
+    side: Side,
+) -> Result<usize, Stop<FieldError>> {
+    loop {
+        match line::read(bytes, at, limits, side)? {
+            Found::Field(line, next) => {
+                if fields.len() >= limits.fields_max as usize {
+                    return Err(Stop::Wrong(FieldError::TooMany, next - 1));
+                }
+                fields.take(&line);
+                at = next;
+            }
+            Found::End(next) => return Ok(next),
+        }
+    }
+}
+
+#[cold]
+fn skip_blanks(bytes: &[u8]) -> Result<usize, Early<RequestError>> {
+    let mut at = 0;
+    while bytes[at..].starts_with(b"\r\n") {
+        at += 2;
+        if at > 2 * BLANK_LINES_MAX {
+            return Err(Early::Never(RequestError::BlankLines));
+        }
+    }
+    Ok(at)
+}
+
+#[inline]
+fn request_line(bytes: &[u8], at: usize, limits: &Limits) -> Result<Line, Early<RequestError>> {
+    let method_end = at + class::token_end(&bytes[at..bytes.len().min(at + METHOD_BYTES_MAX + 1)]);
+    if method_end == at || bytes.get(method_end) != Some(&b' ') {
+        return Err(bad_method(bytes, at, method_end));
+    }
+    let method_text = &bytes[at..method_end];
+    let start = method_end + 1;
+    let end = class::target_end(bytes, start);
+    if end == start || bytes.get(end) != Some(&b' ') {
+        return Err(bad_target(bytes, start, end));
+    }
+    let (version, line_end) = version(bytes, end + 1)?;
+    let wrong = |error| Err(Early::Wrong(error, line_end));
+    if limits.target_bytes_max > 0 && end - start > limits.target_bytes_max as usize {
+        return wrong(RequestError::TargetTooLong);
+    }
+    let method = Method::of(method_text);
+    let mut line = Line {
+        method,
+        method_text: Span::new(at, method_end),
+        target: Span::new(start, end),
+        version,
+        form: Form::Origin,
+        scheme: Span::default(),
+        authority: Span::default(),
+        path: Span::new(start, end),
+        end: line_end,
+        next: line_end + 2,
+    };
+    if (bytes[start] != b'/' || method == Method::Connect)
+        && let Err(error) = other_form(bytes, &mut line)
+    {
+        return wrong(error);
+    }
+    Ok(line)
+}
+
+#[cold]
+fn bad_method(bytes: &[u8], at: usize, stop: usize) -> Early<RequestError> {
+    if stop - at > METHOD_BYTES_MAX {
+        return Early::Never(RequestError::MethodTooLong);
+    }
+    match (bytes.get(stop), bytes.get(stop + 1)) {
+        (None, _) | (Some(b'\r'), None) => Early::More(false),
+        (Some(b'\r'), Some(b'\n')) => Early::Never(RequestError::BadLine),
+        (Some(b'\r'), _) => Early::Never(RequestError::LineEnd(FieldError::BareCr)),
+        (Some(b'\n'), _) => Early::Never(RequestError::LineEnd(FieldError::BareLf)),
+        _ => Early::Never(RequestError::BadMethod),
+    }
+}
+
+#[cold]
+fn bad_target(bytes: &[u8], start: usize, stop: usize) -> Early<RequestError> {
+    let error = match (bytes.get(stop), bytes.get(stop + 1)) {
+        (None, _) | (Some(b'\r'), None) => return Early::More(false),
+        (Some(b'#'), _) => RequestError::Fragment,
+        (Some(b'\n'), _) => RequestError::LineEnd(FieldError::BareLf),
+        (Some(b'\r'), Some(b'\n')) if stop == start => RequestError::BadLine,
+        (Some(b'\r'), Some(b'\n')) => RequestError::NoVersion,
+        (Some(b'\r'), _) => RequestError::LineEnd(FieldError::BareCr),
+        (Some(b' '), _) => RequestError::BadLine,
+        _ => RequestError::BadTarget,
+    };
+    Early::Wrong(error, stop)
+}
+
+/// The version, and where the line's CRLF is.
+#[inline]
+fn version(bytes: &[u8], at: usize) -> Result<(Version, usize), Early<RequestError>> {
+    match bytes.get(at..).and_then(<[u8]>::first_chunk::<10>) {
+        Some(b"HTTP/1.1\r\n") => Ok((Version::Http11, at + 8)),
+        Some(b"HTTP/1.0\r\n") => Ok((Version::Http10, at + 8)),
+        _ => other_version(bytes, at),
+    }
+}
+
+#[cold]
+fn other_version(bytes: &[u8], at: usize) -> Result<(Version, usize), Early<RequestError>> {
+    let rest = &bytes[at..];
+    let Some(stop) = rest.iter().position(|byte| *byte < 0x20) else {
+        return Err(Early::More(false));
+    };
+    let wrong = |error| Err(Early::Wrong(error, at + stop));
+    match (rest[stop], rest.get(stop + 1)) {
+        (b'\r', None) => return Err(Early::More(false)),
+        (b'\r', Some(b'\n')) => {}
+        (b'\r', _) => return wrong(RequestError::LineEnd(FieldError::BareCr)),
+        (b'\n', _) => return wrong(RequestError::LineEnd(FieldError::BareLf)),
+        _ => return wrong(RequestError::BadLine),
+    }
+    match &rest[..stop] {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => Ok((Version::Http11, at + stop)),
+        [b'H', b'T', b'T', b'P', b'/', b'0' | b'2'..=b'9', b'.', b'0'..=b'9'] => {
+            wrong(RequestError::UnknownVersion)
+        }
+        text if text.contains(&b' ') => wrong(RequestError::BadLine),
+        _ => wrong(RequestError::BadVersion),
+    }
+}
+
+/// A target that is not just a path.
+fn other_form(bytes: &[u8], line: &mut Line) -> Result<(), RequestError> {
+    let Span { start, end } = line.target;
+    let target = line.target.of(bytes);
+    let nothing = Span { start: end, end };
+    line.path = nothing;
+    if line.method == Method::Connect {
+        line.form = Form::Authority;
+        line.authority = line.target;
+        let valid = authority::is_valid(target, Want::HostAndPort);
+        return if valid { Ok(()) } else { Err(RequestError::BadAuthority) };
+    }
+    if target == b"*" && line.method == Method::Options {
+        line.form = Form::Asterisk;
+        return Ok(());
+    }
+    let scheme = match target {
+        _ if starts_with(target, b"http://") => 4,
+        _ if starts_with(target, b"https://") => 5,
+        _ => return Err(RequestError::BadForm),
+    };
+    let rest = &target[scheme + 3..];
+    let length = rest.iter().position(|byte| b"/?".contains(byte)).unwrap_or(rest.len());
+    if !authority::is_valid(&rest[..length], Want::Host) {
+        return Err(RequestError::BadAuthority);
+    }
+    let begin = start + scheme as u32 + 3;
+    line.form = Form::Absolute;
+    line.scheme = Span { start, end: start + scheme as u32 };
+    line.authority = Span { start: begin, end: begin + length as u32 };
+    line.path = Span { start: line.authority.end, end };
+    Ok(())
+}
+
+fn starts_with(text: &[u8], start: &[u8]) -> bool {
+    text.get(..start.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(start))
+}
+
+/// What the whole head says.
+#[inline]
+fn judge(
+    bytes: &[u8],
+    fields: &mut Fields,
+    start: usize,
+    line: &Line,
+    length: usize,
+) -> Result<RequestHead, RequestError> {
+    let host = host(bytes, fields, line)?;
+    let framing = match framing::declared(bytes, fields, line.version)? {
+        Declared::Nothing => Framing::None,
+        Declared::Length(length) => Framing::Length(length),
+        Declared::Chunked => Framing::Chunked,
+    };
+    let content = !matches!(framing, Framing::None | Framing::Length(0));
+    if content {
+        if matches!(line.method, Method::Trace | Method::Connect) {
+            return Err(RequestError::Content);
+        }
+        let bare = matches!(line.method, Method::Get | Method::Head | Method::Delete);
+        if bare && line.version == Version::Http10 {
+            return Err(RequestError::ContentInHttp10);
+        }
+    }
+    let expected = fields.has(Known::Expect) && expects(bytes, fields, line.version)?;
+    let max_forwards = match line.method {
+        Method::Trace | Method::Options if fields.has(Known::MaxForwards) => {
+            Some(max_forwards(bytes, fields)?)
+        }
+        _ => None,
+    };
+    let te_trailers =
+        fields.has(Known::Te) && line.version == Version::Http11 && trailers(bytes, fields);
+    let newer = line.version == Version::Http11;
+    let options = connection::take(bytes, fields);
+    let mut upgrade = false;
+    if fields.has_any(Known::Upgrade.bit() | Known::Http2Settings.bit()) {
+        upgrade = newer && options.upgrade && connection::offers(bytes, fields);
+        if !upgrade {
+            connection::drop_upgrade(fields);
+        }
+    }
+    let path = line.path.of(bytes);
+    let query = memchr::memchr(b'?', path).map(|at| line.path.start + at as u32);
+    Ok(RequestHead {
+        length,
+        line: Span::new(start, line.end),
+        method: line.method,
+        method_text: line.method_text,
+        target: line.target,
+        form: line.form,
+        scheme: line.scheme,
+        authority: line.authority,
+        path: line.path,
+        query_at: query,
+        version: line.version,
+        host,
+        framing,
+        keep_alive: !options.close && (newer || options.keep_alive),
+        upgrade,
+        expect_continue: expected && content,
+        te_trailers,
+        max_forwards,
+    })
+}
+
+/// Who is asked (RFC 9112 section 3.2).
+#[inline]
+fn host(bytes: &[u8], fields: &Fields, line: &Line) -> Result<Span, RequestError> {
+    let mut all = fields.even_dropped(Known::Host);
+    let Some(index) = all.next() else {
+        let needed = line.version == Version::Http11;
+        return if needed { Err(RequestError::NoHost) } else { Ok(line.authority) };
+    };
+    if all.next().is_some() {
+        return Err(RequestError::HostRepeated);
+    }
+    let value = fields.field(index).value;
+    if !authority::is_valid(value.of(bytes), Want::Any) {
+        return Err(RequestError::BadHost);
+    }
+    Ok(if line.authority.is_empty() { value } else { line.authority })
+}
+
+/// Whether a `100 Continue` is expected; HTTP/1.0 does not know expectations (RFC 9110 section
+/// 10.1.1), and they are not forwarded for it.
+#[cold]
+fn expects(bytes: &[u8], fields: &mut Fields, version: Version) -> Result<bool, RequestError> {
+    if version == Version::Http10 {
+        fields.drop_all(Known::Expect.bit());
+        return Ok(false);
+    }
+    let mut any = false;
+    for index in fields.even_dropped(Known::Expect) {
+        for expectation in class::elements(fields.value(bytes, index)) {
+            if !expectation.eq_ignore_ascii_case(b"100-continue") {
+                return Err(RequestError::Expectation);
+            }
+            any = true;
+        }
+    }
+    Ok(any)
+}
+
+#[cold]
+fn max_forwards(bytes: &[u8], fields: &Fields) -> Result<u32, RequestError> {
+    let mut all = fields.even_dropped(Known::MaxForwards);
+    let (Some(index), None) = (all.next(), all.next()) else {
+        return Err(RequestError::BadMaxForwards);
+    };
+    let value = fields.value(bytes, index);
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return Err(RequestError::BadMaxForwards);
+    }
+    Ok(value
+        .iter()
+        .fold(0_u32, |sum, digit| sum.saturating_mul(10).saturating_add(u32::from(digit - b'0'))))
+}
+
+#[cold]
+fn trailers(bytes: &[u8], fields: &Fields) -> bool {
+    fields.even_dropped(Known::Te).any(|index| {
+        class::elements(fields.value(bytes, index)).any(|one| one.eq_ignore_ascii_case(b"trailers"))
+    })
+}

@@ -1,0 +1,283 @@
+//! Messages as they go out: from what was parsed, for the next hop.
+//!
+//! Core. The first line, then what frames and routes, then the fields in their order with what was
+//! changed, then what this hop says of itself. Nothing that came is repeated without having been
+//! parsed: neighbouring fields are copied together only where they stand exactly as they would be
+//! written.
+
+pub mod answer;
+pub mod reason;
+#[cfg(test)]
+mod tests;
+
+pub use answer::{Answer, answer};
+
+use super::fields::Fields;
+use super::known::Known;
+use super::{Form, Framing, Method, RequestHead, ResponseHead, Span, Version};
+
+/// What this hop says about the connection's future.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persistence {
+    /// It can be used again.
+    KeepAlive,
+    /// It ends with this message's exchange.
+    Close,
+    /// It switches protocols; Upgrade is among the fields.
+    Upgrade,
+}
+
+/// What a request becomes.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestOut<'a> {
+    /// Instead of the request's own target: a whole target in origin form.
+    pub target: Option<&'a [u8]>,
+    /// Instead of the request's own Host.
+    pub host: Option<&'a [u8]>,
+    /// Where the request names no host (HTTP/1.0); HTTP/1.1 must have the field (RFC 9112 section 3.2).
+    pub host_default: &'a [u8],
+    /// How the content is sent.
+    pub framing: Framing,
+    /// The connection to the server.
+    pub persistence: Persistence,
+    /// The client takes trailers, and so do we.
+    pub te_trailers: bool,
+    /// Instead of the Max-Forwards that came, of TRACE and OPTIONS: one less.
+    pub max_forwards: Option<u32>,
+    /// Our name in Via.
+    pub via: Option<&'a str>,
+}
+
+impl RequestOut<'_> {
+    /// Forwarded as it is, the connection kept.
+    pub fn of(head: &RequestHead) -> Self {
+        Self {
+            target: None,
+            host: None,
+            host_default: b"",
+            framing: head.framing,
+            persistence: if head.upgrade { Persistence::Upgrade } else { Persistence::KeepAlive },
+            te_trailers: head.te_trailers,
+            max_forwards: head.max_forwards.map(|left| left.saturating_sub(1)),
+            via: None,
+        }
+    }
+}
+
+/// What a response becomes.
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseOut<'a> {
+    /// The client's version.
+    pub client: Version,
+    /// How the content is sent: see [`framing_for`].
+    pub framing: Framing,
+    /// The connection to the client.
+    pub persistence: Persistence,
+    /// For a response without Date (RFC 9110 section 6.6.1).
+    pub date: Option<&'a [u8]>,
+    /// Our name in Via.
+    pub via: Option<&'a str>,
+}
+
+/// How a content goes on to a client of this version: HTTP/1.0 knows no chunks, and a content whose
+/// end is the server's close needs none of the client's when it can be chunked.
+pub fn framing_for(framing: Framing, client: Version) -> Framing {
+    match (framing, client) {
+        (Framing::Chunked, Version::Http10) => Framing::UntilClose,
+        (Framing::UntilClose, Version::Http11) => Framing::Chunked,
+        _ => framing,
+    }
+}
+
+/// Appends the request's head.
+pub fn request_head(
+    out: &mut Vec<u8>,
+    bytes: &[u8],
+    head: &RequestHead,
+    fields: &Fields,
+    to: &RequestOut<'_>,
+) {
+    out.reserve(head.length + MARGIN);
+    out.extend_from_slice(head.method_text.of(bytes));
+    out.push(b' ');
+    match to.target {
+        Some(target) => out.extend_from_slice(target),
+        None => push_target(out, bytes, head),
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
+    let own = head.host.of(bytes);
+    out.extend_from_slice(to.host.unwrap_or(if own.is_empty() { to.host_default } else { own }));
+    out.extend_from_slice(b"\r\n");
+    push_framing(out, to.framing);
+    push_fields(out, bytes, fields, to.max_forwards.is_some().then_some(Known::MaxForwards));
+    if let Some(left) = to.max_forwards {
+        out.extend_from_slice(b"Max-Forwards: ");
+        push_number(out, left.into());
+        out.extend_from_slice(b"\r\n");
+    }
+    let connection: &[u8] = match (to.persistence, to.te_trailers) {
+        (Persistence::KeepAlive, false) => b"",
+        (Persistence::KeepAlive, true) => b"TE: trailers\r\nConnection: TE\r\n",
+        (Persistence::Close, false) => b"Connection: close\r\n",
+        (Persistence::Close, true) => b"TE: trailers\r\nConnection: close, TE\r\n",
+        (Persistence::Upgrade, false) => b"Connection: upgrade\r\n",
+        (Persistence::Upgrade, true) => b"TE: trailers\r\nConnection: upgrade, TE\r\n",
+    };
+    out.extend_from_slice(connection);
+    push_via(out, head.version, to.via);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the response's head.
+pub fn response_head(
+    out: &mut Vec<u8>,
+    bytes: &[u8],
+    head: &ResponseHead,
+    fields: &Fields,
+    to: &ResponseOut<'_>,
+) {
+    out.reserve(head.length + MARGIN);
+    out.extend_from_slice(b"HTTP/1.1 ");
+    push_number(out, head.status.into());
+    out.push(b' ');
+    out.extend_from_slice(head.reason.of(bytes));
+    out.extend_from_slice(b"\r\n");
+    match (to.framing, head.content_length) {
+        (Framing::None, Some(length)) => push_framing(out, Framing::Length(length)),
+        (framing, _) => push_framing(out, framing),
+    }
+    push_fields(out, bytes, fields, None);
+    if let (false, Some(date)) = (head.has_date || head.status < 200, to.date) {
+        out.extend_from_slice(b"Date: ");
+        out.extend_from_slice(date);
+        out.extend_from_slice(b"\r\n");
+    }
+    push_connection(out, to.client, to.persistence);
+    push_via(out, head.version, to.via);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends what comes before a chunk's data; behind it goes [`CHUNK_END`]. `length` is not 0.
+pub fn chunk_size(out: &mut Vec<u8>, length: u64) {
+    debug_assert!(length > 0, "an empty chunk would be the last one");
+    let digits = (67 - u64::from(length.leading_zeros())) / 4;
+    for n in (0..digits).rev() {
+        out.push(b"0123456789abcdef"[(length >> (4 * n)) as usize & 15]);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Behind a chunk's data.
+pub const CHUNK_END: &[u8] = b"\r\n";
+
+/// The last chunk where there are no trailers.
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// Appends the last chunk and the trailers; `bytes` and `fields` are [`super::Decoder::trailers`]'.
+pub fn last_chunk(out: &mut Vec<u8>, bytes: &[u8], fields: &Fields) {
+    out.extend_from_slice(b"0\r\n");
+    push_fields(out, bytes, fields, None);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Room for what is added to a head.
+const MARGIN: usize = 256;
+
+/// The target for a server (RFC 9112 sections 3.2.1 and 3.2.4).
+fn push_target(out: &mut Vec<u8>, bytes: &[u8], head: &RequestHead) {
+    let path = head.path.of(bytes);
+    match head.form {
+        Form::Origin => out.extend_from_slice(path),
+        Form::Authority | Form::Asterisk => out.extend_from_slice(head.target.of(bytes)),
+        Form::Absolute if path.is_empty() && head.method == Method::Options => out.push(b'*'),
+        Form::Absolute => {
+            if path.first() != Some(&b'/') {
+                out.push(b'/');
+            }
+            out.extend_from_slice(path);
+        }
+    }
+}
+
+fn push_framing(out: &mut Vec<u8>, framing: Framing) {
+    match framing {
+        Framing::None | Framing::UntilClose => {}
+        Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        Framing::Length(length) => {
+            out.extend_from_slice(b"Content-Length: ");
+            push_number(out, length);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+/// The connection's future, where it is not what the version means anyway.
+fn push_connection(out: &mut Vec<u8>, client: Version, persistence: Persistence) {
+    let line: &[u8] = match (persistence, client) {
+        (Persistence::KeepAlive, Version::Http11) => b"",
+        (Persistence::KeepAlive, Version::Http10) => b"Connection: keep-alive\r\n",
+        (Persistence::Close, _) => b"Connection: close\r\n",
+        (Persistence::Upgrade, _) => b"Connection: upgrade\r\n",
+    };
+    out.extend_from_slice(line);
+}
+
+/// What came in which version went through here (RFC 9110 section 7.6.3).
+fn push_via(out: &mut Vec<u8>, version: Version, name: Option<&str>) {
+    let Some(name) = name else { return };
+    out.extend_from_slice(match version {
+        Version::Http10 => b"Via: 1.0 ",
+        Version::Http11 => b"Via: 1.1 ",
+    });
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The fields that are not dropped, in order.
+#[inline]
+fn push_fields(out: &mut Vec<u8>, bytes: &[u8], fields: &Fields, but: Option<Known>) {
+    // Neighbours that stand as they are to be written, the last one's CRLF not yet included.
+    let mut run = Span::default();
+    for (index, field) in fields.list().iter().enumerate() {
+        if field.dropped || but == Some(field.known) {
+            continue;
+        }
+        if field.canonical {
+            if field.name.start != run.end + 2 || run.is_empty() {
+                push_run(out, bytes, run);
+                run.start = field.name.start;
+            }
+            run.end = field.value.end;
+            continue;
+        }
+        push_run(out, bytes, run);
+        run = Span::default();
+        out.extend_from_slice(fields.name(bytes, index));
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(fields.value(bytes, index));
+        out.extend_from_slice(b"\r\n");
+    }
+    push_run(out, bytes, run);
+}
+
+#[inline]
+fn push_run(out: &mut Vec<u8>, bytes: &[u8], run: Span) {
+    if !run.is_empty() {
+        out.extend_from_slice(&bytes[run.start as usize..run.end as usize + 2]);
+    }
+}
+
+/// A decimal number.
+pub(super) fn push_number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
