@@ -45,6 +45,7 @@ pub fn config(binds: &[&str]) -> Config {
         }],
         backends: Vec::new(),
         userlists: Vec::new(),
+        error_pages: Vec::new(),
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Config {
     pub backends: Vec<Backend>,
     /// Lists of users, in file order.
     pub userlists: Vec<Userlist>,
+    /// Sets of error pages, each different from all others.
+    pub error_pages: Vec<ErrorPages>,
 }
 
 /// How the processes are started and limited.

@@ -507,7 +507,8 @@ fn networks(node: &Node<'_>, reading: &mut Reading<'_>) -> Vec<IpNet> {
     nodes.iter().filter_map(|node| network(node, reading)).collect()
 }
 
-fn network(node: &Node<'_>, reading: &mut Reading<'_>) -> Option<IpNet> {
+/// An address or a network.
+pub fn network(node: &Node<'_>, reading: &mut Reading<'_>) -> Option<IpNet> {
     let text = reading.text(node)?;
     let network =
         text.text.parse::<IpNet>().or_else(|_| text.text.parse::<IpAddr>().map(IpNet::from));

@@ -2,10 +2,13 @@
 //!
 //! Only here a model is built, so that nothing half-checked leaves the reader.
 
+mod http;
+
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use portolan_shared::model::{
-    Backend, BackendId, Bind, BindAddress, Config, Frontend, HttpBackend, HttpFrontend, LogLine,
+    Backend, BackendId, Bind, BindAddress, Config, ErrorPages, Frontend, HttpFrontend, LogLine,
     LogTarget, Mode, ProxyProtocolOut,
 };
 
@@ -55,8 +58,12 @@ pub fn whole(global: Global, proxies: Vec<Proxy>, reading: &mut Reading<'_>) -> 
     let mut config = empty(global);
     let mut taken = HashMap::new();
     let mut binds = 0;
-    for proxy in proxies {
+    let mut pages = Pages::default();
+    for mut proxy in proxies {
         warn_of_timeouts(&proxy, reading);
+        if proxy.draft.mode == Mode::Http {
+            http::check(&mut proxy, &config.tune, reading);
+        }
         if proxy.kind != Kind::Backend {
             let default_backend = default_backend(&proxy, &backends, reading);
             if let (Some(_), Some((name, at))) = (default_backend, &proxy.draft.default_backend) {
@@ -68,7 +75,7 @@ pub fn whole(global: Global, proxies: Vec<Proxy>, reading: &mut Reading<'_>) -> 
         if proxy.kind != Kind::Frontend {
             check_servers(&proxy, config.tune.buffer_size as usize, reading);
         }
-        add(&mut config, proxy, &backends, &mut binds);
+        add(&mut config, proxy, &backends, &mut binds, &mut pages);
     }
     if taken.len() > BINDS_MAX {
         let message = format!("more than {BINDS_MAX} addresses to listen on");
@@ -94,6 +101,7 @@ fn empty(global: Global) -> Config {
         frontends: Vec::new(),
         backends: Vec::new(),
         userlists: Vec::new(),
+        error_pages: Vec::new(),
     }
 }
 
@@ -243,18 +251,46 @@ fn header_size(out: &ProxyProtocolOut) -> usize {
 }
 
 /// `binds` counts those of the frontends before.
-fn add(config: &mut Config, proxy: Proxy, backends: &HashMap<String, BackendId>, binds: &mut u32) {
+fn add(
+    config: &mut Config,
+    proxy: Proxy,
+    backends: &HashMap<String, BackendId>,
+    binds: &mut u32,
+    pages: &mut Pages,
+) {
     let Proxy { kind, name, draft, .. } = proxy;
+    let errors = pages.place(&draft.http.errors, &mut config.error_pages);
     if kind != Kind::Backend {
         let named = draft.default_backend.as_ref().map(|(name, _)| name);
         let own = (kind == Kind::Listen).then_some(&name);
         let default_backend = named.or(own).and_then(|name| backends.get(name).copied());
-        let frontend = frontend(&name, &draft, default_backend, *binds, &config.logs);
+        let mut frontend = frontend(&name, &draft, default_backend, *binds, &config.logs);
+        frontend.http = draft.http.frontend(errors);
         *binds += frontend.binds.len() as u32;
         config.frontends.push(frontend);
     }
     if kind != Kind::Frontend {
-        config.backends.push(backend(name, draft));
+        config.backends.push(backend(name, draft, errors));
+    }
+}
+
+/// Where sets of error pages stand in the model.
+#[derive(Debug, Default)]
+struct Pages {
+    ids: HashMap<Rc<ErrorPages>, u32>,
+}
+
+impl Pages {
+    /// The place of a set, equal ones have the same; `None`: there is nothing in it.
+    fn place(&mut self, pages: &Rc<ErrorPages>, all: &mut Vec<ErrorPages>) -> Option<u32> {
+        if **pages == ErrorPages::default() {
+            return None;
+        }
+        let id = *self.ids.entry(Rc::clone(pages)).or_insert_with(|| {
+            all.push(ErrorPages::clone(pages));
+            all.len() as u32 - 1
+        });
+        Some(id)
     }
 }
 
@@ -304,7 +340,7 @@ fn bind(draft: &Draft, bind: &Bind, id: u32) -> Bind {
     bind
 }
 
-fn backend(name: String, draft: Draft) -> Backend {
+fn backend(name: String, draft: Draft, errors: Option<u32>) -> Backend {
     Backend {
         name,
         object: 0,
@@ -318,6 +354,6 @@ fn backend(name: String, draft: Draft) -> Backend {
         splice: draft.splice,
         source: draft.source,
         servers: draft.servers.into_iter().map(|(server, _): server::Placed| server).collect(),
-        http: HttpBackend::default(),
+        http: draft.http.backend(errors),
     }
 }

@@ -4,7 +4,10 @@
 use super::bind::{ACCEPT_PROXY, BIND};
 use super::global::{GLOBAL, TUNE};
 use super::log::LOG;
-use super::proxy::{PROXY, TIMEOUT};
+use super::proxy::{
+    CAPTURE, CAPTURE_COOKIE, CAPTURE_FIELD, COOKIE, ERRORFILES, FORWARDED, FORWARDFOR, HTTP_ERRORS,
+    PROXY, TIMEOUT,
+};
 use super::server::{SEND_PROXY_V2, SERVER};
 use super::source_address::SOURCE;
 
@@ -16,6 +19,21 @@ const PARTS: &[Part] = &[
     ("TUNE", "Keys of the table\n.Cm tune\nin\n.Li [global] :", |out| TUNE.document(out)),
     ("PROXIES", PROXIES, |out| PROXY.document(out)),
     ("TIMEOUT", TIMEOUTS, |out| TIMEOUT.document(out)),
+    ("FORWARDFOR", FORWARDFORS, |out| FORWARDFOR.document(out)),
+    ("FORWARDED", "Keys of a\n.Cm forwarded\nthat is a table:", |out| FORWARDED.document(out)),
+    ("CAPTURE", "Keys of\n.Cm capture :", |out| {
+        CAPTURE.document(out);
+        out.push_str("Keys of one of its fields:\n");
+        CAPTURE_FIELD.document(out);
+        out.push_str("Keys of its cookie:\n");
+        CAPTURE_COOKIE.document(out);
+    }),
+    ("ERRORFILES", ERRORS, |out| {
+        ERRORFILES.document(out);
+        out.push_str("Keys of a section\n.Li [http_errors.NAME] :\n");
+        HTTP_ERRORS.document(out);
+    }),
+    ("COOKIE", "Keys of a\n.Cm cookie\nthat is a table:", |out| COOKIE.document(out)),
     ("BIND", "Keys of a\n.Cm bind\nthat is a table:", |out| BIND.document(out)),
     ("ACCEPT_PROXY", "Keys of\n.Cm accept_proxy :", |out| ACCEPT_PROXY.document(out)),
     ("SERVER", SERVERS, |out| SERVER.document(out)),
@@ -41,6 +59,16 @@ here.";
 const TIMEOUTS: &str = "Keys of the table
 .Cm timeout :
 durations from 1ms to 2147483647ms; 0, the default, waits for ever.";
+
+const FORWARDFORS: &str = "Keys of a
+.Cm forwardfor
+or
+.Cm originalto
+that is a table:";
+
+const ERRORS: &str = "Keys of an item of
+.Cm errorfiles
+that is a table:";
 
 const SERVERS: &str = "Keys of one
 .Cm server

@@ -20,6 +20,8 @@ mod document;
 mod expand;
 mod files;
 mod global;
+mod http_file;
+mod http_syntax;
 mod log;
 mod log_format;
 mod lookups;

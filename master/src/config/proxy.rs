@@ -3,6 +3,7 @@
 //! One draft serves all of them: a section starts from a copy of its defaults' draft and overwrites what
 //! it says itself, key by key; a list replaces an inherited list.
 
+mod http;
 mod keys;
 mod timeout;
 
@@ -14,6 +15,10 @@ use portolan_shared::model::{
 use super::diagnostic::Place;
 use super::{bind, server};
 
+pub use http::{
+    CAPTURE, CAPTURE_COOKIE, CAPTURE_FIELD, COOKIE, ERRORFILES, FORWARDED, FORWARDFOR, HTTP_ERRORS,
+    Http, read_set,
+};
 pub use keys::PROXY;
 pub use timeout::TIMEOUT;
 
@@ -58,6 +63,8 @@ pub struct Draft {
     pub server_defaults: Server,
     /// In order.
     pub servers: Vec<server::Placed>,
+    /// Of mode http.
+    pub http: Http,
 }
 
 /// One item of a proxy's `log`.
@@ -91,6 +98,7 @@ impl Default for Draft {
             source: None,
             server_defaults: server::defaults(),
             servers: Vec::new(),
+            http: Http::default(),
         }
     }
 }

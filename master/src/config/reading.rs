@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use portolan_shared::model::Identity;
+use portolan_shared::model::{ErrorPage, Identity, Tune};
 use toml::de::DeValue;
 
 use super::Sources;
@@ -38,6 +38,10 @@ pub struct Reading<'s> {
     pub section: Places,
     /// The section's keys so far that only mean something in mode http.
     pub http_only: Vec<Place>,
+    /// Most bytes of a response that stands in a file: what a buffer has room for.
+    pub response_bytes_max: u64,
+    /// Error pages of `http_errors` sections, by name.
+    pub error_sets: BTreeMap<String, Vec<(u16, ErrorPage)>>,
     environment: &'s BTreeMap<String, String>,
     lookups: Lookups,
     files: Files<'s>,
@@ -94,6 +98,8 @@ impl<'s> Reading<'s> {
             diagnostics: Vec::new(),
             section: EVERYWHERE,
             http_only: Vec::new(),
+            response_bytes_max: head_bytes_max(&Tune::default()),
+            error_sets: BTreeMap::new(),
             environment: &sources.environment,
             lookups: Lookups::new(sources.resolve),
             files: Files::new(&sources.files),
@@ -360,7 +366,6 @@ impl<'s> Reading<'s> {
     }
 
     /// The content of a file of at most so many bytes, by its name.
-    #[expect(dead_code, reason = "its keys come next")]
     pub fn file(&mut self, node: &Node<'_>, bytes_max: u64) -> Option<Vec<u8>> {
         let path = self.path(node)?;
         match self.files.content(&path, bytes_max) {
@@ -420,6 +425,11 @@ impl<'s> Reading<'s> {
     pub fn id(&mut self, node: &Node<'_>) -> Option<u32> {
         self.count(node, 0..=u32::MAX - 1)
     }
+}
+
+/// Bytes of a buffer that a message's head may fill.
+pub fn head_bytes_max(tune: &Tune) -> u64 {
+    u64::from(tune.buffer_size.saturating_sub(tune.maxrewrite))
 }
 
 /// A path as seen from the directory of the file that `place` is in.

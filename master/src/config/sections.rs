@@ -1,6 +1,6 @@
 //! The registry of sections, and the order in which they are read; core.
 //!
-//! - `[global]`, then defaults, then proxies in the order of the files.
+//! - `[global]`, then sets of error pages, then defaults, then proxies in the order of the files.
 //! - A proxy starts from the defaults it names with `from`, else from `[defaults]`. Named defaults start
 //!   from what they name, else from nothing: as in HAProxy, `[defaults]` is not inherited by them.
 
@@ -12,8 +12,8 @@ use super::check::{self, Kind, Proxy};
 use super::diagnostic::{Diagnostic, Place};
 use super::document::{Document, Entry, is_first};
 use super::global::{GLOBAL, Global};
-use super::proxy::{Draft, PROXY};
-use super::reading::Reading;
+use super::proxy::{Draft, PROXY, read_set};
+use super::reading::{Reading, head_bytes_max};
 use super::table::{BACKEND, DEFAULTS, EVERYWHERE, FRONTEND, unknown};
 use super::{names, unsupported};
 
@@ -43,6 +43,15 @@ const SECTIONS: &[Section] = &[
             }
         },
     },
+    Section {
+        name: "http_errors",
+        named: true,
+        sort: |sorted, entry, diagnostics| {
+            if is_first(&mut sorted.http_errors, &entry, entry.key, diagnostics) {
+                sorted.http_errors_order.push(entry);
+            }
+        },
+    },
     Section { name: "frontend", named: true, sort: |s, e, d| s.proxy(Kind::Frontend, e, d) },
     Section { name: "backend", named: true, sort: |s, e, d| s.proxy(Kind::Backend, e, d) },
     Section { name: "listen", named: true, sort: |s, e, d| s.proxy(Kind::Listen, e, d) },
@@ -55,6 +64,8 @@ struct Sorted<'d> {
     defaults: Option<Entry<'d>>,
     named_defaults: HashMap<&'d str, Entry<'d>>,
     named_order: Vec<Entry<'d>>,
+    http_errors: HashMap<&'d str, Entry<'d>>,
+    http_errors_order: Vec<Entry<'d>>,
     frontend_names: HashMap<&'d str, Entry<'d>>,
     backend_names: HashMap<&'d str, Entry<'d>>,
     proxies: Vec<(Kind, Entry<'d>)>,
@@ -91,6 +102,10 @@ pub fn read(document: &Document<'_>, reading: &mut Reading<'_>) -> Config {
     {
         GLOBAL.read(&mut global, &entries, EVERYWHERE, reading);
         global.finish(reading);
+    }
+    reading.response_bytes_max = head_bytes_max(&global.tune);
+    for section in &sorted.http_errors_order {
+        read_set(section, reading);
     }
     let mut defaults = read_defaults(&sorted, reading);
     let mut proxies = Vec::with_capacity(sorted.proxies.len());
@@ -164,6 +179,7 @@ fn read_proxy(draft: &mut Draft, section: &Entry<'_>, places: u8, reading: &mut 
     };
     reading.section = places;
     reading.http_only.clear();
+    draft.http.begin();
     PROXY.read(draft, &entries, places, reading);
     if draft.mode == Mode::Tcp && places != DEFAULTS {
         refuse_http_only(&entries, reading);

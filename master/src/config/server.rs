@@ -4,6 +4,8 @@
 //! - What `server_defaults` says holds for every server of the section that does not say otherwise, and
 //!   is itself inherited key by key.
 
+mod http;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -34,7 +36,7 @@ pub(super) struct Draft {
 
 /// A server, and what holds for all of them.
 pub(super) const SERVER: Table<Draft> =
-    Table { name: "`server`", keys: &[KEYS], unsupported: unsupported::SERVER };
+    Table { name: "`server`", keys: &[KEYS, http::ROWS], unsupported: unsupported::SERVER };
 
 type Row = Key<Draft>;
 

@@ -12,7 +12,7 @@ use super::diagnostic::Diagnostic;
 use super::document::{Entry, Node};
 use super::global::{GLOBAL, TUNE};
 use super::nearest::nearest;
-use super::proxy::{PROXY, TIMEOUT};
+use super::proxy::{COOKIE, PROXY, TIMEOUT};
 use super::reading::Reading;
 use super::server::SERVER;
 
@@ -202,6 +202,7 @@ fn home_of(key: &str) -> Option<&'static str> {
         ("`tune` in [global]", TUNE.has(key)),
         ("a frontend, backend, listen or defaults section", PROXY.has(key)),
         ("`timeout`", TIMEOUT.has(key)),
+        ("`cookie`", COOKIE.has(key)),
         ("`bind`", BIND.has(key)),
         ("`server`", SERVER.has(key)),
     ];

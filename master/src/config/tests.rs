@@ -32,8 +32,20 @@ fn read_files(files: &[(&str, &str)]) -> Result<Loaded, Vec<Diagnostic>> {
         inputs: files.iter().map(text).collect(),
         environment: BTreeMap::from(environment.map(|(k, v)| (k.to_owned(), v.to_owned()))),
         resolve,
-        ..Sources::default()
+        files: pages(),
     })
+}
+
+/// Files that configurations name.
+fn pages() -> BTreeMap<PathBuf, Vec<u8>> {
+    let page = |name: &str, text: &str| (PathBuf::from(name), text.as_bytes().to_vec());
+    [
+        page("site/403.http", "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\n\r\nno\n"),
+        page("site/503.http", "HTTP/1.0 503 Sorry\nConnection: close\nRetry-After: 5\n\n<p>\n"),
+        page("bad.http", "<p>\n"),
+        page("large.http", &format!("HTTP/1.1 503 x\n\n{}", "x".repeat(16_384 - 1024 - 15))),
+    ]
+    .into()
 }
 
 /// A small world of host names, so that no test depends on the machine's.

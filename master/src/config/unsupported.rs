@@ -4,8 +4,8 @@
 
 /// Sections.
 pub const SECTIONS: &str = "
-    acme cache crt_list crt_store fcgi_app http_errors log_forward log_profile mailers peers
-    program resolvers ring stats table traces userlist
+    acme cache crt_list crt_store fcgi_app log_forward log_profile mailers peers program resolvers
+    ring stats table traces userlist
 ";
 
 /// In `[global]`.
@@ -46,27 +46,26 @@ pub const TUNE: &str = "
     comp_maxlevel defaults_purge disable_fast_forward disable_zero_copy_forwarding
     epoll_mask_events events_max_events_at_once fail_alloc fd_edge_triggered
     glitches_kill_cpu_usage h1_be_glitches_threshold h1_fe_glitches_threshold
-    h1_zero_copy_fwd_recv h1_zero_copy_fwd_send h2_be_glitches_threshold
-    h2_be_initial_window_size h2_be_max_concurrent_streams h2_be_max_frames_at_once h2_be_rxbuf
-    h2_fe_glitches_threshold h2_fe_initial_window_size h2_fe_max_concurrent_streams
-    h2_fe_max_frames_at_once h2_fe_max_rst_at_once h2_fe_max_total_streams h2_fe_rxbuf
-    h2_header_table_size h2_initial_window_size h2_log_errors h2_max_concurrent_streams
-    h2_max_frame_size h2_zero_copy_fwd_send http_cookielen http_logurilen http_maxhdr
-    idle_pool_shared idletimer listener_default_shards listener_multi_queue
+    h1_zero_copy_fwd_recv h1_zero_copy_fwd_send h2_be_glitches_threshold h2_be_initial_window_size
+    h2_be_max_concurrent_streams h2_be_max_frames_at_once h2_be_rxbuf h2_fe_glitches_threshold
+    h2_fe_initial_window_size h2_fe_max_concurrent_streams h2_fe_max_frames_at_once
+    h2_fe_max_rst_at_once h2_fe_max_total_streams h2_fe_rxbuf h2_header_table_size
+    h2_initial_window_size h2_log_errors h2_max_concurrent_streams h2_max_frame_size
+    h2_zero_copy_fwd_send idle_pool_shared idletimer listener_default_shards listener_multi_queue
     lua_bool_sample_conversion lua_burst_timeout lua_forced_yield lua_log_loggers lua_log_stderr
     lua_maxmem lua_openlibs lua_service_timeout lua_session_timeout lua_task_timeout
-    max_checks_per_thread max_rules_at_once maxrewrite memory_hot_size notsent_lowat_client
-    notsent_lowat_server pattern_cache_size peers_max_updates_at_once pipesize
-    pool_high_fd_ratio pool_low_fd_ratio pt_zero_copy_forwarding quic_be_cc_cubic_min_losses
-    quic_be_cc_hystart quic_be_cc_max_frame_loss quic_be_cc_max_win_size
-    quic_be_cc_reorder_ratio quic_be_max_idle_timeout quic_be_sec_glitches_threshold
-    quic_be_stream_data_ratio quic_be_stream_max_concurrent quic_be_stream_rxbuf
-    quic_be_tx_pacing quic_be_tx_udp_gso quic_cc_cubic_min_losses quic_cc_hystart
-    quic_disable_tx_pacing quic_disable_udp_gso quic_fe_cc_cubic_min_losses quic_fe_cc_hystart
-    quic_fe_cc_max_frame_loss quic_fe_cc_max_win_size quic_fe_cc_reorder_ratio
-    quic_fe_max_idle_timeout quic_fe_sec_glitches_threshold quic_fe_sec_retry_threshold
-    quic_fe_sock_per_conn quic_fe_stream_data_ratio quic_fe_stream_max_concurrent
-    quic_fe_stream_max_total quic_fe_stream_rxbuf quic_fe_tx_pacing quic_fe_tx_udp_gso
+    max_checks_per_thread max_rules_at_once memory_hot_size notsent_lowat_client
+    notsent_lowat_server pattern_cache_size peers_max_updates_at_once pipesize pool_high_fd_ratio
+    pool_low_fd_ratio pt_zero_copy_forwarding quic_be_cc_cubic_min_losses quic_be_cc_hystart
+    quic_be_cc_max_frame_loss quic_be_cc_max_win_size quic_be_cc_reorder_ratio
+    quic_be_max_idle_timeout quic_be_sec_glitches_threshold quic_be_stream_data_ratio
+    quic_be_stream_max_concurrent quic_be_stream_rxbuf quic_be_tx_pacing quic_be_tx_udp_gso
+    quic_cc_cubic_min_losses quic_cc_hystart quic_disable_tx_pacing quic_disable_udp_gso
+    quic_fe_cc_cubic_min_losses quic_fe_cc_hystart quic_fe_cc_max_frame_loss
+    quic_fe_cc_max_win_size quic_fe_cc_reorder_ratio quic_fe_max_idle_timeout
+    quic_fe_sec_glitches_threshold quic_fe_sec_retry_threshold quic_fe_sock_per_conn
+    quic_fe_stream_data_ratio quic_fe_stream_max_concurrent quic_fe_stream_max_total
+    quic_fe_stream_rxbuf quic_fe_tx_pacing quic_fe_tx_udp_gso
     quic_frontend_default_max_window_size quic_frontend_glitches_threshold
     quic_frontend_max_data_size quic_frontend_max_idle_timeout quic_frontend_max_streams_bidi
     quic_frontend_max_tx_mem quic_frontend_stream_data_ratio quic_listen quic_max_frame_loss
@@ -83,24 +82,19 @@ pub const TUNE: &str = "
 
 /// In frontends, backends and their defaults.
 pub const PROXY: &str = "
-    abortonclose acl allbackups capture check check_cache checkcache clitimeout compression
-    contimeout contstats cookie default_server description disable_h2_upgrade disabled dispatch
-    email_alert enabled error_log_format errorfile errorfiles errorloc errorloc302 errorloc303
-    external_check filter filter_sequence force_be_switch force_persist forwarded forwardfor
+    acl allbackups check check_cache checkcache clitimeout compression contimeout contstats
+    default_server description disable_h2_upgrade disabled dispatch email_alert enabled
+    error_log_format errorloc external_check filter filter_sequence force_be_switch force_persist
     fullconn guid h1_case_adjust_bogus_client h1_case_adjust_bogus_server hash_balance_factor
-    hash_preserve_affinity hash_type http_after_response http_buffer_request http_check
-    http_drop_request_trailers http_drop_response_trailers http_error http_ignore_probes
-    http_keep_alive http_no_delay http_pretend_keepalive http_request http_response
-    http_restrict_req_hdr_names http_reuse http_send_name_header http_server_close
-    http_use_proxy_header httpchk httpclose httplog httpslog id idle_close_on_response
-    ignore_persist independent_streams ldap_check load_server_state_from_file log_format
-    log_format_sd log_health_checks log_steps max_keep_alive_queue max_session_srv_conns monitor
-    monitor_uri mysql_check originalto persist pgsql_check prefer_last_server quic_initial
-    rate_limit redirect redis_check retry_on routes server_state_file_name server_template
-    smtpchk socket_stats spop_check srvexp srvtimeout ssl_hello_chk stats stats_socket stick
-    stick_table tcp_check tcp_request tcp_request_content tcp_response tcp_smart_accept
-    tcp_smart_connect transparent unique_id_format unique_id_header use_backend use_fcgi_app
-    use_server use_small_buffers
+    hash_preserve_affinity hash_type http_after_response http_check http_drop_request_trailers
+    http_drop_response_trailers http_error http_request http_response http_send_name_header
+    httpchk httplog httpslog id idle_close_on_response ignore_persist independent_streams
+    ldap_check load_server_state_from_file log_format log_format_sd log_health_checks log_steps
+    max_session_srv_conns monitor mysql_check persist pgsql_check quic_initial rate_limit redirect
+    redis_check routes server_state_file_name server_template smtpchk socket_stats spop_check
+    srvexp srvtimeout ssl_hello_chk stats stats_socket stick stick_table tcp_check tcp_request
+    tcp_request_content tcp_response tcp_smart_accept tcp_smart_connect transparent
+    unique_id_format use_backend use_fcgi_app use_server use_small_buffers
 ";
 
 /// In `timeout`.
@@ -124,13 +118,12 @@ pub const SERVER: &str = "
     addr agent_addr agent_check agent_inter agent_port agent_send allow_0rtt alpn backup ca_file
     cc check check_alpn check_inter check_pool_conn_name check_proto check_reuse_pool
     check_send_proxy check_sni check_sni_auto check_ssl check_via_socks4 ciphers ciphersuites
-    client_sigalgs cookie crl_file crt curves disabled downinter enabled error_limit fall
-    fastinter force_sslv3 force_tlsv10 force_tlsv11 force_tlsv12 force_tlsv13 guid hash_key id
-    idle_ping init_addr init_state inter interval ktls log_bufsize log_proto max_reuse maxqueue minconn
-    namespace non_stick npn observe on_error on_marked_down on_marked_up pool_conn_name
-    pool_low_conn pool_max_conn pool_purge_delay port proto proxy_v2_options quic_cc_algo redir
-    renegotiate resolve_net resolve_opts resolve_prefer resolvers rise send_proxy_v2_ssl
-    send_proxy_v2_ssl_cn set_proxy_v2_tlv_fmt shard sigalgs slowstart sni sni_auto socks4 ssl
-    ssl_max_ver ssl_min_ver ssl_reuse sslv3 stick strict_maxconn tcp_md5sig tls tls_tickets
-    tlsv10 tlsv11 tlsv12 tlsv13 track verify verifyhost ws
+    client_sigalgs crl_file crt curves disabled downinter enabled error_limit fall fastinter
+    force_sslv3 force_tlsv10 force_tlsv11 force_tlsv12 force_tlsv13 guid hash_key id idle_ping
+    init_addr init_state inter interval ktls log_bufsize log_proto maxqueue minconn namespace
+    non_stick npn observe on_error on_marked_down on_marked_up pool_conn_name port proto
+    proxy_v2_options quic_cc_algo redir renegotiate resolve_net resolve_opts resolve_prefer
+    resolvers rise send_proxy_v2_ssl send_proxy_v2_ssl_cn set_proxy_v2_tlv_fmt shard sigalgs
+    slowstart sni sni_auto socks4 ssl ssl_max_ver ssl_min_ver ssl_reuse sslv3 stick strict_maxconn
+    tcp_md5sig tls tls_tickets tlsv10 tlsv11 tlsv12 tlsv13 track verify verifyhost ws
 ";

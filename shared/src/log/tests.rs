@@ -55,6 +55,7 @@ fn config(logs: Vec<LogTarget>, of_frontends: Vec<Vec<LogTarget>>) -> Config {
         frontends: of_frontends.into_iter().enumerate().map(frontend).collect(),
         backends: Vec::<Backend>::new(),
         userlists: Vec::new(),
+        error_pages: Vec::new(),
     }
 }
 

@@ -58,8 +58,8 @@ pub struct HttpFrontend {
     pub unique_id: Option<LogTemplate>,
     /// The field that tells the server that id.
     pub unique_id_header: Option<String>,
-    /// Pages instead of the built-in ones.
-    pub errors: ErrorPages,
+    /// Pages instead of the built-in ones: position in [`super::Config::error_pages`].
+    pub errors: Option<u32>,
     /// A connection without any byte, or whose first request never begins, ends without a 408 and
     /// without a log line. HAProxy's `option http-ignore-probes`.
     pub ignore_probes: bool,
@@ -103,7 +103,7 @@ pub struct HttpBackend {
     /// As a frontend's; what either asks for is added.
     pub identity: ClientIdentity,
     /// As a frontend's; these are looked at first.
-    pub errors: ErrorPages,
+    pub errors: Option<u32>,
     /// As a frontend's.
     pub restrict_names: RestrictNames,
 }
@@ -307,7 +307,7 @@ pub enum RedirectTo {
 }
 
 /// A whole response that is known beforehand.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Response {
     /// 200 to 599.
     pub status: u16,
@@ -317,17 +317,17 @@ pub struct Response {
     pub content: Vec<u8>,
 }
 
-/// Error pages of a proxy.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Error pages of one or more proxies: what a thousand inherit stands here once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ErrorPages {
-    /// By status; a later one of the same status replaces an earlier one.
+    /// By status, in rising order, each once.
     pub pages: Vec<(u16, ErrorPage)>,
     /// How the built-in pages look; `None`: not said here.
     pub format: Option<ErrorFormat>,
 }
 
 /// One error page.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ErrorPage {
     /// This response; its status may differ.
     Response(Response),
@@ -343,7 +343,7 @@ pub enum ErrorPage {
 }
 
 /// How built-in error pages look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ErrorFormat {
     /// A few words of HTML.
     #[default]

@@ -65,6 +65,7 @@ pub fn config(workers: u16, server: SocketAddr) -> Config {
             http: HttpBackend::default(),
         }],
         userlists: Vec::new(),
+        error_pages: Vec::new(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use portolan_shared::model::Identity;
 use toml::de::DeValue;
 
-use super::{Global, TUNE, cores};
+use super::{Global, TUNE, cores, tune};
 use crate::config::address::UNIX_PATH_MAX;
 use crate::config::document::Node;
 use crate::config::log::{self, LOG_TAG_MAX};
@@ -329,7 +329,10 @@ Portolan's own.",
     Key::new(
         "tune",
         |global, node, reading| {
-            TUNE.read_node(&mut global.tune, node, EVERYWHERE, reading);
+            if let Some(entries) = reading.table(node, "a table") {
+                TUNE.read(&mut global.tune, &entries, EVERYWHERE, reading);
+                tune::finish(&mut global.tune, &entries, reading);
+            }
         },
         "
 Sizes and budgets of the event loop, see

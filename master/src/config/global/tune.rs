@@ -2,8 +2,8 @@
 
 use portolan_shared::model::Tune;
 
-use crate::config::document::Node;
-use crate::config::reading::{Reading, assign};
+use crate::config::document::{Entry, Node};
+use crate::config::reading::{Reading, assign, head_bytes_max};
 use crate::config::table::{Key, Table};
 use crate::config::unsupported;
 
@@ -102,7 +102,102 @@ Default: 0.",
 Bytes of the kernel's receive buffer towards servers, up to 1g; 0: the system's.
 Default: 0.",
     ),
+    Key::new(
+        "maxrewrite",
+        |tune, node, reading| {
+            assign(&mut tune.maxrewrite, reading.size(node, 0..=1 << 20));
+        },
+        "
+Bytes of a buffer that stay free for what is added to a message of HTTP, at most half of
+.Cm bufsize ;
+a head has no more than the others.
+Default: 1024, or half of
+.Cm bufsize
+where that is less.",
+    ),
+    Key::new(
+        "http_maxhdr",
+        |tune, node, reading| {
+            assign(&mut tune.http_maxhdr, reading.count(node, 1..=32_767));
+        },
+        "
+Most fields of a message of HTTP: 1 to 32767.
+Default: 101.",
+    ),
+    Key::new(
+        "http_target_max",
+        |tune, node, reading| {
+            assign(&mut tune.http_target_max, reading.size(node, 0..=1 << 20));
+        },
+        "
+Most bytes of a request's target, up to 1m; 0: as many as a head may have.
+Default: 0.
+Portolan's own.",
+    ),
+    Key::new(
+        "http_name_max",
+        |tune, node, reading| {
+            assign(&mut tune.http_name_max, reading.size(node, 0..=1 << 20));
+        },
+        "
+Most bytes of a field's name, up to 1m; 0: as many as a head may have.
+Default: 0.
+Portolan's own.",
+    ),
+    Key::new(
+        "http_value_max",
+        |tune, node, reading| {
+            assign(&mut tune.http_value_max, reading.size(node, 0..=1 << 20));
+        },
+        "
+Most bytes of a field's value, up to 1m; 0: as many as a head may have.
+Default: 0.
+Portolan's own.",
+    ),
+    Key::new(
+        "http_cookielen",
+        |tune, node, reading| {
+            assign(&mut tune.http_cookielen, reading.count(node, 1..=65_535));
+        },
+        "
+Most bytes that are kept of a captured cookie: 1 to 65535.
+Default: 63.",
+    ),
+    Key::new(
+        "http_logurilen",
+        |tune, node, reading| {
+            assign(&mut tune.http_logurilen, reading.count(node, 1..=65_535));
+        },
+        "
+Most bytes of a request's target in the log: 1 to 65535.
+Default: 1024.",
+    ),
 ];
+
+/// What only the whole table shows.
+pub fn finish(tune: &mut Tune, entries: &[Entry<'_>], reading: &mut Reading<'_>) {
+    let half = tune.buffer_size / 2;
+    let place = |key: &str| Some(entries.iter().find(|entry| entry.key == key)?.node.place());
+    if tune.maxrewrite > half {
+        if let Some(place) = place("maxrewrite") {
+            reading.warn(place, format!("more than half of a buffer (bufsize): {half} is taken"));
+        }
+        tune.maxrewrite = half;
+    }
+    let head = head_bytes_max(tune);
+    let limits = [
+        ("http_target_max", tune.http_target_max),
+        ("http_name_max", tune.http_name_max),
+        ("http_value_max", tune.http_value_max),
+    ];
+    for (key, limit) in limits {
+        if let Some(place) = place(key).filter(|_| u64::from(limit) > head) {
+            let message =
+                format!("{key} {limit} is never reached: a head has at most {head} bytes");
+            reading.warn(place, message);
+        }
+    }
+}
 
 fn buffer(field: &mut Option<u32>, node: &Node<'_>, reading: &mut Reading<'_>) {
     if let Some(size) = reading.size(node, 0..=SOCKET_BUFFER_MAX) {

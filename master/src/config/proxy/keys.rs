@@ -5,7 +5,7 @@ use std::time::Duration;
 use portolan_shared::model::{Balance, LogLine, Mode, Redispatch};
 use toml::de::DeValue;
 
-use super::{Draft, Log, TIMEOUT};
+use super::{Draft, Log, TIMEOUT, http};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::document::Node;
 use crate::config::log::{self, LOG_TAG_MAX};
@@ -18,8 +18,20 @@ use crate::config::{MAXCONN_MAX, bind, names, server, source_address, unsupporte
 const RETRIES_MAX: u32 = 1000;
 
 /// The keys of all these sections.
-pub const PROXY: Table<Draft> =
-    Table { name: "this section", keys: &[KEYS], unsupported: unsupported::PROXY };
+pub const PROXY: Table<Draft> = Table {
+    name: "this section",
+    keys: &[
+        KEYS,
+        http::CONNECTION,
+        http::REQUESTS,
+        http::IDENTITY,
+        http::CAPTURES,
+        http::ERRORS,
+        http::RETRY,
+        http::PERSISTENCE,
+    ],
+    unsupported: unsupported::PROXY,
+};
 
 /// Where keys about clients may stand.
 pub const FRONT: u8 = FRONTEND | DEFAULTS;

@@ -98,13 +98,14 @@ holds.",
         "
 For a whole head of a request, from its first byte; that of a connection's first request from
 when the connection was accepted.
-In a backend with
-.Cm http_buffer_request
+Where the backend has
+.Cm http_buffer_request ,
 for the content too.
 Without it
 .Cm client
 holds.",
     )
+    .only(FRONT)
     .http(),
     Row::new(
         "http_keep_alive",
@@ -117,6 +118,7 @@ For the first byte of a client's next request; without it
 holds, else
 .Cm client .",
     )
+    .only(FRONT)
     .http(),
     Row::new(
         "tarpit",

@@ -142,7 +142,7 @@ stick_table = "x"
 [backend.b]
 check = { type = "http" }
 httpchk = true
-server = [{ name = "s", address = "10.0.0.1:1", backup = true, disabled = true, cookie = "x", ssl = true }]
+server = [{ name = "s", address = "10.0.0.1:1", backup = true, disabled = true, slowstart = "1s", ssl = true }]
 "#;
     let found = errors(text);
     assert_eq!(found.lines().count(), 12, "{found}");

@@ -14,7 +14,12 @@ fn every_key_reaches_its_field() {
 #[test]
 fn every_key_of_mode_http_reaches_its_field() {
     let config = config(EVERYTHING_HTTP);
-    insta::assert_debug_snapshot!((config.frontends, config.backends));
+    insta::assert_debug_snapshot!((
+        config.tune,
+        config.frontends,
+        config.backends,
+        config.error_pages
+    ));
 }
 
 #[test]

@@ -26,7 +26,8 @@ fn every_key_is_described_with_its_default_or_as_required() {
     let reference = crate::config::reference();
     let entries = reference.split(".It Cm ").skip(1);
     // These are described by their kind, which has the default.
-    let by_kind = ["timeout", "tune", "server_defaults", "server", "bind", "uid", "gid", "path"];
+    let by_kind =
+        ["timeout", "tune", "server_defaults", "server", "bind", "uid", "gid", "path", "prefix"];
     let timeouts = crate::config::proxy::TIMEOUT.names();
     for entry in entries {
         let key = entry.lines().next().unwrap();

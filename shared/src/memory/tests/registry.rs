@@ -21,6 +21,7 @@ fn config(frontends: &[(&str, &[&str])], backends: &[(&str, &[&str])]) -> Config
         frontends: frontends.iter().map(|(name, binds)| frontend(name, binds)).collect(),
         backends: backends.iter().map(|(name, servers)| backend(name, servers)).collect(),
         userlists: Vec::new(),
+        error_pages: Vec::new(),
     }
 }
 
