@@ -21,7 +21,9 @@ use portolan_shared::model::{Answer, ErrorPage, Redirect, Response};
 use super::error_page::{Page, Pages};
 use super::final_hop::{TRACE_CONTENT_TYPE, traced};
 use super::redirect::{Target, cookies, is_temporary, location};
-use super::status::reason;
+use crate::http1::Version;
+use crate::http1::write::reason::reason;
+use crate::http1::write::{Persistence, push_connection, push_number};
 
 /// What an answer depends on, of the request and of its connection.
 #[derive(Clone, Copy, Debug)]
@@ -186,7 +188,7 @@ struct Head<'o> {
 impl<'o> Head<'o> {
     fn new(out: &'o mut Vec<u8>, status: u16, facts: &'o Facts<'o>) -> Self {
         out.extend_from_slice(b"HTTP/1.1 ");
-        push_number(out, usize::from(status));
+        push_number(out, status.into());
         out.push(b' ');
         out.extend_from_slice(reason(status).as_bytes());
         out.extend_from_slice(b"\r\n");
@@ -214,32 +216,15 @@ impl<'o> Head<'o> {
         };
         if !tunnel && !matches!(self.status, 204 | 304) {
             self.out.extend_from_slice(b"Content-Length: ");
-            push_number(self.out, content.len());
+            push_number(self.out, content.len() as u64);
             self.out.extend_from_slice(b"\r\n");
         }
         let keep_alive = facts.keep_alive && !tunnel;
-        match (keep_alive, facts.http10) {
-            (true, false) => {}
-            (true, true) => self.field("Connection", b"keep-alive"),
-            (false, _) => self.field("Connection", b"close"),
-        }
+        let version = if facts.http10 { Version::Http10 } else { Version::Http11 };
+        let persistence = if keep_alive { Persistence::KeepAlive } else { Persistence::Close };
+        push_connection(self.out, version, persistence);
         self.out.extend_from_slice(b"\r\n");
         let content = if facts.head { Cow::Borrowed(&[][..]) } else { content };
         Ready { status: self.status, content, keep_alive }
     }
-}
-
-fn push_number(out: &mut Vec<u8>, number: usize) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    let mut left = number;
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (left % 10) as u8;
-        left /= 10;
-        if left == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
 }

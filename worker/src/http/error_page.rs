@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use portolan_shared::model::{ErrorFormat, ErrorPage, ErrorPages};
 
 use super::accept;
-use super::status::reason;
+use crate::http1::write::reason::reason;
 
 /// The pages of a stream.
 #[derive(Clone, Copy, Debug)]
@@ -153,18 +153,8 @@ pages! {
     505 "HTTP Version Not Supported" "The request uses a version of HTTP that is not spoken here.";
 }
 
-/// A title for a status that has no text of its own.
-fn other_title(status: u16) -> &'static str {
-    match (reason(status), status) {
-        ("", 500..) => "Server Error",
-        ("", 400..) => "Client Error",
-        ("", _) => "Answer",
-        (title, _) => title,
-    }
-}
-
 fn other_html(status: u16) -> String {
-    let title = other_title(status);
+    let title = reason(status);
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>{status} \
          {title}</title></head>\n<body>\n<h1>{status} {title}</h1>\n</body>\n</html>\n"
@@ -172,6 +162,6 @@ fn other_html(status: u16) -> String {
 }
 
 fn other_json(status: u16) -> String {
-    let title = other_title(status);
+    let title = reason(status);
     format!("{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{status}}}\n")
 }

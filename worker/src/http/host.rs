@@ -13,45 +13,37 @@ pub const NAME_BYTES_MAX: usize = 255;
 
 /// `host[:port]` apart; a port is digits only and may be empty (RFC 3986 3.2.3).
 pub fn split(host: &[u8]) -> (&[u8], Option<&[u8]>) {
-    // A colon within brackets is the address's own.
-    let start = if host.first() == Some(&b'[') {
-        host.iter().position(|byte| *byte == b']').map_or(host.len(), |end| end + 1)
-    } else {
-        0
-    };
-    match memchr::memrchr(b':', &host[start..]) {
-        Some(colon) if host[start + colon + 1..].iter().all(u8::is_ascii_digit) => {
-            (&host[..start + colon], Some(&host[start + colon + 1..]))
-        }
+    let digits = host.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let (before, port) = host.split_at(host.len() - digits);
+    match before {
+        // A colon within brackets is the address's own.
+        [b'[', .., not_closed, b':'] if *not_closed != b']' => (host, None),
+        [name @ .., b':'] => (name, Some(port)),
         _ => (host, None),
     }
 }
 
-/// A host's name as names are compared: lower case, without port and without a dot at its end.
-#[derive(Clone, Debug)]
-pub struct Name {
-    bytes: [u8; NAME_BYTES_MAX],
-    length: u8,
+/// The name in `host[:port]`, without a dot at its end.
+pub fn name(host: &[u8]) -> &[u8] {
+    let (name, _) = split(host);
+    name.strip_suffix(b".").unwrap_or(name)
 }
 
-impl Name {
-    /// Of `host[:port]`; `None` where it is empty or longer than any name.
-    pub fn of(host: &[u8]) -> Option<Self> {
-        let (name, _) = split(host);
-        let name = name.strip_suffix(b".").unwrap_or(name);
-        if name.is_empty() || name.len() > NAME_BYTES_MAX {
-            return None;
-        }
-        let mut bytes = [0; NAME_BYTES_MAX];
-        bytes[..name.len()].copy_from_slice(name);
-        bytes[..name.len()].make_ascii_lowercase();
-        Some(Self { bytes, length: name.len() as u8 })
+/// A name as names are compared: in lower case. It is copied only where it is not; `None` where it is
+/// empty or longer than any name.
+#[inline]
+pub fn folded<'a>(name: &'a [u8], space: &'a mut Option<[u8; NAME_BYTES_MAX]>) -> Option<&'a [u8]> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+        return None;
     }
-
-    /// Its bytes, at least one.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.length)]
+    // To its end without a branch, many bytes at once.
+    if !name.iter().fold(false, |any, byte| any | byte.is_ascii_uppercase()) {
+        return Some(name);
     }
+    let space = &mut space.insert([0; NAME_BYTES_MAX])[..name.len()];
+    space.copy_from_slice(name);
+    space.make_ascii_lowercase();
+    Some(space)
 }
 
 #[cfg(test)]
@@ -60,8 +52,8 @@ mod tests {
 
     use super::*;
 
-    fn name(host: &[u8]) -> Option<Vec<u8>> {
-        Name::of(host).map(|name| name.as_bytes().to_vec())
+    fn compared(host: &[u8]) -> Option<Vec<u8>> {
+        folded(name(host), &mut None).map(<[u8]>::to_vec)
     }
 
     #[test]
@@ -87,7 +79,7 @@ mod tests {
 
     #[test]
     fn what_is_no_host_is_its_own_name() {
-        for odd in [&b"example.com:http"[..], b"[::1", b"[::1]x", b"a:1b", b"user@host:+1"] {
+        for odd in [&b"example.com:http"[..], b"[::1", b"[::1]x", b"a:1b", b"h:+1"] {
             assert_eq!(split(odd), (odd, None));
         }
     }
@@ -95,16 +87,16 @@ mod tests {
     #[test]
     fn case_port_and_a_last_dot_make_no_difference() {
         for host in [&b"Example.COM"[..], b"example.com.", b"EXAMPLE.com.:443", b"example.com:"] {
-            assert_eq!(name(host).as_deref(), Some(&b"example.com"[..]));
+            assert_eq!(compared(host).as_deref(), Some(&b"example.com"[..]));
         }
-        assert_eq!(name(b"example.com..").as_deref(), Some(&b"example.com."[..]));
+        assert_eq!(compared(b"example.com..").as_deref(), Some(&b"example.com."[..]));
     }
 
     #[test]
     fn an_empty_or_overlong_name_is_none() {
-        assert_eq!((name(b""), name(b":80"), name(b".")), (None, None, None));
-        assert_eq!(name(&[b'a'; NAME_BYTES_MAX]).map(|name| name.len()), Some(NAME_BYTES_MAX));
-        assert_eq!(name(&[b'a'; NAME_BYTES_MAX + 1]), None);
+        assert_eq!((compared(b""), compared(b":80"), compared(b".")), (None, None, None));
+        assert_eq!(compared(&[b'a'; NAME_BYTES_MAX]).map(|name| name.len()), Some(NAME_BYTES_MAX));
+        assert_eq!(compared(&[b'a'; NAME_BYTES_MAX + 1]), None);
     }
 
     proptest! {

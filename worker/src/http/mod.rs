@@ -9,4 +9,3 @@ pub mod final_hop;
 pub mod host;
 pub mod redirect;
 pub mod route;
-pub mod status;

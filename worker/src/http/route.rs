@@ -16,20 +16,20 @@
 //! - A prefix that ends with `/` asks for that byte: `/api/` is `/api/` and `/api/x`, not `/api`.
 //! - A target without a path (`OPTIONS *`, CONNECT, `http://host?query`) counts as `/`.
 //!
-//! The cost does not depend on the number of hosts: a name is looked up by a keyed hash that
-//! strangers cannot make collide, its parents only in lengths that are configured. Prefixes of a host
-//! are sorted and searched by halves, then their enclosing prefixes are walked up: the work is bounded
-//! by the configuration, whatever the path's length.
+//! The cost does not depend on the number of hosts: a name is looked up by its hash, its parents only
+//! in lengths that are configured. (A fast hash will do: strangers only ask, what lies in the map is
+//! the configuration's.) Prefixes of a host are sorted and searched by halves, then their enclosing
+//! prefixes are walked up: the work is bounded by the configuration, whatever the path's length.
 
 #[cfg(test)]
 mod tests;
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
 
+use foldhash::HashMap;
 use portolan_shared::model::{Route, RouteHost};
 
-use super::host::{NAME_BYTES_MAX, Name};
+use super::host::{self, NAME_BYTES_MAX};
 
 /// Position of a route in the list that the map was made of.
 pub type RouteId = usize;
@@ -75,10 +75,7 @@ impl Routes {
         if self.is_empty() {
             return None;
         }
-        let path = match path.first() {
-            Some(b'/') => &path[..memchr::memchr(b'?', path).unwrap_or(path.len())],
-            _ => b"/",
-        };
+        let path = if path.first() == Some(&b'/') { path } else { b"/" };
         self.find_by_name(host, path).or_else(|| self.any.find(path))
     }
 
@@ -86,8 +83,8 @@ impl Routes {
         if self.exact.is_empty() && self.below.is_empty() {
             return None;
         }
-        let name = Name::of(host)?;
-        let name = name.as_bytes();
+        let mut space = None;
+        let name = host::folded(host::name(host), &mut space)?;
         if let Some(route) = self.exact.get(name).and_then(|paths| paths.find(path)) {
             return Some(route);
         }
@@ -132,7 +129,14 @@ impl Paths {
         }
     }
 
+    /// By a path that begins with `/`, with or without its query.
     fn find(&self, path: &[u8]) -> Option<RouteId> {
+        match &self.0[..] {
+            [] => return None,
+            [only] if *only.path == *b"/" => return Some(only.route),
+            _ => {}
+        }
+        let path = &path[..memchr::memchr(b'?', path).unwrap_or(path.len())];
         let behind = self.0.partition_point(|prefix| in_order(&prefix.path, path).is_le());
         let mut prefix = self.0.get(behind.checked_sub(1)?)?;
         while !contains(&prefix.path, path) {
@@ -152,9 +156,24 @@ fn contains(prefix: &[u8], path: &[u8]) -> bool {
 /// anything else in between, and the prefixes that contain a path are its predecessor and the
 /// predecessor's parents.
 fn in_order(one: &[u8], other: &[u8]) -> Ordering {
-    let common = one.iter().zip(other).take_while(|(one, other)| one == other).count();
+    let at = common(one, other);
     let rank = |byte: &u8| if *byte == b'/' { 0 } else { u16::from(*byte) + 1 };
-    one.get(common).map(rank).cmp(&other.get(common).map(rank))
+    one.get(at).map(rank).cmp(&other.get(at).map(rank))
+}
+
+/// How many bytes both begin with.
+fn common(one: &[u8], other: &[u8]) -> usize {
+    let (eights, _) = one.as_chunks::<8>();
+    let (other_eights, _) = other.as_chunks::<8>();
+    let mut at = 0;
+    for (eight, other_eight) in eights.iter().zip(other_eights) {
+        let differing = u64::from_le_bytes(*eight) ^ u64::from_le_bytes(*other_eight);
+        if differing != 0 {
+            return at + differing.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    at + one[at..].iter().zip(&other[at..]).take_while(|(one, other)| one == other).count()
 }
 
 /// A set of lengths of names.

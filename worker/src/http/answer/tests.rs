@@ -238,13 +238,6 @@ fn an_answer_is_written_behind_what_is_there() {
 
 proptest! {
     #[test]
-    fn numbers_are_written_in_decimal(number: usize) {
-        let mut out = Vec::new();
-        push_number(&mut out, number);
-        prop_assert_eq!(out, number.to_string().into_bytes());
-    }
-
-    #[test]
     fn the_length_told_is_the_contents(
         status in 200..600_u16, content in "[a-z]{0,40}", flags: [bool; 4],
     ) {

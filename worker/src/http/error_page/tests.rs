@@ -116,11 +116,10 @@ fn no_text_needs_escaping() {
 
 #[test]
 fn a_status_without_a_text_has_a_page_all_the_same() {
-    assert!(html_page(418).contains("<h1>418 I'm a teapot</h1>"));
-    assert!(html_page(499).contains("<h1>499 Client Error</h1>"));
-    assert!(html_page(599).contains("<h1>599 Server Error</h1>"));
+    assert!(html_page(418).contains("<h1>418 Client Error</h1>"));
+    assert!(html_page(511).contains("<h1>511 Network Authentication Required</h1>"));
     assert_eq!(
         json_page(418),
-        "{\"type\":\"about:blank\",\"title\":\"I'm a teapot\",\"status\":418}\n"
+        "{\"type\":\"about:blank\",\"title\":\"Client Error\",\"status\":418}\n"
     );
 }

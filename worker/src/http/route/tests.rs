@@ -220,6 +220,15 @@ fn hosts() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
+    fn the_common_beginning_ends_where_bytes_differ(
+        same in "[ab]{0,30}", one in "[ab]{0,12}", other in "[ab]{0,12}",
+    ) {
+        let (one, other) = (format!("{same}{one}"), format!("{same}{other}"));
+        let naive = one.bytes().zip(other.bytes()).take_while(|(one, other)| one == other).count();
+        prop_assert_eq!(common(one.as_bytes(), other.as_bytes()), naive);
+    }
+
+    #[test]
     fn routes_agree_with_the_plain_reading(
         list in proptest::collection::vec((hosts(), "/[ab./!~]{0,6}"), 0..24),
         asked in proptest::collection::vec(("[ab.]{0,7}", "/[ab./!~]{0,9}"), 1..24),

@@ -212,7 +212,7 @@ fn push_framing(out: &mut Vec<u8>, framing: Framing) {
 }
 
 /// The connection's future, where it is not what the version means anyway.
-fn push_connection(out: &mut Vec<u8>, client: Version, persistence: Persistence) {
+pub fn push_connection(out: &mut Vec<u8>, client: Version, persistence: Persistence) {
     let line: &[u8] = match (persistence, client) {
         (Persistence::KeepAlive, Version::Http11) => b"",
         (Persistence::KeepAlive, Version::Http10) => b"Connection: keep-alive\r\n",
@@ -268,7 +268,7 @@ fn push_run(out: &mut Vec<u8>, bytes: &[u8], run: Span) {
 }
 
 /// A decimal number.
-pub(super) fn push_number(out: &mut Vec<u8>, mut number: u64) {
+pub fn push_number(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0; 20];
     let mut at = digits.len();
     loop {
