@@ -19,12 +19,12 @@ use super::accept;
 use crate::http1::write::reason::reason;
 
 /// The pages of a stream.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Pages<'a> {
-    /// Of the backend, once that is known.
+    /// Of the backend, once that is known, if it has any.
     pub backend: Option<&'a ErrorPages>,
-    /// Of the frontend.
-    pub frontend: &'a ErrorPages,
+    /// Of the frontend, if it has any.
+    pub frontend: Option<&'a ErrorPages>,
 }
 
 /// What is sent for a status.
@@ -48,14 +48,20 @@ pub struct BuiltIn {
 }
 
 impl<'a> Pages<'a> {
+    /// By their positions among [`portolan_shared::model::Config::error_pages`].
+    pub fn at(lists: &'a [ErrorPages], backend: Option<u32>, frontend: Option<u32>) -> Self {
+        let list = |at: u32| lists.get(at as usize);
+        Self { backend: backend.and_then(list), frontend: frontend.and_then(list) }
+    }
+
     /// The page of this status for a request with these `Accept` values; they are read only where
     /// they matter.
     pub fn of<'f>(&self, status: u16, accepts: impl Iterator<Item = &'f [u8]>) -> Page<'a> {
         if let Some(page) = self.configured(status) {
             return Page::Configured(page);
         }
-        let format = self.backend.and_then(|pages| pages.format).or(self.frontend.format);
-        let (json, varies) = match format.unwrap_or_default() {
+        let format = self.lists().find_map(|list| list.format).unwrap_or_default();
+        let (json, varies) = match format {
             ErrorFormat::Html => (false, false),
             ErrorFormat::Json => (true, false),
             ErrorFormat::Accept => (accept::prefers_json(accepts), true),
@@ -68,11 +74,13 @@ impl<'a> Pages<'a> {
     }
 
     fn configured(&self, status: u16) -> Option<&'a ErrorPage> {
-        [self.backend, Some(self.frontend)]
-            .into_iter()
-            .flatten()
+        self.lists()
             .find_map(|list| list.pages.iter().rev().find(|(of, _)| *of == status))
             .map(|(_, page)| page)
+    }
+
+    fn lists(&self) -> impl Iterator<Item = &'a ErrorPages> + use<'a> {
+        [self.backend, self.frontend].into_iter().flatten()
     }
 }
 

@@ -30,7 +30,7 @@ fn response(status: u16, content: &str) -> Response {
 /// The head and what follows it, as one text; or that there is none.
 fn given(answer_given: &Answer, pages: &ErrorPages, facts: &Facts<'_>) -> String {
     let mut out = Vec::new();
-    let pages = Pages { backend: None, frontend: pages };
+    let pages = Pages { backend: None, frontend: Some(pages) };
     let given = answer(&mut out, answer_given, TARGET, pages, nothing(), facts);
     match given {
         Given::Ready(ready) => {
@@ -176,7 +176,7 @@ fn fields_that_belong_to_a_status_are_sent_with_it_only() {
     let ask = [("WWW-Authenticate", "Basic realm=\"x\"")];
     let sent = |list: &ErrorPages| {
         let mut out = Vec::new();
-        let pages = Pages { backend: None, frontend: list };
+        let pages = Pages { backend: None, frontend: Some(list) };
         error(&mut out, 401, &ask, pages, nothing(), &FACTS);
         String::from_utf8(out).expect("text").contains("WWW-Authenticate: Basic realm=\"x\"\r\n")
     };
@@ -190,7 +190,7 @@ fn fields_that_belong_to_a_status_are_sent_with_it_only() {
 #[test]
 fn a_negotiated_page_says_what_it_depends_on() {
     let list = ErrorPages { pages: Vec::new(), format: Some(ErrorFormat::Accept) };
-    let pages = Pages { backend: None, frontend: &list };
+    let pages = Pages { backend: None, frontend: Some(&list) };
     let mut out = Vec::new();
     let accepts = std::iter::once(&b"application/json"[..]);
     let Given::Ready(ready) = error(&mut out, 503, &[], pages, accepts, &FACTS) else {

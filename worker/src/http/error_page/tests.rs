@@ -27,19 +27,31 @@ fn built_in(page: Page<'_>) -> BuiltIn {
 fn the_backends_page_comes_before_the_frontends_and_that_before_ours() {
     let backend = pages(vec![(503, page("back"))], None);
     let frontend = pages(vec![(503, page("front")), (502, ErrorPage::Silent)], None);
-    let both = Pages { backend: Some(&backend), frontend: &frontend };
+    let both = Pages { backend: Some(&backend), frontend: Some(&frontend) };
     assert_eq!(both.of(503, nothing()), Page::Configured(&page("back")));
     assert_eq!(both.of(502, nothing()), Page::Configured(&ErrorPage::Silent));
     assert!(built_in(both.of(500, nothing())).content.contains("500 Internal Server Error"));
-    let alone = Pages { backend: None, frontend: &frontend };
+    let alone = Pages { backend: None, frontend: Some(&frontend) };
     assert_eq!(alone.of(503, nothing()), Page::Configured(&page("front")));
+}
+
+#[test]
+fn pages_are_found_by_their_positions() {
+    let lists = [pages(vec![(503, page("one"))], None), pages(vec![(503, page("two"))], None)];
+    for (backend, frontend, wanted) in
+        [(Some(0), Some(1), "one"), (None, Some(1), "two"), (Some(9), Some(0), "one")]
+    {
+        let page_found = Pages::at(&lists, backend, frontend).of(503, nothing());
+        assert_eq!(page_found, Page::Configured(&page(wanted)));
+    }
+    assert!(matches!(Pages::at(&lists, None, None).of(503, nothing()), Page::BuiltIn(_)));
 }
 
 #[test]
 fn a_later_page_of_a_status_replaces_an_earlier_one() {
     let frontend =
         pages(vec![(503, page("one")), (400, ErrorPage::Silent), (503, page("two"))], None);
-    let pages = Pages { backend: None, frontend: &frontend };
+    let pages = Pages { backend: None, frontend: Some(&frontend) };
     assert_eq!(pages.of(503, nothing()), Page::Configured(&page("two")));
 }
 
@@ -52,7 +64,7 @@ fn the_backends_form_comes_before_the_frontends_and_html_is_the_default() {
         (Some(ErrorFormat::Json), None, "application/problem+json"),
     ] {
         let (backend, frontend) = (pages(vec![], backend), pages(vec![], frontend));
-        let page = Pages { backend: Some(&backend), frontend: &frontend }.of(503, nothing());
+        let page = Pages { backend: Some(&backend), frontend: Some(&frontend) }.of(503, nothing());
         let page = built_in(page);
         assert_eq!((page.content_type, page.varies), (wanted, false));
     }
@@ -61,7 +73,7 @@ fn the_backends_form_comes_before_the_frontends_and_html_is_the_default() {
 #[test]
 fn accept_decides_where_it_is_asked_to() {
     let frontend = pages(vec![], Some(ErrorFormat::Accept));
-    let pages = Pages { backend: None, frontend: &frontend };
+    let pages = Pages { backend: None, frontend: Some(&frontend) };
     let json = built_in(pages.of(503, std::iter::once(&b"application/json"[..])));
     let html = built_in(pages.of(503, std::iter::once(&b"text/html"[..])));
     assert_eq!((json.content_type, json.varies), ("application/problem+json", true));
