@@ -5,6 +5,7 @@ mod directory;
 mod examples;
 mod golden;
 mod hostile;
+mod http;
 mod manual;
 mod semantics;
 

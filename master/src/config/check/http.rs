@@ -9,6 +9,7 @@ use crate::config::reading::Reading;
 pub fn check(proxy: &mut Proxy, tune: &Tune, reading: &mut Reading<'_>) {
     if proxy.kind != Kind::Backend {
         check_captures(proxy, tune, reading);
+        check_unique_id(proxy, reading);
     }
     if proxy.kind != Kind::Frontend {
         check_cookie(proxy, reading);
@@ -25,6 +26,17 @@ fn check_captures(proxy: &mut Proxy, tune: &Tune, reading: &mut Reading<'_>) {
         );
         reading.warn(proxy.place.clone(), message);
         cookie.length_max = tune.http_cookielen;
+    }
+}
+
+fn check_unique_id(proxy: &Proxy, reading: &mut Reading<'_>) {
+    let frontend = &proxy.draft.http.frontend;
+    if frontend.unique_id_header.is_some() && frontend.unique_id.is_none() {
+        let message = format!(
+            "`unique_id_header` has no effect in `{}`: it has no `unique_id_format`",
+            proxy.name
+        );
+        reading.warn(proxy.place.clone(), message);
     }
 }
 

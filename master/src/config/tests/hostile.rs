@@ -78,11 +78,29 @@ fn a_value_of_every_type_in_every_place_is_read_or_refused() {
             let text = format!(
                 "global.{key} = {value}\n[defaults]\n{key} = {value}\n[listen.a]\n{key} = {value}\n\
                  [listen.b]\n{bind}\n{server}\n[listen.c]\ntimeout.{key} = {value}\n\
-                 source.{key} = {value}\nlog = {{ {key} = {value} }}\n"
+                 source.{key} = {value}\nlog = {{ {key} = {value} }}\n\
+                 [listen.d]\nmode = 'http'\ncookie.{key} = {value}\ncapture.{key} = {value}\n\
+                 capture.cookie.{key} = {value}\nforwardfor.{key} = {value}\n\
+                 forwarded.{key} = {value}\nerrorfiles.{key} = {value}\n\
+                 [http_errors.e]\n{key} = {value}\n"
             );
             let _ = survive(&text);
         }
         let _ = survive(&format!("global = {value}\nfrontend = {value}\nlisten.x = {value}"));
+    }
+}
+
+#[test]
+fn a_value_of_every_type_as_an_error_page_is_read_or_refused() {
+    let values =
+        ["'x'", "''", "1", "1.5", "true", "[]", "{}", "'/'", "'/dev/null'", "'${X'", "[{}]"];
+    for value in values {
+        for key in ["503", "999", "abc", "-1", "0503", "'5 3'", "65536"] {
+            let section = |name: &str| format!("{name}.{key} = {value}\n");
+            let text = ["errorfile", "errorloc302", "errorloc303"].map(section).concat();
+            let _ =
+                survive(&format!("[defaults]\n{text}[http_errors.e]\n{}", section("errorfile")));
+        }
     }
 }
 
@@ -109,6 +127,14 @@ fn piece() -> impl Strategy<Value = String> {
         "[frontend.a]\n",
         "[backend.b]\n",
         "[listen.c]\n",
+        "[http_errors.d]\n",
+        "mode = 'http'\n",
+        "errorfile = ",
+        "errorfiles = ",
+        "cookie = ",
+        "retry_on = ",
+        "503 = ",
+        "'site/503.http'",
         "[[",
         "]]",
         "[[backend.b.server]]\n",

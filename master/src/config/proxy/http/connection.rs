@@ -9,18 +9,6 @@ use crate::config::reading::{Reading, assign, once};
 
 pub const ROWS: &[Row] = &[
     Row::new(
-        "http_keep_alive",
-        |draft, node, reading| mode(ConnectionMode::KeepAlive, draft, node, reading),
-        "
-Whether connections to clients and to servers are kept for further requests, in spite of what
-the defaults say.
-The stricter one of frontend and backend holds.
-Default: true, unless another mode is chosen.
-HAProxy's option http-keep-alive.",
-    )
-    .only(BOTH)
-    .http(),
-    Row::new(
         "http_server_close",
         |draft, node, reading| mode(ConnectionMode::ServerClose, draft, node, reading),
         "
@@ -37,6 +25,18 @@ HAProxy's option http-server-close.",
 Whether both connections are closed after a response.
 Default: false.
 HAProxy's option httpclose.",
+    )
+    .only(BOTH)
+    .http(),
+    // Behind the others, so that taking it back says nothing where one of them holds.
+    Row::new(
+        "http_keep_alive",
+        |draft, node, reading| mode(ConnectionMode::KeepAlive, draft, node, reading),
+        "
+Whether both connections are kept for further requests, in spite of what the defaults say.
+The stricter mode of frontend and backend holds.
+Default: true, unless another mode is chosen.
+HAProxy's option http-keep-alive.",
     )
     .only(BOTH)
     .http(),
