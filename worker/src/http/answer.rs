@@ -128,6 +128,11 @@ pub fn is_monitor(monitor_uri: Option<&str>, path: &[u8]) -> bool {
     monitor_uri.is_some_and(|uri| uri.as_bytes() == path)
 }
 
+/// Answers the monitor: with the page of status 200, ours or a configured one.
+pub fn monitor<'a>(out: &mut Vec<u8>, pages: Pages<'a>, facts: &Facts<'_>) -> Given<'a> {
+    error(out, 200, &[], pages, std::iter::empty(), facts)
+}
+
 /// Answers a TRACE request that ends here, whose head this is.
 pub fn trace(out: &mut Vec<u8>, request: &[u8], facts: &Facts<'_>) -> Ready<'static> {
     let mut head = Head::new(out, 200, facts);

@@ -7,23 +7,6 @@
 //! - OPTIONS gets an empty answer without `Allow` (9.3.7): which methods a resource takes, its server
 //!   knows.
 
-/// What becomes of a TRACE or OPTIONS request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Forwarding {
-    /// It is answered here.
-    Answer,
-    /// It goes on, with `Max-Forwards` of this value where it has one.
-    Forward(Option<u32>),
-}
-
-/// By the value of `Max-Forwards`; other methods' is ignored and goes on as it is.
-pub fn forwarding(max_forwards: Option<u32>) -> Forwarding {
-    match max_forwards {
-        Some(0) => Forwarding::Answer,
-        left => Forwarding::Forward(left.map(|left| left - 1)),
-    }
-}
-
 /// The type of [`traced`] content.
 pub const TRACE_CONTENT_TYPE: &str = "message/http";
 
@@ -59,14 +42,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn a_request_is_answered_here_when_it_may_not_be_forwarded_again() {
-        assert_eq!(forwarding(Some(0)), Forwarding::Answer);
-        assert_eq!(forwarding(Some(1)), Forwarding::Forward(Some(0)));
-        assert_eq!(forwarding(Some(u32::MAX)), Forwarding::Forward(Some(u32::MAX - 1)));
-        assert_eq!(forwarding(None), Forwarding::Forward(None));
-    }
 
     #[test]
     fn a_trace_gets_its_head_back() {

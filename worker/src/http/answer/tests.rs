@@ -212,6 +212,17 @@ fn the_monitors_path_must_be_equal_as_a_whole() {
 }
 
 #[test]
+fn the_monitor_gets_the_page_of_status_200() {
+    let mut out = Vec::new();
+    let Given::Ready(ready) = monitor(&mut out, Pages::default(), &FACTS) else { panic!("a page") };
+    assert!(out.starts_with(b"HTTP/1.1 200 OK\r\nCache-Control: no-cache\r\n"));
+    assert!(ready.content.starts_with(b"<!DOCTYPE html>"));
+    let list = ErrorPages { pages: vec![(200, ErrorPage::Silent)], format: None };
+    let pages = Pages { backend: None, frontend: Some(&list) };
+    assert_eq!(monitor(&mut Vec::new(), pages, &FACTS), Given::Silent);
+}
+
+#[test]
 fn a_trace_that_ends_here_is_reflected() {
     let mut out = Vec::new();
     let request = b"TRACE / HTTP/1.1\r\nCookie: s\r\nVia: x\r\n\r\n";
