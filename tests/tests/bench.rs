@@ -5,6 +5,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 const BENCH: &str = env!("CARGO_BIN_EXE_portolan-bench");
 const RELAY: &str = env!("CARGO_BIN_EXE_bare-relay");
+const HTTP_RELAY: &str = env!("CARGO_BIN_EXE_bare-http");
 
 /// A child with its conversation; ended when dropped.
 struct Part {
@@ -50,7 +51,8 @@ fn servers_and_relay(key: &str, options: &[&str]) -> (Part, Part, String) {
     let pair = format!("127.0.0.1:0={}", address.expect("the servers name it"));
     let mut arguments = vec![pair.as_str()];
     arguments.extend(options);
-    let mut relay = Part::start(RELAY, &arguments);
+    let program = if key == "http" { HTTP_RELAY } else { RELAY };
+    let mut relay = Part::start(program, &arguments);
     let listening = relay.line();
     let listening = listening.strip_prefix("listening ").expect("the relay listens").to_owned();
     (servers, relay, listening)
@@ -87,4 +89,30 @@ fn bulk_arrives_whole_copied_and_spliced() {
             assert_eq!(load_through("bulk", options, kind, "2", "3000001"), "done 6000002");
         }
     }
+}
+
+#[test]
+fn every_kind_of_http_request_is_answered_copied_and_spliced() {
+    for options in [&[][..], &["--splice"]] {
+        for (kind, count) in [("small", "2000"), ("64k", "200"), ("1m", "30"), ("put", "30")] {
+            let done = load_through("http", options, &format!("requests-{kind}"), "4", count);
+            assert_eq!(done, format!("done {count}"), "{kind}");
+        }
+    }
+}
+
+#[test]
+fn http_connections_for_one_request_end_behind_it() {
+    assert_eq!(load_through("http", &[], "fetches", "4", "200"), "done 200");
+}
+
+#[test]
+fn http_requests_keep_their_pace_and_their_hosts() {
+    assert_eq!(load_through("http", &[], "paced-5000", "4", "500"), "done 500");
+    assert_eq!(load_through("http", &[], "hosts-1000", "4", "500"), "done 500");
+}
+
+#[test]
+fn http_clients_stand() {
+    assert_eq!(load_through("http", &[], "clients", "0", "50"), "done 50");
 }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 pub use running::Running;
-pub use settings::Setting;
+pub use settings::{Http, Setting};
 
 use crate::pin::pinned;
 
@@ -81,6 +81,10 @@ impl Contender {
         under: Under,
         core: usize,
     ) -> Result<Running, Box<dyn Error>> {
+        let differs = |http: Http| http.server_close || http.hosts > 0;
+        if self.kind == Kind::Bare && setting.http.is_some_and(differs) {
+            return Err("it has one server and keeps its connections".into());
+        }
         let setting = Setting { slow: under == Under::Callgrind, ..setting.clone() };
         // Readable by whatever user the proxy becomes.
         let dir = tempfile::Builder::new().prefix("portolan-bench-").tempdir()?;
@@ -96,7 +100,7 @@ impl Contender {
         command.stderr(fs::File::create(dir.path().join("stderr"))?);
         let child = command.spawn()?;
         let mut running = Running { kind: self.kind, child, dir, setting };
-        running.await_relay(running.setting.echo)?;
+        running.await_relay(running.setting.first)?;
         Ok(running)
     }
 
@@ -106,7 +110,11 @@ impl Contender {
         setting: &Setting,
         under: Under,
     ) -> Result<Vec<String>, Box<dyn Error>> {
-        let program = self.program.to_str().ok_or("a program's path is not text")?;
+        let program = match (self.kind, setting.http) {
+            (Kind::Bare, Some(_)) => self.program.with_file_name("bare-http"),
+            _ => self.program.clone(),
+        };
+        let program = program.to_str().ok_or("a program's path is not text")?;
         let path = path.to_str().ok_or("the temporary directory's path is not text")?;
         let words: Vec<&str> = match (self.kind, under) {
             (Kind::Haproxy, Under::Master) => vec![program, "-q", "-W", "-f", path],

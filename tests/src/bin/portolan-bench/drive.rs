@@ -22,6 +22,8 @@ pub struct Driver {
 pub struct Done {
     pub count: u64,
     pub elapsed_ns: u64,
+    /// What 99 of 100 took at most; 0 where the load does not look at it.
+    pub p99_ns: u64,
 }
 
 impl Driver {
@@ -49,8 +51,8 @@ impl Driver {
         let answer = self.answer()?;
         let mut words = answer.split_whitespace().skip(1);
         let mut number = || words.next().and_then(|word| word.parse().ok());
-        match (number(), number()) {
-            (Some(count), Some(elapsed_ns)) => Ok(Done { count, elapsed_ns }),
+        match (number(), number(), number()) {
+            (Some(count), Some(elapsed_ns), Some(p99_ns)) => Ok(Done { count, elapsed_ns, p99_ns }),
             _ => Err("the load generator failed".into()),
         }
     }

@@ -5,6 +5,7 @@
 
 mod contender;
 mod drive;
+mod http;
 mod load;
 mod measure;
 mod options;
@@ -113,13 +114,16 @@ fn facts(bench: &Bench, options: &Options) -> Vec<String> {
         format!("proxy on core {proxy}, clients and servers on core {load}; all on 127.0.0.1"),
         format!("one thread against one worker; {} rounds, alternating{quick}", bench.rounds),
         if options.logs {
-            "a log line a connection by UDP from each but the bare relay".to_owned()
+            "a log line a connection or HTTP request by UDP from each but the bare relay".to_owned()
         } else {
             "no logs".to_owned()
         },
         "CPU: user and kernel time of all the proxy's processes; memory: their proportional set"
             .to_owned(),
         "messages: 64 bytes there and back; connections: connect, one message, close, 16 at a time"
+            .to_owned(),
+        "http: kept-alive on both sides, 64 bytes of content; every answer is checked by the client, \
+         every request by the server; p99 at half of what the slowest serves"
             .to_owned(),
         "splice: HAProxy is told to always (its splice-auto does not here), nginx cannot"
             .to_owned(),

@@ -6,6 +6,7 @@
 mod bulk;
 mod calls;
 mod connections;
+mod http;
 mod idle;
 mod instructions;
 mod messages;
@@ -15,7 +16,7 @@ mod reload;
 use std::error::Error;
 use std::path::PathBuf;
 
-use crate::contender::{Contender, Running, Setting, Under, free_addresses};
+use crate::contender::{Contender, Http, Running, Setting, Under, free_addresses};
 use crate::drive::Origin;
 use crate::options::Subset;
 use crate::pin::Cores;
@@ -44,13 +45,27 @@ pub struct Row {
     /// What was measured.
     pub measure: String,
     /// Of what the figures are.
-    pub unit: &'static str,
+    pub unit: String,
     /// Figures in the order of the contenders, one a round; empty for one that could not be measured.
     pub figures: Vec<Vec<f64>>,
     /// What Portolan's figure or ratio is to be, in words; empty where nothing was set.
     pub aim: &'static str,
     /// Whether it goes into the picture.
     pub pictured: bool,
+}
+
+/// A load, and how rows about it are called.
+#[derive(Clone, Debug)]
+pub struct Work {
+    /// For the load generator.
+    pub kind: String,
+    pub connections: usize,
+    pub count: u64,
+    /// The row's name.
+    pub name: String,
+    /// What one unit of the count is: a message, a connection, a request.
+    pub each: &'static str,
+    pub aim: &'static str,
 }
 
 /// Runs one subset.
@@ -64,13 +79,27 @@ pub fn run(bench: &Bench, subset: Subset) -> Result<Vec<Row>, Box<dyn Error>> {
         Subset::Instructions => instructions::run(bench),
         Subset::Reload => reload::run(bench),
         Subset::Limits => instructions::run_many_frontends(bench),
+        Subset::HttpRequests => http::run_requests(bench),
+        Subset::HttpConnections => http::run_connections(bench),
+        Subset::HttpBodies => http::run_bodies(bench),
+        Subset::HttpLatency => http::run_latency(bench),
+        Subset::HttpIdle => idle::run_http(bench),
+        Subset::HttpCalls => http::run_calls(bench),
+        Subset::HttpInstructions => http::run_instructions(bench),
+        Subset::HttpHosts => http::run_hosts(bench),
     }
 }
 
 impl Bench {
-    fn row(&self, measure: impl Into<String>, unit: &'static str) -> Row {
+    fn row(&self, measure: impl Into<String>, unit: impl Into<String>) -> Row {
         let figures = vec![Vec::new(); self.contenders.len()];
-        Row { measure: measure.into(), unit, figures, aim: "", pictured: true }
+        let (measure, unit) = (measure.into(), unit.into());
+        Row { measure, unit, figures, aim: "", pictured: true }
+    }
+
+    /// A row about this load.
+    fn row_of(&self, work: &Work, cost: &str) -> Row {
+        self.row(work.name.clone(), format!("{cost} a {}", work.each)).aim(work.aim)
     }
 
     /// Whose turn it is, over all rounds of so many slices; another one begins each time.
@@ -86,13 +115,19 @@ impl Bench {
         let mut next = || free.next().ok_or("no free address");
         Ok(Setting {
             origin: self.origin.addresses.clone(),
-            echo: next()?,
+            first: next()?,
             bulk: next()?,
             more: free.collect(),
+            http: None,
             splice: false,
             logs: self.logs,
             slow: false,
         })
+    }
+
+    /// The same for HTTP.
+    fn http_setting(&self, http: Http) -> Result<Setting, Box<dyn Error>> {
+        Ok(Setting { http: Some(http), ..self.setting(0)? })
     }
 
     /// One contender, started; `None`, said to stderr, when it does not.
@@ -107,10 +142,14 @@ impl Bench {
     }
 
     /// All contenders, started side by side on addresses of their own.
-    fn start_all(&self, splice: bool) -> Result<Vec<Option<Running>>, Box<dyn Error>> {
+    fn start_all(
+        &self,
+        http: Option<Http>,
+        splice: bool,
+    ) -> Result<Vec<Option<Running>>, Box<dyn Error>> {
         let mut started = Vec::new();
         for contender in &self.contenders {
-            let setting = Setting { splice, ..self.setting(0)? };
+            let setting = Setting { http, splice, ..self.setting(0)? };
             started.push(self.start(contender, &setting, Under::Nothing));
         }
         Ok(started)

@@ -15,10 +15,18 @@ pub enum Subset {
     Instructions,
     Reload,
     Limits,
+    HttpRequests,
+    HttpConnections,
+    HttpBodies,
+    HttpLatency,
+    HttpIdle,
+    HttpCalls,
+    HttpInstructions,
+    HttpHosts,
 }
 
 impl Subset {
-    pub const ALL: [(&'static str, Self); 8] = [
+    pub const ALL: [(&'static str, Self); 16] = [
         ("messages", Self::Messages),
         ("connections", Self::Connections),
         ("bulk", Self::Bulk),
@@ -27,6 +35,14 @@ impl Subset {
         ("instructions", Self::Instructions),
         ("reload", Self::Reload),
         ("limits", Self::Limits),
+        ("http-requests", Self::HttpRequests),
+        ("http-connections", Self::HttpConnections),
+        ("http-bodies", Self::HttpBodies),
+        ("http-latency", Self::HttpLatency),
+        ("http-idle", Self::HttpIdle),
+        ("http-calls", Self::HttpCalls),
+        ("http-instructions", Self::HttpInstructions),
+        ("http-hosts", Self::HttpHosts),
     ];
 }
 
@@ -58,9 +74,15 @@ impl Options {
         let mut subsets = Vec::new();
         for name in asked.as_deref().unwrap_or("").split([',', ' ']).filter(|name| !name.is_empty())
         {
-            let found = Subset::ALL.iter().find(|(known, _)| *known == name);
-            let known = Subset::ALL.map(|(known, _)| known).join(", ");
-            subsets.push(found.ok_or(format!("BENCH={name}: one or more of {known}"))?.1);
+            // `http` is all of it.
+            let group = format!("{name}-");
+            let wanted = |known: &str| known == name || known.starts_with(&group);
+            let before = subsets.len();
+            subsets.extend(Subset::ALL.iter().filter(|(known, _)| wanted(known)).map(|all| all.1));
+            if subsets.len() == before {
+                let known = Subset::ALL.map(|(known, _)| known).join(", ");
+                return Err(format!("BENCH={name}: http or one or more of {known}"));
+            }
         }
         if subsets.is_empty() {
             subsets = Subset::ALL.map(|(_, subset)| subset).to_vec();
@@ -103,6 +125,14 @@ mod tests {
         assert_eq!(options.subsets, [Subset::Calls, Subset::Idle]);
         assert_eq!(options.directory, PathBuf::from("target/bench"));
         assert!(!options.logs);
+    }
+
+    #[test]
+    fn the_name_of_a_group_is_all_of_it() {
+        let options = read(&[("BENCH", "http,calls")]).expect("both are known");
+        assert_eq!(options.subsets.len(), 9);
+        assert_eq!(options.subsets[0], Subset::HttpRequests);
+        assert_eq!(options.subsets[8], Subset::Calls);
     }
 
     #[test]

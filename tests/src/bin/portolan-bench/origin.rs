@@ -1,11 +1,14 @@
 //! The servers behind every proxy under test, and the sink for their logs. One process.
 //!
-//! Shell. `portolan-bench origin` prints `echo=ADDRESS bulk=ADDRESS log=ADDRESS` and serves until its
-//! standard input ends.
+//! Shell. `portolan-bench origin` prints `echo=ADDRESS bulk=ADDRESS log=ADDRESS http=ADDRESS` and serves
+//! until its standard input ends.
 //! - echo: what is read is written back at once.
 //! - bulk: the client says `D` or `U` and a count (8 bytes, big endian). `D`: that many bytes are sent,
 //!   then the end. `U`: that many are read, then one byte answers.
 //! - log: datagrams are read and dropped.
+//! - http: what `http.rs` describes, checked and answered.
+
+mod http;
 
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -29,13 +32,19 @@ pub struct Addresses {
     pub echo: String,
     pub bulk: String,
     pub log: String,
+    pub http: String,
 }
 
 impl Addresses {
     pub fn parse(line: &str) -> Option<Self> {
         let mut values = line.split_whitespace();
         let mut take = |key: &str| Some(values.next()?.strip_prefix(key)?.to_owned());
-        Some(Self { echo: take("echo=")?, bulk: take("bulk=")?, log: take("log=")? })
+        Some(Self {
+            echo: take("echo=")?,
+            bulk: take("bulk=")?,
+            log: take("log=")?,
+            http: take("http=")?,
+        })
     }
 }
 
@@ -43,9 +52,12 @@ pub fn run() -> Result<(), Box<dyn Error>> {
     let echo = TcpListener::bind("127.0.0.1:0")?;
     let bulk = TcpListener::bind("127.0.0.1:0")?;
     let log = UdpSocket::bind("127.0.0.1:0")?;
-    println!("echo={} bulk={} log={}", echo.local_addr()?, bulk.local_addr()?, log.local_addr()?);
+    let http = TcpListener::bind("127.0.0.1:0")?;
+    print!("echo={} bulk={} ", echo.local_addr()?, bulk.local_addr()?);
+    println!("log={} http={}", log.local_addr()?, http.local_addr()?);
     thread::spawn(move || drop_datagrams(&log));
     thread::spawn(move || serve_echo(&echo));
+    thread::spawn(move || http::serve(&http));
     thread::spawn(move || {
         for stream in bulk.incoming().flatten() {
             thread::spawn(move || serve_bulk(stream));
@@ -158,9 +170,9 @@ mod tests {
 
     #[test]
     fn the_address_line_reads_back() {
-        let expected =
-            Addresses { echo: "a:1".to_owned(), bulk: "b:2".to_owned(), log: "c:3".to_owned() };
-        assert_eq!(Addresses::parse("echo=a:1 bulk=b:2 log=c:3\n"), Some(expected));
+        let [echo, bulk, log, http] = ["a:1", "b:2", "c:3", "d:4"].map(str::to_owned);
+        let expected = Addresses { echo, bulk, log, http };
+        assert_eq!(Addresses::parse("echo=a:1 bulk=b:2 log=c:3 http=d:4\n"), Some(expected));
         assert_eq!(Addresses::parse("echo=a:1 log=c:3"), None);
     }
 }

@@ -47,7 +47,7 @@ pub fn svg(heading: &Heading, rows: &[Row]) -> String {
         let top = TOP + place * group;
         let middle = top + (group - GROUP_GAP) / 2;
         let label = escaped(&row.measure);
-        let unit = escaped(row.unit);
+        let unit = escaped(&row.unit);
         let x = LABELS_WIDTH - 8;
         let _ = writeln!(out, "<text text-anchor=\"end\" x=\"{x}\" y=\"{middle}\">{label}</text>");
         let _ = writeln!(
@@ -118,7 +118,7 @@ mod tests {
     }
 
     fn row(figures: Vec<Vec<f64>>, pictured: bool) -> Row {
-        Row { measure: "a < b".to_owned(), unit: "µs", figures, aim: "", pictured }
+        Row { measure: "a < b".to_owned(), unit: "µs".to_owned(), figures, aim: "", pictured }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The table: medians of every contender, and ratios to the first of them.
+//! The table: medians of every contender, and ratios to the first of them (of HTTP to nginx too).
 //!
 //! Core. All figures are costs (less is better) but those of a second, which the unit says.
 
@@ -29,17 +29,31 @@ pub fn markdown(heading: &Heading, rows: &[Row]) -> String {
         let cells = row.figures.iter().map(|figures| median(summary(figures)));
         table_row(&mut text, row, cells);
     }
-    if let Some((reference, others)) = names.split_first() {
-        push(&mut text, format_args!("\n## Ratios to {reference}\n\n"));
-        text.push_str("Median of the rounds' ratios, then the lowest and the highest.\n\n");
-        table_head(&mut text, others.iter().map(String::as_str));
-        for row in rows {
-            let Some((base, figures)) = row.figures.split_first() else { continue };
-            let cells = figures.iter().map(|figures| ratio(summary(&ratios(figures, base))));
-            table_row(&mut text, row, cells);
+    if !names.is_empty() {
+        ratios_to(&mut text, 0, heading, &rows.iter().collect::<Vec<_>>());
+    }
+    if let Some(nginx) = names.iter().skip(1).position(|name| name.starts_with("nginx")) {
+        let http = |row: &&Row| row.measure.starts_with("http");
+        let rows: Vec<&Row> = rows.iter().filter(http).collect();
+        if !rows.is_empty() {
+            ratios_to(&mut text, nginx + 1, heading, &rows);
         }
     }
     text
+}
+
+/// The ratios of those behind one contender to it.
+fn ratios_to(text: &mut String, reference: usize, heading: &Heading, rows: &[&Row]) {
+    let names = &heading.contenders;
+    push(text, format_args!("\n## Ratios to {}\n\n", names[reference]));
+    text.push_str("Median of the rounds' ratios, then the lowest and the highest.\n\n");
+    let others = reference + 1;
+    table_head(text, names[others..].iter().map(String::as_str));
+    for row in rows {
+        let (base, figures) = (&row.figures[reference], &row.figures[others..]);
+        let cells = figures.iter().map(|figures| ratio(summary(&ratios(figures, base))));
+        table_row(text, row, cells);
+    }
 }
 
 fn table_head<'a>(text: &mut String, names: impl Iterator<Item = &'a str>) {
@@ -91,12 +105,30 @@ mod tests {
             contenders: vec!["A".to_owned(), "B".to_owned(), "C".to_owned()],
         };
         let figures = vec![vec![100.0, 200.0, 400.0], vec![50.0, 100.0, 100.0], vec![]];
-        let row =
-            Row { measure: "m".to_owned(), unit: "u", figures, aim: "0.5 times", pictured: true };
+        let (measure, unit) = ("m".to_owned(), "u".to_owned());
+        let row = Row { measure, unit, figures, aim: "0.5 times", pictured: true };
         let text = markdown(&heading, &[row]);
         assert!(text.contains("- one machine\n"), "{text}");
         assert!(text.contains("| m | u | 200 | 100 | – | 0.5 times |\n"), "{text}");
         assert!(text.contains("| m | u | **0.50** (0.25–0.50) | – | 0.5 times |\n"), "{text}");
+    }
+
+    #[test]
+    fn rows_about_http_show_ratios_to_nginx_too() {
+        let contenders = ["A", "nginx 1", "B"].map(str::to_owned).to_vec();
+        let heading = Heading { facts: Vec::new(), contenders };
+        let row = |measure: &str| Row {
+            measure: measure.to_owned(),
+            unit: "u".to_owned(),
+            figures: vec![vec![4.0], vec![2.0], vec![1.0]],
+            aim: "",
+            pictured: true,
+        };
+        let text = markdown(&heading, &[row("tcp"), row("http, 1")]);
+        let (_, behind) =
+            text.split_once("## Ratios to nginx 1\n").expect("there is a part for it");
+        assert!(behind.contains("| http, 1 | u | **0.50** (0.50–0.50) |  |\n"), "{text}");
+        assert!(!behind.contains("| tcp |"), "{text}");
     }
 
     #[test]

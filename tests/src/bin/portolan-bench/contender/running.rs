@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::{Kind, Setting};
+use crate::load::{self, Exchange};
 use crate::processes;
 
 /// Valgrind starts slowly, and a thousand listeners take their time.
@@ -118,7 +119,11 @@ impl Running {
 
     pub(super) fn await_relay(&mut self, address: SocketAddr) -> Result<(), Box<dyn Error>> {
         let deadline = Instant::now() + START_MAX;
-        while !relays(address) {
+        let exchange = match self.setting.http {
+            None => load::MESSAGE_EXCHANGE,
+            Some(_) => load::HTTP_EXCHANGE,
+        };
+        while !relays(address, exchange) {
             let ended = self.child.try_wait()?.is_some();
             if ended || Instant::now() > deadline {
                 let said = fs::read_to_string(self.dir.path().join("stderr"))?;
@@ -142,10 +147,10 @@ impl Drop for Running {
     }
 }
 
-fn relays(address: SocketAddr) -> bool {
+fn relays(address: SocketAddr, exchange: Exchange) -> bool {
     TcpStream::connect(address).is_ok_and(|mut stream| {
         let wait = Some(Duration::from_secs(5));
-        stream.set_read_timeout(wait).is_ok() && crate::load::exchange(&mut stream).is_ok()
+        stream.set_read_timeout(wait).is_ok() && exchange(&mut stream).is_ok()
     })
 }
 

@@ -1,11 +1,15 @@
 //! The same set-up in each proxy's language.
 //!
-//! Core. One thread or worker, TCP, every limit above what the bench uses, timeouts beyond its length,
-//! one log line a connection to the same sink (the bare relay has none).
+//! Core. One thread or worker, every limit above what the bench uses, timeouts beyond its length, one log
+//! line a connection to the same sink (the bare relay has none). Here TCP, in `settings/http.rs` HTTP.
+
+mod http;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
+
+pub use http::Http;
 
 use super::Kind;
 use crate::origin::Addresses;
@@ -19,12 +23,14 @@ const IDLE_SECONDS: usize = 1_800;
 #[derive(Clone, Debug)]
 pub struct Setting {
     pub origin: Addresses,
-    /// Relayed to the echo server.
-    pub echo: SocketAddr,
+    /// Relayed to the echo server, or to the HTTP server.
+    pub first: SocketAddr,
     /// Relayed to the bulk server.
     pub bulk: SocketAddr,
     /// Further listeners, each a section of its own with a server of its own: the echo server.
     pub more: Vec<SocketAddr>,
+    /// HTTP, and how; the first listener only.
+    pub http: Option<Http>,
     /// Whether bulk may be moved inside the kernel.
     pub splice: bool,
     /// Whether connections are logged.
@@ -38,7 +44,7 @@ impl Setting {
     fn relayed(&self) -> impl Iterator<Item = (String, SocketAddr, &str)> {
         let more = self.more.iter().enumerate();
         let more = more.map(|(n, listen)| (format!("more_{n}"), *listen, &*self.origin.echo));
-        [("echo".to_owned(), self.echo, &*self.origin.echo)]
+        [("echo".to_owned(), self.first, &*self.origin.echo)]
             .into_iter()
             .chain([("bulk".to_owned(), self.bulk, &*self.origin.bulk)])
             .chain(more)
@@ -46,8 +52,12 @@ impl Setting {
 
     /// Arguments of the bare relay.
     pub fn relays(&self) -> Vec<String> {
-        let pairs = self.relayed().map(|(_, listen, server)| format!("{listen}={server}"));
-        pairs.chain(self.splice.then(|| "--splice".to_owned())).collect()
+        let pair = |listen, server| format!("{listen}={server}");
+        let pairs: Vec<String> = match self.http {
+            Some(_) => vec![pair(self.first, &*self.origin.http)],
+            None => self.relayed().map(|(_, listen, server)| pair(listen, server)).collect(),
+        };
+        pairs.into_iter().chain(self.splice.then(|| "--splice".to_owned())).collect()
     }
 
     /// Most connections: listeners need descriptors too, and so do pipes.
@@ -57,11 +67,14 @@ impl Setting {
 
     /// The configuration file.
     pub fn text(&self, kind: Kind, dir: &Path) -> String {
-        let text = match kind {
-            Kind::Haproxy => self.haproxy(),
-            Kind::Nginx => self.nginx(dir),
-            Kind::Portolan => self.portolan(),
-            Kind::Bare => Ok(String::new()),
+        let text = match (kind, self.http) {
+            (Kind::Haproxy, None) => self.haproxy(),
+            (Kind::Haproxy, Some(http)) => http::haproxy(self, http),
+            (Kind::Nginx, None) => self.nginx(dir),
+            (Kind::Nginx, Some(http)) => http::nginx(self, http, dir),
+            (Kind::Portolan, None) => self.portolan(),
+            (Kind::Portolan, Some(http)) => http::portolan(self, http),
+            (Kind::Bare, _) => Ok(String::new()),
         };
         text.unwrap_or_default()
     }
@@ -159,10 +172,12 @@ mod tests {
                 echo: "127.0.0.1:1".to_owned(),
                 bulk: "127.0.0.1:2".to_owned(),
                 log: "127.0.0.1:3".to_owned(),
+                http: "127.0.0.1:4".to_owned(),
             },
-            echo: address(11),
+            first: address(11),
             bulk: address(12),
             more: vec![address(13), address(14)],
+            http: None,
             splice: true,
             logs: true,
             slow: true,

@@ -11,7 +11,7 @@ pub fn run(bench: &Bench) -> Result<Vec<Row>, Box<dyn Error>> {
     for (kind, splice) in
         [("download", true), ("upload", true), ("download", false), ("upload", false)]
     {
-        let proxies = bench.start_all(splice)?;
+        let proxies = bench.start_all(None, splice)?;
         let name = format!("bulk {kind}, {}", if splice { "splice" } else { "copied" });
         let mut cpu = bench.row(name.clone(), "ms CPU a GB");
         let mut rate = bench.row(name, "GB a second").unpictured();

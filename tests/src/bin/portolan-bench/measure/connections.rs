@@ -14,7 +14,7 @@ const SETTLE: Duration = Duration::from_millis(100);
 const SLICES: usize = 2;
 
 pub fn run(bench: &Bench) -> Result<Vec<Row>, Box<dyn Error>> {
-    let proxies = bench.start_all(false)?;
+    let proxies = bench.start_all(None, false)?;
     let mut cpu = bench.row("new connections", "µs CPU a connection").aim("0.8 times");
     let mut rate = bench.row("new connections", "connections a second").unpictured();
     let count = 4_000 / bench.shorter;
@@ -22,7 +22,7 @@ pub fn run(bench: &Bench) -> Result<Vec<Row>, Box<dyn Error>> {
     let warm = (0..proxies.len()).map(|place| (place, false));
     for (place, counts) in warm.chain(bench.turns(SLICES).map(|place| (place, true))) {
         let Some(proxy) = &proxies[place] else { continue };
-        let echo = proxy.setting().echo;
+        let echo = proxy.setting().first;
         let mut driver = Driver::start("connections", echo, PARALLEL, bench.cores.load)?;
         let before = proxy.cpu_ns();
         let done = driver.step(count)?;

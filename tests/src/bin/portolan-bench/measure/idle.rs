@@ -1,4 +1,5 @@
-//! Memory of the proxy's processes for a connection that stands and is silent, both its sides.
+//! Memory of the proxy's processes for a connection that stands and is silent: in mode tcp both its sides,
+//! in mode http a client between its requests.
 //!
 //! The slope between two numbers of connections: what the proxy holds anyway drops out. The kernel's part
 //! (sockets) is not counted.
@@ -10,29 +11,50 @@ use std::time::Duration;
 use rustix::process::{Resource, getrlimit};
 
 use super::{Bench, Row};
-use crate::contender::Under;
+use crate::contender::{Http, Setting, Under};
 use crate::drive::Driver;
 
 /// Connections at the first look.
 const FEW: u64 = 1_000;
 /// Connections at the second look, where the descriptor limit allows two for each.
 const MANY_MAX: u64 = 9_000;
+/// Clients at the second look in mode http, one descriptor each.
+const CLIENTS_MAX: u64 = 10_000;
 /// Pools shrink a while after the peak.
 const SETTLE: Duration = Duration::from_millis(2_500);
 
 pub fn run(bench: &Bench) -> Result<Vec<Row>, Box<dyn Error>> {
-    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let many = MANY_MAX.min(descriptors.saturating_sub(1_000) / 2);
+    let many = MANY_MAX.min(descriptors().saturating_sub(1_000) / 2);
     let name = format!("idle connections, {FEW} to {many}");
+    of(bench, None, name, "idle", many)
+}
+
+pub fn run_http(bench: &Bench) -> Result<Vec<Row>, Box<dyn Error>> {
+    let many = CLIENTS_MAX.min(descriptors().saturating_sub(1_000));
+    let name = format!("http, idle clients, {FEW} to {many}");
+    of(bench, Some(Http::default()), name, "clients", many)
+}
+
+fn descriptors() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+fn of(
+    bench: &Bench,
+    http: Option<Http>,
+    name: String,
+    kind: &str,
+    many: u64,
+) -> Result<Vec<Row>, Box<dyn Error>> {
     if many <= FEW {
-        return Err(format!("{descriptors} descriptors do not allow for idle connections").into());
+        return Err("the descriptor limit does not allow for idle connections".into());
     }
     let mut row = bench.row(name, "bytes a connection").aim("1,000");
     for _ in 0..if bench.shorter > 1 { 1 } else { 3 } {
         for (place, contender) in bench.contenders.iter().enumerate() {
-            let setting = bench.setting(0)?;
+            let setting = Setting { http, ..bench.setting(0)? };
             let Some(proxy) = bench.start(contender, &setting, Under::Nothing) else { continue };
-            let mut driver = Driver::start("idle", setting.echo, 0, bench.cores.load)?;
+            let mut driver = Driver::start(kind, setting.first, 0, bench.cores.load)?;
             let mut held = [0; 2];
             for (bytes, count) in held.iter_mut().zip([FEW, many]) {
                 driver.step(count)?;
