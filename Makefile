@@ -27,9 +27,10 @@ test:
 	$(CARGO) build --workspace --bins
 	$(CARGO) test --workspace --no-fail-fast
 
-# Beside HAProxy and nginx (Debian's packages; as root, missing ones are installed), ten to fifteen minutes.
+# Beside HAProxy and nginx (Debian's packages; as root, missing ones are installed), twenty to thirty minutes.
 # A whole run writes docs/bench.md and docs/bench.svg, a part of it target/bench/.
-#   BENCH=messages,connections,bulk,idle,calls,instructions,reload,limits  only these
+#   BENCH=messages,connections,bulk,idle,calls,instructions,reload,limits,http  only these; http is
+#                  http-requests,-connections,-bodies,-latency,-idle,-calls,-instructions,-hosts
 #   QUICK=1        smaller counts
 #   HAPROXY=FILE   a newer HAProxy besides
 #   ONLY=NAMES     only contenders whose name contains one of these (haproxy,portolan)
