@@ -4,8 +4,12 @@
 
 pub mod accept;
 pub mod answer;
+pub mod auth;
+pub mod capture;
+pub mod cookie;
 pub mod error_page;
 pub mod final_hop;
 pub mod host;
+pub mod identity;
 pub mod redirect;
 pub mod route;
