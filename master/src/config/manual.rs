@@ -23,14 +23,14 @@ const PARTS: &[Part] = &[
     ("FORWARDED", "Keys of a\n.Cm forwarded\nthat is a table:", |out| FORWARDED.document(out)),
     ("CAPTURE", "Keys of\n.Cm capture :", |out| {
         CAPTURE.document(out);
-        out.push_str("Keys of one of its fields:\n");
+        out.push_str(".Pp\nKeys of one of its fields:\n");
         CAPTURE_FIELD.document(out);
-        out.push_str("Keys of its cookie:\n");
+        out.push_str(".Pp\nKeys of its cookie:\n");
         CAPTURE_COOKIE.document(out);
     }),
     ("ERRORFILES", ERRORS, |out| {
         ERRORFILES.document(out);
-        out.push_str("Keys of a section\n.Li [http_errors.NAME] :\n");
+        out.push_str(".Pp\nKeys of a section\n.Li [http_errors.NAME] :\n");
         HTTP_ERRORS.document(out);
     }),
     ("COOKIE", "Keys of a\n.Cm cookie\nthat is a table:", |out| COOKIE.document(out)),

@@ -1,8 +1,9 @@
 //! What mode http asks of a whole configuration; core.
 
-use portolan_shared::model::{CookieMode, Tune};
+use portolan_shared::model::{CookieMode, ServerAddress, Tune};
 
 use super::{Kind, Proxy};
+use crate::config::diagnostic::{Diagnostic, Place};
 use crate::config::reading::Reading;
 
 /// A section in mode http.
@@ -64,6 +65,9 @@ fn check_cookie(proxy: &Proxy, reading: &mut Reading<'_>) {
         _ if cookie.maxidle.is_some() || cookie.maxlife.is_some() => Some('|'),
         _ => None,
     };
+    if let Some(at) = &http.dynamic_cookie_at {
+        warn_of_unix(proxy, at, reading);
+    }
     let mut any = false;
     for (server, place) in with_value {
         any = true;
@@ -79,5 +83,19 @@ fn check_cookie(proxy: &Proxy, reading: &mut Reading<'_>) {
     if !any && http.dynamic_cookie_at.is_none() && !proxy.draft.servers.is_empty() {
         let message = format!("`cookie` has no effect in `{name}`: no server has a value of it");
         reading.warn(proxy.place.clone(), message);
+    }
+}
+
+/// A value is computed from an address, and a UNIX socket has none that another proxy knows.
+fn warn_of_unix(proxy: &Proxy, dynamic: &Place, reading: &mut Reading<'_>) {
+    for (server, place) in &proxy.draft.servers {
+        let unix = matches!(server.address, ServerAddress::Unix(_));
+        if unix && server.http.cookie.is_none() {
+            let message = format!("server `{}` gets no cookie: it is a UNIX socket", server.name);
+            reading.report(
+                Diagnostic::warning(place.clone(), message)
+                    .other(dynamic.clone(), "cookies are computed from addresses here"),
+            );
+        }
     }
 }

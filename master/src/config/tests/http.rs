@@ -237,6 +237,10 @@ server = [{ name = 's', address = '10.0.0.1:1', cookie = 's' }]
 [backend.d]
 cookie = { name = 'a', mode = 'prefix', indirect = true }
 server = [{ name = 's', address = '10.0.0.1:1', cookie = 's' }]
+[backend.e]
+cookie = { name = 'a', mode = 'insert', dynamic = true }
+dynamic_cookie_key = 'x'
+server = [{ name = 's', address = '/run/s' }, { name = 't', address = '/run/t', cookie = 't' }]
 [http_errors.e]
 ";
     insta::assert_snapshot!(warnings(text));

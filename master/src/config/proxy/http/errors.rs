@@ -251,15 +251,14 @@ fn statuses<'d>(node: &Node<'d>, reading: &mut Reading<'_>) -> Vec<(Entry<'d>, u
     let entries = reading.table(node, "a table as { 503 = ... }").unwrap_or_default();
     let mut found = Vec::new();
     for entry in entries {
-        match entry.key.parse::<u16>() {
-            Ok(status) if STATUSES.contains(&status) => found.push((entry, status)),
-            _ => {
-                let known = STATUSES.map(|status| status.to_string()).join(", ");
-                let message = format!("`{}` is no status of an answer from here", entry.key);
-                let help = format!("one of {known}");
-                reading.report(Diagnostic::error(entry.key_place(), message).help(help));
-            }
+        if let Some(status) = STATUSES.iter().find(|status| status.to_string() == entry.key) {
+            found.push((entry, *status));
+            continue;
         }
+        let known = STATUSES.map(|status| status.to_string()).join(", ");
+        let message = format!("`{}` is no status of an answer from here", entry.key);
+        let help = format!("one of {known}");
+        reading.report(Diagnostic::error(entry.key_place(), message).help(help));
     }
     found
 }
