@@ -16,6 +16,9 @@
 //! A user that is not in the list costs as much as one that is: the password is hashed against an
 //! entry that the name's keyed hash picks. Comparisons take the same time whatever is compared.
 //!
+//! What is left to strangers: each new wrong pair costs its hash, as in HAProxy, so that a flood of them
+//! slows the worker down. A cheaper hash, or a limit of such requests, is the remedy.
+//!
 //! Limits: a credential has at most [`basic::CREDENTIALS_BYTES_MAX`] bytes, a password that is hashed at most
 //! [`hash::HASHED_BYTES_MAX`] (the cost of some hashes grows with it).
 

@@ -105,13 +105,18 @@ impl Persistence {
         presented
     }
 
-    /// The server's value, and the dates behind it.
-    fn split<'a>(&self, value: &'a [u8]) -> (&'a [u8], Stamp, Stamp) {
+    /// The server's value, and the dates behind it. Dates of former times are read where none are
+    /// written any more, unless a server's value looks like one.
+    fn split<'a>(&self, whole: &'a [u8]) -> (&'a [u8], Stamp, Stamp) {
         let mark = if self.mode == CookieMode::Prefix { PREFIX_MARK } else { DATE_MARK };
-        let Some(end) = memchr(mark, value) else { return (value, Stamp::NONE, Stamp::NONE) };
-        let (value, rest) = (&value[..end], &value[end + 1..]);
+        let Some(end) = memchr(mark, whole) else { return (whole, Stamp::NONE, Stamp::NONE) };
+        let (value, rest) = (&whole[..end], &whole[end + 1..]);
         if mark == PREFIX_MARK {
             return (value, Stamp::NONE, Stamp::NONE);
+        }
+        let is_limited = self.maxidle.is_some() || self.maxlife.is_some();
+        if !is_limited && self.servers.of(whole).next().is_some() {
+            return (whole, Stamp::NONE, Stamp::NONE);
         }
         let last = Stamp::read(rest);
         let first = memchr(DATE_MARK, rest).map_or(Stamp::NONE, |at| Stamp::read(&rest[at + 1..]));

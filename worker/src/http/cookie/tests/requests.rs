@@ -50,6 +50,15 @@ fn dates_do_not_count_where_no_limit_is_configured() {
 }
 
 #[test]
+fn a_value_may_look_like_a_date_where_no_limit_is_configured() {
+    let address = ServerAddress::Tcp("10.0.0.1:80".parse().unwrap());
+    let mut server = Server::new("s", address);
+    server.http.cookie = Some("a|b".to_owned());
+    let persistence = Persistence::new(&cookie(CookieMode::Insert), &[server]);
+    assert_eq!(ask(&persistence, &["SRV=a|b"], &[]).0.server, Some(0));
+}
+
+#[test]
 fn a_server_that_was_chosen_otherwise_stays() {
     let persistence = persistence(&cookie(CookieMode::Insert));
     let text = b"GET / HTTP/1.1\r\nHost: a\r\nCookie: SRV=s1\r\n\r\n";
