@@ -3,6 +3,7 @@
 //! Only here a model is built, so that nothing half-checked leaves the reader.
 
 mod http;
+mod requests;
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -17,7 +18,8 @@ use super::global::Global;
 use super::nearest::nearest;
 use super::proxy::{Draft, Log};
 use super::reading::Reading;
-use super::server;
+use super::{server, userlist};
+use requests::{Names, Resolved};
 
 /// Binds of one configuration: ids are 32 bits wide and every worker keeps them all.
 const BINDS_MAX: usize = 1_000_000;
@@ -52,9 +54,15 @@ pub struct Proxy {
 }
 
 /// The model, and findings about how its parts fit together.
-pub fn whole(global: Global, proxies: Vec<Proxy>, reading: &mut Reading<'_>) -> Config {
+pub fn whole(
+    global: Global,
+    userlists: Vec<userlist::Placed>,
+    proxies: Vec<Proxy>,
+    reading: &mut Reading<'_>,
+) -> Config {
     let backends = backend_ids(&proxies);
     let modes = backend_modes(&proxies);
+    let mut names = Names::new(&backends, &modes, &userlists);
     let mut config = empty(global);
     let mut taken = HashMap::new();
     let mut binds = 0;
@@ -75,8 +83,11 @@ pub fn whole(global: Global, proxies: Vec<Proxy>, reading: &mut Reading<'_>) -> 
         if proxy.kind != Kind::Frontend {
             check_servers(&proxy, config.tune.buffer_size as usize, reading);
         }
-        add(&mut config, proxy, &backends, &mut binds, &mut pages);
+        let resolved = Resolved::of(&proxy, &mut names, &config.tune, reading);
+        add(&mut config, proxy, &backends, &mut binds, &mut pages, resolved);
     }
+    names.warn_of_unused(reading);
+    config.userlists = userlists.into_iter().map(|placed| placed.list).collect();
     if taken.len() > BINDS_MAX {
         let message = format!("more than {BINDS_MAX} addresses to listen on");
         reading.report(Diagnostic::general(message));
@@ -187,12 +198,25 @@ fn warn_of_frontend(
     if draft.binds.is_empty() {
         reading.warn(proxy.place.clone(), format!("`{name}` listens nowhere: it has no `bind`"));
     }
-    if default_backend.is_none() && draft.default_backend.is_none() {
-        let message = format!("`{name}` closes every connection: it has no `default_backend`");
+    let leads_nowhere = draft.gate.answer.is_none() && draft.gate.routes.is_empty();
+    if default_backend.is_none() && draft.default_backend.is_none() && leads_nowhere {
+        let what = match draft.mode {
+            Mode::Tcp => "closes every connection",
+            Mode::Http => "answers every request with 503",
+        };
+        let message = format!("`{name}` {what}: it has no `default_backend`");
         reading.warn(proxy.place.clone(), message);
     }
-    if draft.log_options.line == LogLine::Tcp && draft.logs.is_empty() {
-        let message = format!("`tcplog` has no effect in `{name}`: it has no `log`");
+    let line = match draft.log_options.line {
+        LogLine::Connect => None,
+        LogLine::Tcp => Some("tcplog"),
+        LogLine::Http | LogLine::Clf | LogLine::Json => Some("httplog"),
+        LogLine::Template => Some("log_format"),
+    };
+    if let Some(key) = line
+        && draft.logs.is_empty()
+    {
+        let message = format!("`{key}` has no effect in `{name}`: it has no `log`");
         reading.warn(proxy.place.clone(), message);
     }
     let limits = [(draft.maxconn, config.process.maxconn, "[global]".to_owned(), &proxy.place)];
@@ -231,7 +255,8 @@ fn check_addresses(
 }
 
 fn check_servers(proxy: &Proxy, buffer_size: usize, reading: &mut Reading<'_>) {
-    if proxy.draft.servers.is_empty() && proxy.draft.default_backend.is_none() {
+    let draft = &proxy.draft;
+    if draft.servers.is_empty() && draft.default_backend.is_none() && draft.gate.answer.is_none() {
         let message = format!("`{}` has no server", proxy.name);
         reading.warn(proxy.place.clone(), message);
     }
@@ -257,6 +282,7 @@ fn add(
     backends: &HashMap<String, BackendId>,
     binds: &mut u32,
     pages: &mut Pages,
+    resolved: Resolved,
 ) {
     let Proxy { kind, name, draft, .. } = proxy;
     let errors = pages.place(&draft.http.errors, &mut config.error_pages);
@@ -266,11 +292,14 @@ fn add(
         let default_backend = named.or(own).and_then(|name| backends.get(name).copied());
         let mut frontend = frontend(&name, &draft, default_backend, *binds, &config.logs);
         frontend.http = draft.http.frontend(errors);
+        resolved.put_into_frontend(&mut frontend);
         *binds += frontend.binds.len() as u32;
         config.frontends.push(frontend);
     }
     if kind != Kind::Frontend {
-        config.backends.push(backend(name, draft, errors));
+        let mut backend = backend(name, draft, errors);
+        resolved.put_into_backend(&mut backend);
+        config.backends.push(backend);
     }
 }
 

@@ -48,14 +48,35 @@ pub fn is_hop_by_hop(name: &str) -> bool {
 /// The name of a field that may be added to messages.
 pub fn field_name(node: &Node<'_>, reading: &mut Reading<'_>) -> Option<String> {
     let name = reading.line(node, NAME_MAX)?;
-    let refused = if !is_token(&name) {
-        "not the name of a field: letters, digits and !#$%&'*+-.^_`|~"
-    } else if is_hop_by_hop(&name) || name.eq_ignore_ascii_case("host") {
-        "this field is about the connection or the message itself and cannot be set"
-    } else {
-        return Some(name);
-    };
+    let Some(refused) = refused_name(&name) else { return Some(name) };
     reading.error(node.place(), refused);
+    None
+}
+
+/// Why a field of this name cannot be added to messages, if so.
+pub fn refused_name(name: &str) -> Option<&'static str> {
+    if !is_token(name) {
+        Some("not the name of a field: letters, digits and !#$%&'*+-.^_`|~")
+    } else if is_hop_by_hop(name) || name.eq_ignore_ascii_case("host") {
+        Some("this field is about the connection or the message itself and cannot be set")
+    } else {
+        None
+    }
+}
+
+/// The value of a field.
+pub fn field_value(node: &Node<'_>, reading: &mut Reading<'_>) -> Option<String> {
+    let text = reading.text(node)?;
+    let message = if text.text.len() > VALUE_MAX {
+        format!("longer than {VALUE_MAX} bytes")
+    } else if text.text.trim_ascii() != text.text {
+        "the value of a field neither begins nor ends with a blank".to_owned()
+    } else if !is_value(text.text.as_bytes()) {
+        "control characters are not allowed in a field".to_owned()
+    } else {
+        return Some(text.text.into_owned());
+    };
+    reading.error(text.place(), message);
     None
 }
 

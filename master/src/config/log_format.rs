@@ -34,7 +34,6 @@ pub struct Format {
 
 /// A format and where it was written.
 #[derive(Clone, Debug)]
-#[expect(dead_code, reason = "its keys come next")]
 pub struct Placed {
     /// As in the model.
     pub template: LogTemplate,
@@ -140,7 +139,6 @@ const VARIABLES: &[(&str, V, bool)] = &[
 const UNSUPPORTED: &[&str] = &["OG", "bin", "json", "cbor"];
 
 /// A format in a value.
-#[expect(dead_code, reason = "its keys come next")]
 pub fn read(node: &Node<'_>, reading: &mut Reading<'_>) -> Option<Placed> {
     let text = reading.text(node)?;
     match parse(&text.text) {
@@ -371,10 +369,14 @@ impl Fault {
             Self::UnknownFlag(_) => diagnostic.help("there are Q, X and E, each with `+` or `-`"),
             Self::UnknownVariable(name) => {
                 let names = VARIABLES.iter().map(|(name, ..)| *name);
-                // What is right but for its case is nearest, then what was written without a space.
+                // What is right but for its case is nearest, then what text was written behind.
                 let near = names
                     .clone()
                     .find(|known| known.eq_ignore_ascii_case(name))
+                    .or_else(|| {
+                        let begun = names.clone().filter(|known| name.starts_with(known));
+                        begun.max_by_key(|known| known.len())
+                    })
                     .or_else(|| nearest(name, names));
                 match near {
                     Some(near) => diagnostic.label(format!("did you mean `%{near}`?")),

@@ -5,11 +5,12 @@ use super::bind::{ACCEPT_PROXY, BIND};
 use super::global::{GLOBAL, TUNE};
 use super::log::LOG;
 use super::proxy::{
-    CAPTURE, CAPTURE_COOKIE, CAPTURE_FIELD, COOKIE, ERRORFILES, FORWARDED, FORWARDFOR, HTTP_ERRORS,
-    PROXY, TIMEOUT,
+    AUTH, CAPTURE, CAPTURE_COOKIE, CAPTURE_FIELD, COOKIE, ERRORFILES, FORWARDED, FORWARDFOR,
+    HTTP_ERRORS, PROXY, REDIRECT, REFUSAL, RETURN, ROUTE, TIMEOUT,
 };
 use super::server::{SEND_PROXY_V2, SERVER};
 use super::source_address::SOURCE;
+use super::userlist::{GROUP, USER, USERLIST};
 
 /// A title, what is said before the list, and what writes the list.
 type Part = (&'static str, &'static str, fn(&mut String));
@@ -34,6 +35,14 @@ const PARTS: &[Part] = &[
         HTTP_ERRORS.document(out);
     }),
     ("COOKIE", "Keys of a\n.Cm cookie\nthat is a table:", |out| COOKIE.document(out)),
+    ("ROUTES", ROUTES, |out| ROUTE.document(out)),
+    ("REDIRECT", "Keys of\n.Cm redirect :", |out| REDIRECT.document(out)),
+    ("RETURN", "Keys of\n.Cm return :", |out| RETURN.document(out)),
+    ("DENY", "Keys of\n.Cm deny\nand\n.Cm tarpit\nthat are tables:", |out| REFUSAL.document(out)),
+    ("AUTH", AUTHS, |out| AUTH.document(out)),
+    ("USERLISTS", "Keys of\n.Li [userlist.NAME] :", |out| USERLIST.document(out)),
+    ("GROUP", "Keys of one\n.Cm group\nin the list:", |out| GROUP.document(out)),
+    ("USER", "Keys of one\n.Cm user\nin the list:", |out| USER.document(out)),
     ("BIND", "Keys of a\n.Cm bind\nthat is a table:", |out| BIND.document(out)),
     ("ACCEPT_PROXY", "Keys of\n.Cm accept_proxy :", |out| ACCEPT_PROXY.document(out)),
     ("SERVER", SERVERS, |out| SERVER.document(out)),
@@ -69,6 +78,17 @@ that is a table:";
 const ERRORS: &str = "Keys of an item of
 .Cm errorfiles
 that is a table:";
+
+const ROUTES: &str = "Keys of one of
+.Cm routes .
+Of the routes that fit a request that for the exact host is taken before one for all names below a
+name, the longest such name first, and that before one for all hosts; of several paths the longest
+one.
+The order in the file does not matter.";
+
+const AUTHS: &str = "Keys of
+.Cm auth :
+clients show a name and a password (basic authentication, RFC 7617).";
 
 const SERVERS: &str = "Keys of one
 .Cm server

@@ -37,6 +37,7 @@ mod source_address;
 mod table;
 mod units;
 mod unsupported;
+mod userlist;
 
 #[cfg(test)]
 mod tests;

@@ -3,8 +3,14 @@
 //! One draft serves all of them: a section starts from a copy of its defaults' draft and overwrites what
 //! it says itself, key by key; a list replaces an inherited list.
 
+mod auth;
+mod gate;
 mod http;
 mod keys;
+mod lines;
+mod redirect;
+mod response;
+mod routes;
 mod timeout;
 
 use portolan_shared::model::{
@@ -15,11 +21,17 @@ use portolan_shared::model::{
 use super::diagnostic::Place;
 use super::{bind, server};
 
+pub use auth::{AUTH, Auth};
+pub use gate::{Gate, REFUSAL};
 pub use http::{
     CAPTURE, CAPTURE_COOKIE, CAPTURE_FIELD, COOKIE, ERRORFILES, FORWARDED, FORWARDFOR, HTTP_ERRORS,
     Http, read_set,
 };
 pub use keys::PROXY;
+pub use lines::{Lines, refuse_two_lines};
+pub use redirect::REDIRECT;
+pub use response::RETURN;
+pub use routes::{ROUTE, To};
 pub use timeout::TIMEOUT;
 
 /// A section while it is read.
@@ -65,6 +77,10 @@ pub struct Draft {
     pub servers: Vec<server::Placed>,
     /// Of mode http.
     pub http: Http,
+    /// How requests are logged and numbered.
+    pub lines: Lines,
+    /// What becomes of them before a server is asked.
+    pub gate: Gate,
 }
 
 /// One item of a proxy's `log`.
@@ -99,6 +115,8 @@ impl Default for Draft {
             server_defaults: server::defaults(),
             servers: Vec::new(),
             http: Http::default(),
+            lines: Lines::default(),
+            gate: Gate::default(),
         }
     }
 }

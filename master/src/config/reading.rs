@@ -145,17 +145,27 @@ impl<'s> Reading<'s> {
         self.text_as(node, "a string")
     }
 
+    /// A string, empty or not.
+    pub fn text_or_empty<'d>(&mut self, node: &Node<'d>) -> Option<Text<'d>> {
+        self.expanded(node, "a string")
+    }
+
     fn text_as<'d>(&mut self, node: &Node<'d>, expected: &str) -> Option<Text<'d>> {
+        let text = self.expanded(node, expected)?;
+        if text.text.is_empty() {
+            self.error(node.place(), format!("expected {expected}, found an empty one"));
+            return None;
+        }
+        Some(text)
+    }
+
+    fn expanded<'d>(&mut self, node: &Node<'d>, expected: &str) -> Option<Text<'d>> {
         let DeValue::String(written) = node.value else {
             self.mismatch(node, expected);
             return None;
         };
         let whole = |text| Text { text, node: node.clone() };
         match expand(written, self.environment) {
-            Ok(text) if text.is_empty() => {
-                self.error(node.place(), format!("expected {expected}, found an empty one"));
-                None
-            }
             Ok(text) => Some(whole(text)),
             Err(error) => {
                 let unexpanded = whole(Cow::Borrowed(written));

@@ -12,10 +12,10 @@ use super::check::{self, Kind, Proxy};
 use super::diagnostic::{Diagnostic, Place};
 use super::document::{Document, Entry, is_first};
 use super::global::{GLOBAL, Global};
-use super::proxy::{Draft, PROXY, read_set};
+use super::proxy::{Draft, PROXY, read_set, refuse_two_lines};
 use super::reading::{Reading, head_bytes_max};
 use super::table::{BACKEND, DEFAULTS, EVERYWHERE, FRONTEND, unknown};
-use super::{names, unsupported};
+use super::{names, unsupported, userlist};
 
 /// One row of the registry.
 struct Section {
@@ -52,6 +52,7 @@ const SECTIONS: &[Section] = &[
             }
         },
     },
+    Section { name: "userlist", named: true, sort: |s, entry, d| s.userlist(entry, d) },
     Section { name: "frontend", named: true, sort: |s, e, d| s.proxy(Kind::Frontend, e, d) },
     Section { name: "backend", named: true, sort: |s, e, d| s.proxy(Kind::Backend, e, d) },
     Section { name: "listen", named: true, sort: |s, e, d| s.proxy(Kind::Listen, e, d) },
@@ -66,12 +67,20 @@ struct Sorted<'d> {
     named_order: Vec<Entry<'d>>,
     http_errors: HashMap<&'d str, Entry<'d>>,
     http_errors_order: Vec<Entry<'d>>,
+    userlist_names: HashMap<&'d str, Entry<'d>>,
+    userlists: Vec<Entry<'d>>,
     frontend_names: HashMap<&'d str, Entry<'d>>,
     backend_names: HashMap<&'d str, Entry<'d>>,
     proxies: Vec<(Kind, Entry<'d>)>,
 }
 
 impl<'d> Sorted<'d> {
+    fn userlist(&mut self, entry: Entry<'d>, diagnostics: &mut Vec<Diagnostic>) {
+        if is_first(&mut self.userlist_names, &entry, entry.key, diagnostics) {
+            self.userlists.push(entry);
+        }
+    }
+
     /// A `listen` section takes its name among frontends and among backends.
     fn proxy(&mut self, kind: Kind, entry: Entry<'d>, diagnostics: &mut Vec<Diagnostic>) {
         let front = kind == Kind::Backend
@@ -108,6 +117,8 @@ pub fn read(document: &Document<'_>, reading: &mut Reading<'_>) -> Config {
         read_set(section, reading);
     }
     let mut defaults = read_defaults(&sorted, reading);
+    let lists = sorted.userlists.iter();
+    let userlists = lists.filter_map(|section| userlist::read(section, reading)).collect();
     let mut proxies = Vec::with_capacity(sorted.proxies.len());
     for (kind, section) in &sorted.proxies {
         let places = match kind {
@@ -126,7 +137,7 @@ pub fn read(document: &Document<'_>, reading: &mut Reading<'_>) -> Config {
     }
     if document.is_whole() {
         defaults.warn_of_unused(&sorted, reading);
-        check::whole(global, proxies, reading)
+        check::whole(global, userlists, proxies, reading)
     } else {
         check::parts(global, &proxies, reading)
     }
@@ -181,6 +192,7 @@ fn read_proxy(draft: &mut Draft, section: &Entry<'_>, places: u8, reading: &mut 
     reading.http_only.clear();
     draft.http.begin();
     PROXY.read(draft, &entries, places, reading);
+    refuse_two_lines(&entries, reading);
     if draft.mode == Mode::Tcp && places != DEFAULTS {
         refuse_http_only(&entries, reading);
     }

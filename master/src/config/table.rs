@@ -12,9 +12,10 @@ use super::diagnostic::Diagnostic;
 use super::document::{Entry, Node};
 use super::global::{GLOBAL, TUNE};
 use super::nearest::nearest;
-use super::proxy::{COOKIE, PROXY, TIMEOUT};
+use super::proxy::{COOKIE, PROXY, REDIRECT, RETURN, TIMEOUT};
 use super::reading::Reading;
 use super::server::SERVER;
+use super::userlist::USERLIST;
 
 /// Kinds of sections, as bits.
 pub type Places = u8;
@@ -203,6 +204,9 @@ fn home_of(key: &str) -> Option<&'static str> {
         ("a frontend, backend, listen or defaults section", PROXY.has(key)),
         ("`timeout`", TIMEOUT.has(key)),
         ("`cookie`", COOKIE.has(key)),
+        ("`redirect`", REDIRECT.has(key)),
+        ("`return`", RETURN.has(key)),
+        ("[userlist.NAME]", USERLIST.has(key)),
         ("`bind`", BIND.has(key)),
         ("`server`", SERVER.has(key)),
     ];

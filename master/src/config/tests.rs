@@ -7,6 +7,7 @@ mod golden;
 mod hostile;
 mod http;
 mod manual;
+mod requests;
 mod semantics;
 
 use std::collections::BTreeMap;
@@ -20,8 +21,9 @@ use super::{Diagnostic, Input, Loaded, Sources, Text, read, render};
 
 const EVERYTHING: &str = include_str!("tests/everything.toml");
 const EVERYTHING_HTTP: &str = include_str!("tests/everything_http.toml");
+const EVERYTHING_REQUESTS: &str = include_str!("tests/everything_requests.toml");
 /// Together they set every key.
-const SAMPLES: &[&str] = &[EVERYTHING, EVERYTHING_HTTP];
+const SAMPLES: &[&str] = &[EVERYTHING, EVERYTHING_HTTP, EVERYTHING_REQUESTS];
 
 /// Reads texts as files of these names.
 fn read_files(files: &[(&str, &str)]) -> Result<Loaded, Vec<Diagnostic>> {

@@ -5,7 +5,7 @@
 /// Sections.
 pub const SECTIONS: &str = "
     acme cache crt_list crt_store fcgi_app log_forward log_profile mailers peers program resolvers
-    ring stats table traces userlist
+    ring stats table traces
 ";
 
 /// In `[global]`.
@@ -84,17 +84,17 @@ pub const TUNE: &str = "
 pub const PROXY: &str = "
     acl allbackups check check_cache checkcache clitimeout compression contimeout contstats
     default_server description disable_h2_upgrade disabled dispatch email_alert enabled
-    error_log_format errorloc external_check filter filter_sequence force_be_switch force_persist
+    errorloc external_check filter filter_sequence force_be_switch force_persist
     fullconn guid h1_case_adjust_bogus_client h1_case_adjust_bogus_server hash_balance_factor
     hash_preserve_affinity hash_type http_after_response http_check http_drop_request_trailers
     http_drop_response_trailers http_error http_request http_response http_send_name_header
-    httpchk httplog httpslog id idle_close_on_response ignore_persist independent_streams
-    ldap_check load_server_state_from_file log_format log_format_sd log_health_checks log_steps
-    max_session_srv_conns monitor mysql_check persist pgsql_check quic_initial rate_limit redirect
-    redis_check routes server_state_file_name server_template smtpchk socket_stats spop_check
+    httpchk httpslog id idle_close_on_response ignore_persist independent_streams
+    ldap_check load_server_state_from_file log_format_sd log_health_checks log_steps
+    max_session_srv_conns monitor mysql_check persist pgsql_check quic_initial rate_limit
+    redis_check server_state_file_name server_template smtpchk socket_stats spop_check
     srvexp srvtimeout ssl_hello_chk stats stats_socket stick stick_table tcp_check tcp_request
     tcp_request_content tcp_response tcp_smart_accept tcp_smart_connect transparent
-    unique_id_format use_backend use_fcgi_app use_server use_small_buffers
+    use_backend use_fcgi_app use_server use_small_buffers
 ";
 
 /// In `timeout`.
@@ -126,4 +126,9 @@ pub const SERVER: &str = "
     resolvers rise send_proxy_v2_ssl send_proxy_v2_ssl_cn set_proxy_v2_tlv_fmt shard sigalgs
     slowstart sni sni_auto socks4 ssl ssl_max_ver ssl_min_ver ssl_reuse sslv3 stick strict_maxconn
     tcp_md5sig tls tls_tickets tlsv10 tlsv11 tlsv12 tlsv13 track verify verifyhost ws
+";
+
+/// In `return`.
+pub const RETURN: &str = "
+    default_errorfiles errorfile errorfiles if lf_file lf_string unless
 ";

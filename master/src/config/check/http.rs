@@ -32,7 +32,7 @@ fn check_captures(proxy: &mut Proxy, tune: &Tune, reading: &mut Reading<'_>) {
 
 fn check_unique_id(proxy: &Proxy, reading: &mut Reading<'_>) {
     let frontend = &proxy.draft.http.frontend;
-    if frontend.unique_id_header.is_some() && frontend.unique_id.is_none() {
+    if frontend.unique_id_header.is_some() && proxy.draft.lines.unique_id.is_none() {
         let message = format!(
             "`unique_id_header` has no effect in `{}`: it has no `unique_id_format`",
             proxy.name

@@ -5,6 +5,8 @@ use std::time::Duration;
 use portolan_shared::model::{Balance, LogLine, Mode, Redispatch};
 use toml::de::DeValue;
 
+use super::gate::GATE;
+use super::lines::LINES;
 use super::{Draft, Log, TIMEOUT, http};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::document::Node;
@@ -22,6 +24,7 @@ pub const PROXY: Table<Draft> = Table {
     name: "this section",
     keys: &[
         KEYS,
+        LINES,
         http::CONNECTION,
         http::REQUESTS,
         http::IDENTITY,
@@ -29,6 +32,7 @@ pub const PROXY: Table<Draft> = Table {
         http::ERRORS,
         http::RETRY,
         http::PERSISTENCE,
+        GATE,
     ],
     unsupported: unsupported::PROXY,
 };
@@ -140,8 +144,11 @@ Default: that of
     Row::new(
         "tcplog",
         |draft, node, reading| {
-            if let Some(on) = reading.boolean(node) {
-                draft.log_options.line = if on { LogLine::Tcp } else { LogLine::Connect };
+            let line = &mut draft.log_options.line;
+            match reading.boolean(node) {
+                Some(true) => *line = LogLine::Tcp,
+                Some(false) if *line == LogLine::Tcp => *line = LogLine::Connect,
+                _ => {}
             }
         },
         "

@@ -23,6 +23,12 @@ fn every_key_of_mode_http_reaches_its_field() {
 }
 
 #[test]
+fn every_key_about_requests_reaches_its_field() {
+    let config = config(EVERYTHING_REQUESTS);
+    insta::assert_debug_snapshot!((config.userlists, config.frontends, config.backends));
+}
+
+#[test]
 fn the_samples_set_every_key_there_is() {
     let reference = crate::config::reference();
     let sample: Vec<_> = SAMPLES
