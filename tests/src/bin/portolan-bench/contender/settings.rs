@@ -162,6 +162,7 @@ impl Setting {
 #[cfg(test)]
 mod tests {
     use portolan_master::config::{Sources, read, render};
+    use portolan_shared::model::{Config, HttpReuse, LogLine};
 
     use super::*;
 
@@ -184,23 +185,46 @@ mod tests {
         }
     }
 
-    #[test]
-    fn portolans_configuration_is_valid_and_says_what_is_measured() {
+    /// What Portolan makes of its configuration, without a complaint.
+    fn read_by_portolan(setting: &Setting) -> Config {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("portolan.toml");
-        std::fs::write(&file, setting().text(Kind::Portolan, directory.path())).expect("a file");
+        std::fs::write(&file, setting.text(Kind::Portolan, directory.path())).expect("a file");
         let loaded = read(&Sources::from_paths([file]))
             .unwrap_or_else(|found| panic!("{}", render(&found, false)));
         assert!(loaded.warnings.is_empty(), "{}", render(&loaded.warnings, false));
-        let config = loaded.config;
+        loaded.config
+    }
+
+    #[test]
+    fn portolans_configuration_is_valid_and_says_what_is_measured() {
+        let config = read_by_portolan(&setting());
         assert_eq!(config.process.workers, 1);
         assert_eq!(config.frontends.len(), 4);
         let first = &config.frontends[0];
         assert!(
-            first.log_options.line == portolan_shared::model::LogLine::Tcp
+            first.log_options.line == LogLine::Tcp && first.splice.auto && first.logs.len() == 1
+        );
+    }
+
+    #[test]
+    fn portolans_http_configuration_is_valid_and_says_what_is_measured() {
+        let http = Some(Http { hosts: 0, server_close: false });
+        let config = read_by_portolan(&Setting { http, ..setting() });
+        let first = &config.frontends[0];
+        assert!(
+            first.log_options.line == LogLine::Http
                 && first.splice.auto
                 && first.logs.len() == 1
+                && config.backends[0].http.reuse == HttpReuse::Always
         );
+    }
+
+    #[test]
+    fn portolan_routes_every_host_to_a_backend_of_its_own() {
+        let http = Some(Http { hosts: 20, server_close: true });
+        let config = read_by_portolan(&Setting { http, ..setting() });
+        assert_eq!((config.frontends[0].http.routes.len(), config.backends.len()), (20, 20));
     }
 
     #[test]
