@@ -63,7 +63,7 @@ pub struct Ready<'a> {
 }
 
 /// A field of an answer.
-pub type Pair<'a> = (&'a str, &'a str);
+pub type Pair<'a> = (&'a [u8], &'a [u8]);
 
 /// Gives an answer of the configuration. (The caller has waited where it is a tarpit.)
 pub fn answer<'a, 'f>(
@@ -101,19 +101,19 @@ pub fn error<'a, 'f>(
         }
         Page::Configured(ErrorPage::Location { status, url }) => {
             let mut head = Head::new(out, *status, facts);
-            head.field("Location", url.as_bytes());
-            head.field("Cache-Control", b"no-cache");
+            head.field(b"Location", url.as_bytes());
+            head.field(b"Cache-Control", b"no-cache");
             head.end(Cow::Borrowed(&[]))
         }
         Page::BuiltIn(page) => {
             let mut head = Head::new(out, status, facts);
-            head.field("Cache-Control", b"no-cache");
-            head.field("Content-Type", page.content_type.as_bytes());
+            head.field(b"Cache-Control", b"no-cache");
+            head.field(b"Content-Type", page.content_type.as_bytes());
             if page.varies {
-                head.field("Vary", b"Accept");
+                head.field(b"Vary", b"Accept");
             }
             for (name, value) in more {
-                head.field(name, value.as_bytes());
+                head.field(name, value);
             }
             head.end(match page.content {
                 Cow::Borrowed(content) => Cow::Borrowed(content.as_bytes()),
@@ -136,8 +136,8 @@ pub fn monitor<'a>(out: &mut Vec<u8>, pages: Pages<'a>, facts: &Facts<'_>) -> Gi
 /// Answers a TRACE request that ends here, whose head this is.
 pub fn trace(out: &mut Vec<u8>, request: &[u8], facts: &Facts<'_>) -> Ready<'static> {
     let mut head = Head::new(out, 200, facts);
-    head.field("Cache-Control", b"no-store");
-    head.field("Content-Type", TRACE_CONTENT_TYPE.as_bytes());
+    head.field(b"Cache-Control", b"no-store");
+    head.field(b"Content-Type", TRACE_CONTENT_TYPE.as_bytes());
     head.end(Cow::Owned(traced(request)))
 }
 
@@ -155,12 +155,12 @@ fn redirect<'a>(
 ) -> Given<'a> {
     let Some(location) = location(redirect, target) else { return Given::Skipped };
     let mut head = Head::new(out, redirect.status, facts);
-    head.field("Location", &location);
+    head.field(b"Location", &location);
     if is_temporary(redirect.status) {
-        head.field("Cache-Control", b"no-cache");
+        head.field(b"Cache-Control", b"no-cache");
     }
     for cookie in cookies(redirect) {
-        head.field("Set-Cookie", cookie.as_bytes());
+        head.field(b"Set-Cookie", cookie.as_bytes());
     }
     Given::Ready(head.end(Cow::Borrowed(&[])))
 }
@@ -174,10 +174,10 @@ fn respond<'a>(
 ) -> Ready<'a> {
     let mut head = Head::new(out, response.status, facts);
     for (name, value) in &response.fields {
-        head.field(name, value.as_bytes());
+        head.field(name.as_bytes(), value.as_bytes());
     }
     for (name, value) in more {
-        head.field(name, value.as_bytes());
+        head.field(name, value);
     }
     head.end(Cow::Borrowed(&response.content))
 }
@@ -200,10 +200,10 @@ impl<'o> Head<'o> {
         Self { out, facts, status, dated: false }
     }
 
-    fn field(&mut self, name: &str, value: &[u8]) {
+    fn field(&mut self, name: &[u8], value: &[u8]) {
         debug_assert!(!value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)), "{value:?}");
-        self.dated |= name.eq_ignore_ascii_case("date");
-        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+        self.dated |= name.eq_ignore_ascii_case(b"date");
+        for part in [name, b": ", value, b"\r\n"] {
             self.out.extend_from_slice(part);
         }
     }
@@ -211,7 +211,7 @@ impl<'o> Head<'o> {
     fn end(mut self, content: Cow<'_, [u8]>) -> Ready<'_> {
         let facts = self.facts;
         if !self.dated {
-            self.field("Date", facts.date);
+            self.field(b"Date", facts.date);
         }
         let tunnel = facts.connect && (200..300).contains(&self.status);
         let content = match self.status {

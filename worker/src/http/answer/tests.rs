@@ -173,7 +173,7 @@ fn a_configured_page_may_have_another_status_lead_elsewhere_or_be_silence() {
 
 #[test]
 fn fields_that_belong_to_a_status_are_sent_with_it_only() {
-    let ask = [("WWW-Authenticate", "Basic realm=\"x\"")];
+    let ask = [(&b"WWW-Authenticate"[..], &b"Basic realm=\"x\""[..])];
     let sent = |list: &ErrorPages| {
         let mut out = Vec::new();
         let pages = Pages { backend: None, frontend: Some(list) };
