@@ -1,4 +1,5 @@
-//! Every example that is installed can be loaded, without a warning.
+//! Every example that is installed, or stands in a page of the documentation, can be loaded, without
+//! a warning.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,4 +27,16 @@ fn every_example_is_valid_and_gives_no_warning() {
         assert_eq!(lines(&loaded.warnings), "", "{path}");
         assert!(!loaded.config.frontends.is_empty(), "{path}");
     }
+}
+
+#[test]
+fn the_examples_of_the_page_about_http_are_one_valid_configuration() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/http.md");
+    let page = fs::read_to_string(page).unwrap();
+    let blocks = page.split("```toml\n").skip(1);
+    let blocks: Vec<_> = blocks.map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(blocks.len() >= 5, "{blocks:?}");
+    let loaded = read_files(&[("http.md", &blocks.join("\n"))]);
+    let loaded = loaded.unwrap_or_else(|found| panic!("{}", lines(&found)));
+    assert_eq!(lines(&loaded.warnings), "");
 }
