@@ -4,12 +4,15 @@
 //! Milliseconds of CLOCK_MONOTONIC: the same scale in every process of this machine, which is what
 //! shared memory (waiting since) and later handed-over timers need.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use portolan_shared::log::{Wall, monotonic_ms};
 
 /// Milliseconds since the machine started.
 pub type Millis = u64;
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`.
+pub type HttpDate = [u8; 29];
 
 /// The loop's clock.
 #[derive(Debug)]
@@ -18,6 +21,9 @@ pub struct Clock {
     /// Wall clock minus monotonic clock, microseconds; renewed once a second.
     wall_offset_us: u64,
     wall_checked: Millis,
+    /// The second that `date` tells.
+    date_of: u64,
+    date: HttpDate,
     /// A test moves it on by hand.
     #[cfg(test)]
     stopped: bool,
@@ -30,6 +36,8 @@ impl Clock {
             now: 0,
             wall_offset_us: 0,
             wall_checked: 0,
+            date_of: 0,
+            date: [0; 29],
             #[cfg(test)]
             stopped: false,
         };
@@ -64,6 +72,19 @@ impl Clock {
     /// The wall clock's time of a moment on this clock.
     pub fn wall_of(&self, moment: Millis) -> Wall {
         Wall::from_micros(moment * 1000 + self.wall_offset_us)
+    }
+
+    /// The cycle's time as Date says it (RFC 9110 section 5.6.7).
+    pub fn http_date(&mut self) -> HttpDate {
+        let second = (self.now * 1000 + self.wall_offset_us) / 1_000_000;
+        if second != self.date_of {
+            let text =
+                httpdate::HttpDate::from(UNIX_EPOCH + Duration::from_secs(second)).to_string();
+            if let Ok(text) = text.into_bytes().try_into() {
+                (self.date_of, self.date) = (second, text);
+            }
+        }
+        self.date
     }
 
     fn check_wall(&mut self) {

@@ -28,9 +28,16 @@ use crate::back::{Input, Policy};
 use crate::balance::Schedule;
 use crate::clock::{Clock, Millis};
 use crate::descriptor::{Descriptors, Owner, READ, Token, Trigger, WRITE};
+use crate::exchange::Http;
+use crate::http::auth::Gate;
+use crate::http::capture::Plan;
+use crate::http::cookie::Persistence;
+use crate::http::route::Routes;
+use crate::kept::KeptPool;
 use crate::listener::{Listener, Serving, Waiting};
 use crate::poller::{Event, HUNG, Poller};
 use crate::pool::{Buffers, Pipes};
+use crate::session::Session;
 use crate::show::Applet;
 use crate::signals::{Handler, SignalQueue};
 use crate::stream::{PendingQueue, Side, Stream};
@@ -45,6 +52,14 @@ pub const BEAT_MS: Millis = 250;
 pub struct FrontendState {
     /// Where its access log goes.
     pub targets: Vec<TargetRef>,
+    /// Where its requests go by host and path.
+    pub routes: Routes,
+    /// Who may take each route.
+    pub route_gates: Vec<Option<Gate>>,
+    /// Who may ask at all.
+    pub gate: Option<Gate>,
+    /// What is kept of messages for its log.
+    pub captures: Plan,
 }
 
 /// What this worker keeps of a backend beside its configuration.
@@ -64,6 +79,12 @@ pub struct BackendState {
     pub policy: Policy,
     /// This worker's part of the pending queue.
     pub queue: PendingQueue,
+    /// Who may ask it.
+    pub gate: Option<Gate>,
+    /// Which server a client has been given before.
+    pub persistence: Option<Persistence>,
+    /// Connections of each server that wait for their next request.
+    pub kept: Vec<KeptPool>,
 }
 
 /// What the loop has done, for `show activity`.
@@ -120,6 +141,10 @@ pub struct Worker {
     /// Objects whose waiting listeners may be served.
     pub(crate) rung_places: BTreeSet<Object>,
     pub(crate) streams: Slab<Stream>,
+    /// Client connections in mode http.
+    pub(crate) sessions: Slab<Session>,
+    /// What HTTP needs once per worker.
+    pub(crate) http: Http,
     pub(crate) buffers: Buffers,
     pub(crate) pipes: Pipes,
     pub(crate) scratch: Box<[u8]>,
@@ -193,6 +218,7 @@ impl Worker {
                         self.relay(key, Side::Back);
                     }
                 }
+                Job::Session(key) => self.run_session(key, reasons),
                 Job::Listener(key) => self.run_listener(key, reasons),
                 Job::Heartbeat => self.beat(id),
                 Job::Logs => {
@@ -217,10 +243,10 @@ impl Worker {
     /// Serves what is ready without the poller, each descriptor once.
     fn run_rounds(&mut self) {
         for _ in 0..self.descriptors.rounds_len() {
-            let Some((owner, bits)) = self.descriptors.next_in_rounds() else { break };
+            let Some((token, owner, bits)) = self.descriptors.next_in_rounds() else { break };
             self.activity.rounds += 1;
             if bits != 0 {
-                self.dispatch(owner, bits);
+                self.dispatch(token, owner, bits);
             }
         }
     }
@@ -229,10 +255,8 @@ impl Worker {
     fn serve_waiters(&mut self) {
         self.serve_places();
         self.serve_queues();
-        while let Some(key) = self.buffers.next_waiter() {
-            if let Some(stream) = self.streams.get(key as usize) {
-                self.tasks.wake(stream.task, Reasons::RESOURCE);
-            }
+        while let Some(task) = self.buffers.next_waiter() {
+            self.tasks.wake(task, Reasons::RESOURCE);
         }
     }
 
@@ -293,15 +317,18 @@ impl Worker {
             if !matches!(owner, Owner::Signals | Owner::Doorbell | Owner::Listener(_)) {
                 self.descriptors.may(event.token, event.bits & (READ | WRITE));
             }
-            self.dispatch(owner, event.bits);
+            self.dispatch(event.token, owner, event.bits);
         }
         self.events = events;
     }
 
-    fn dispatch(&mut self, owner: Owner, bits: u8) {
+    fn dispatch(&mut self, token: Token, owner: Owner, bits: u8) {
         match owner {
             Owner::Front(key) => self.handle_front(key, bits),
             Owner::Back(key) => self.handle_back(key, bits),
+            Owner::Client(key) => self.handle_client(key, bits),
+            Owner::Kept(place) => self.handle_kept(place, token),
+            Owner::Private(key) => self.handle_private(key, token),
             Owner::Listener(key) => {
                 let listener = &self.listeners[key as usize];
                 let task = listener.task();
@@ -349,12 +376,14 @@ impl Worker {
             || (self.stopping
                 && self.serving.stopped
                 && self.streams.is_empty()
+                && self.sessions.is_empty()
                 && self.applets.is_empty())
     }
 
     /// The last things before the process ends.
     fn leave(&mut self) -> ExitCode {
         self.kill_streams();
+        self.kill_sessions();
         self.log.finish(Duration::from_millis(200));
         // The master sees the end of the process itself.
         let _ = self.channel.flush();
@@ -365,6 +394,9 @@ impl Worker {
         let owner = self.descriptors.get(token).map(|descriptor| descriptor.owner);
         let text = format_args!("the {} poller refused {owner:?}: {error}", self.poller.name());
         self.log.say_limited(Kind::Resource, LogLevel::Err, text);
+        if let Some(Owner::Client(key)) = owner {
+            self.handle_client(key, crate::poller::FAILED);
+        }
         if let Some(Owner::Front(key) | Owner::Back(key)) = owner {
             let over = Input::Over(Termination::new(Cause::Resource, Phase::Data));
             let input = if self.flows(key) { over } else { Input::Aborted(Cause::Resource) };

@@ -159,11 +159,12 @@ impl Worker {
         if std::mem::replace(&mut self.stopping, true) {
             return;
         }
-        let streams = self.streams.len();
+        let streams = self.jobs();
         self.log.say(LogLevel::Notice, format_args!("stopping by {by}, {streams} streams left"));
         let now = self.clock.now();
         self.tasks.schedule(self.stop_task, now + millis(self.config.process.grace));
         self.signals.broadcast();
+        self.close_all_kept();
     }
 
     /// The stop task: the end of grace, then the end of patience.
@@ -183,7 +184,7 @@ impl Worker {
             self.close_listeners();
         }
         if now >= patience_ends {
-            let streams = self.streams.len();
+            let streams = self.jobs();
             let text = format_args!("{streams} streams are ended: hard_stop_after has passed");
             self.log.say(LogLevel::Warning, text);
             self.exit = Some(ExitCode::SUCCESS);
@@ -213,17 +214,19 @@ impl Worker {
         self.log.flush(now);
         self.buffers.shrink(now);
         self.pipes.shrink(now);
+        self.purge_kept();
         // A bell may have been lost with a process that died while it rang.
         self.try_waiters();
         self.end_shortness();
         if !self.poller.reports_failures() {
             self.look_for_failures();
+            self.look_for_dead_clients();
         }
         self.show_draining();
     }
 
     fn show_draining(&mut self) {
-        let streams = self.streams.len() as u32;
+        let streams = self.jobs() as u32;
         // Told from the last accept on: until then the master keeps the sockets open.
         if self.serving.stopped && self.told_streams != Some(streams) {
             self.told_streams = Some(streams);

@@ -21,7 +21,7 @@ use portolan_shared::memory::{Lane, Memory, OwnLane, Place};
 use portolan_shared::message::{
     CONFIGURATION_MAX, Hello, ListenerEntry, MemoryKind, Role, StartStep, ToMaster, ToWorker,
 };
-use portolan_shared::model::Config;
+use portolan_shared::model::{Auth, Backend, Config};
 use portolan_shared::signal::{Signals, block_all};
 use portolan_shared::sys;
 use slab::Slab;
@@ -31,7 +31,13 @@ use crate::balance::Schedule;
 use crate::clock::Clock;
 use crate::descriptor::{Descriptors, Owner, READ, Trigger};
 use crate::event_loop::{Activity, BackendState, FrontendState, Worker};
+use crate::exchange::Http;
 use crate::fit;
+use crate::http::auth::Gate;
+use crate::http::capture::Plan;
+use crate::http::cookie::Persistence;
+use crate::http::route::Routes;
+use crate::kept::KeptPool;
 use crate::listener::{Serving, bind_places};
 use crate::poller::{self, Poller};
 use crate::pool::{Buffers, Pipes};
@@ -272,6 +278,10 @@ pub(crate) fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channe
     let setup = |error: std::io::Error| (StartStep::Setup, error.to_string());
     let Parts { hello, config, lane, doorbells, mut log, .. } = parts;
     let clock = Clock::new();
+    let mut key = [0; 32];
+    if let Err(error) = rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty()) {
+        return Err((channel, setup(error.into())));
+    }
     let now = clock.now();
     // Room that is never touched costs nothing; a table that grows would be copied.
     let connections =
@@ -293,14 +303,28 @@ pub(crate) fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channe
     let channel_token = descriptors.insert(channel_fd, Owner::Channel, Trigger::Level);
     descriptors.want(signals_token, READ);
     descriptors.want(channel_token, READ);
+    let gate = |auth: Option<&Auth>| auth.map(|auth| Gate::new(auth, &config.userlists));
     let frontends = config
         .frontends
         .iter()
         .map(|frontend| FrontendState {
             targets: log.targets(&frontend.logs, frontend.log_tag.as_deref()),
+            routes: Routes::new(&frontend.http.routes),
+            route_gates: frontend
+                .http
+                .routes
+                .iter()
+                .map(|route| gate(route.auth.as_ref()))
+                .collect(),
+            gate: gate(frontend.http.auth.as_ref()),
+            captures: Plan::new(&frontend.http.captures),
         })
         .collect();
-    let backends = config.backends.iter().map(backend_state).collect();
+    let backends = config
+        .backends
+        .iter()
+        .map(|backend| backend_state(backend, &config, hello.slots))
+        .collect();
     let heartbeat = tasks.create(Job::Heartbeat, -1024);
     tasks.wake(heartbeat, Reasons::INIT);
     let mut worker = Worker {
@@ -313,6 +337,7 @@ pub(crate) fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channe
         ),
         pipes: Pipes::new(pipes_of(&config, hello.slots), now),
         scratch: vec![0; config.tune.buffer_size as usize].into_boxed_slice(),
+        http: Http::new(&config, key),
         config: Rc::new(config),
         clock,
         descriptors,
@@ -335,6 +360,7 @@ pub(crate) fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channe
         waiting: BTreeMap::new(),
         rung_places: BTreeSet::new(),
         streams: Slab::with_capacity(connections),
+        sessions: Slab::new(),
         applets: Vec::new(),
         fixed_descriptors: parts.fixed_descriptors,
         descriptor_limit: parts.descriptor_limit,
@@ -361,7 +387,7 @@ pub(crate) fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channe
     Ok(worker)
 }
 
-fn backend_state(backend: &portolan_shared::model::Backend) -> BackendState {
+fn backend_state(backend: &Backend, config: &Config, slots: u16) -> BackendState {
     BackendState {
         object: backend.object,
         gauge: Place::new(backend.object, None),
@@ -378,5 +404,12 @@ fn backend_state(backend: &portolan_shared::model::Backend) -> BackendState {
             connect_timeout: backend.timeouts.connect,
         },
         queue: PendingQueue::default(),
+        gate: backend.http.auth.as_ref().map(|auth| Gate::new(auth, &config.userlists)),
+        persistence: backend
+            .http
+            .cookie
+            .as_ref()
+            .map(|cookie| Persistence::new(cookie, &backend.servers)),
+        kept: backend.servers.iter().map(|server| KeptPool::new(&server.http, slots)).collect(),
     }
 }

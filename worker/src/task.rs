@@ -72,6 +72,8 @@ impl std::fmt::Display for Reasons {
 pub enum Job {
     /// A stream's timeouts and waits, by its key.
     Stream(u32),
+    /// A client connection of mode http and its streams, by its key.
+    Session(u32),
     /// A listener that paused for a resource, by its key.
     Listener(u32),
     /// The heartbeat, pools that may shrink, and reporting what changed to the master.
@@ -177,6 +179,11 @@ impl Scheduler {
     #[cfg(test)]
     pub fn get(&self, id: TaskId) -> Option<&Task> {
         self.tasks.get(id as usize)
+    }
+
+    /// A task's priority.
+    pub fn nice(&self, id: TaskId) -> i16 {
+        self.tasks.get(id as usize).map_or(0, Task::nice)
     }
 
     /// All tasks.

@@ -11,6 +11,8 @@
 //!                   ↑ └──────── Connected at once ────────↗     │
 //!                   └──────────── TAR ←── the same again ───────┘
 //!  RDY ── Greeted ── EST ── Over ── DIS ── Disconnected ── CLO
+//!                     │ └─ Stale ── ASS (a kept connection was dead: a new one, not counted)
+//!                     └─── Lost ─── CER (no response came, and the request may be sent again)
 //! ```
 //!
 //! Invariants, walked through exhaustively in the tests:
@@ -18,7 +20,7 @@
 //! - What is held depends on the state alone ([`State::holds`]), so no path can forget to give it back.
 //! - A [`Step`] releases first and acts then: who redispatches has left the old server's limit before
 //!   it looks for a new one, and a stream that is assigned from the queue has left the queue.
-//! - At most `retries + 1` connects; only [`State::Clo`] is final, and it is reachable from everywhere.
+//! - At most `retries + 1` connects, and one more where a kept connection was dead; only [`State::Clo`] is final, and it is reachable from everywhere.
 
 mod retry;
 #[cfg(test)]
@@ -71,6 +73,8 @@ pub enum Failure {
     Refused,
     /// The connect timeout struck, or the system's own.
     TimedOut,
+    /// It stood, and failed before a response: what was sent may be sent again.
+    Lost,
     /// Something was lacking here: descriptors, memory, source ports.
     Resource,
     /// The process's own limit of sockets forbade it.
@@ -82,7 +86,7 @@ pub enum Failure {
 impl Failure {
     const fn cause(self) -> Cause {
         match self {
-            Self::Refused => Cause::Server,
+            Self::Refused | Self::Lost => Cause::Server,
             Self::TimedOut => Cause::ServerTimeout,
             Self::Resource => Cause::Resource,
             Self::Limit => Cause::Proxy,
@@ -121,6 +125,10 @@ pub enum Input {
     TurnaroundOver,
     /// What goes before the data is sent (or there is nothing to send).
     Greeted,
+    /// A kept connection turned out to be dead; nothing came of it.
+    Stale,
+    /// The exchange failed before a response, and another attempt is allowed.
+    Lost,
     /// The relay ended so.
     Over(Termination),
     /// The connection is closed.
@@ -221,6 +229,8 @@ impl State {
             (Self::Tar(After::Any), Input::TurnaroundOver) => (Self::Req, Action::PickAnother),
 
             (Self::Rdy, Input::Greeted) => (Self::Est, Action::Begin),
+            (Self::Est, Input::Stale) => (Self::Ass, Action::Connect),
+            (Self::Est, Input::Lost) => (Self::Cer(Failure::Lost), Action::Reconsider),
             (Self::Est, Input::Over(why)) => (Self::Dis(why), Action::Disconnect),
             (Self::Dis(why), Input::Disconnected) => (Self::Clo(why), Action::End(why)),
 
@@ -259,6 +269,7 @@ const fn end(cause: Cause, phase: Phase) -> (State, Action) {
 pub struct Back {
     state: State,
     redispatched: bool,
+    renewed: bool,
     retries: u32,
 }
 
@@ -266,7 +277,7 @@ const _: () = assert!(size_of::<Back>() <= 12);
 
 impl Default for Back {
     fn default() -> Self {
-        Self { state: State::Ini, redispatched: false, retries: 0 }
+        Self { state: State::Ini, redispatched: false, renewed: false, retries: 0 }
     }
 }
 
@@ -281,6 +292,12 @@ impl Back {
         self.retries
     }
 
+    /// Whether a kept connection turned out to be dead.
+    #[cfg(test)]
+    pub const fn renewed(self) -> bool {
+        self.renewed
+    }
+
     /// Whether a retry went to another server; the `+` before that field.
     pub const fn redispatched(self) -> bool {
         self.redispatched
@@ -288,7 +305,11 @@ impl Back {
 
     /// Takes one input; `None`, and nothing changed, where it means nothing in this state.
     pub fn on(&mut self, input: Input) -> Option<Step> {
+        if input == Input::Stale && self.renewed {
+            return None;
+        }
         let (next, action) = self.state.on(input)?;
+        self.renewed |= input == Input::Stale;
         if let Input::Assigned { moved: true } = input {
             self.redispatched = true;
         }

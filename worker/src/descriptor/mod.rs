@@ -66,6 +66,12 @@ pub enum Owner {
     Front(u32),
     /// The server's side of a stream, by its key.
     Back(u32),
+    /// A client connection of mode http, by its session's key.
+    Client(u32),
+    /// A kept connection to a server, by the server's number.
+    Kept(u32),
+    /// A server connection kept for one client, by its session's key.
+    Private(u32),
 }
 
 /// How the poller reports a descriptor.
@@ -105,7 +111,14 @@ impl Descriptor {
 
     /// Whether it is one side of a stream.
     pub fn is_connection(&self) -> bool {
-        matches!(self.owner, Owner::Front(_) | Owner::Back(_))
+        matches!(
+            self.owner,
+            Owner::Front(_)
+                | Owner::Back(_)
+                | Owner::Client(_)
+                | Owner::Kept(_)
+                | Owner::Private(_)
+        )
     }
 
     /// Whether it is told to the poller once in its life.
@@ -271,11 +284,11 @@ impl Descriptors {
     }
 
     /// The next of the rounds, with what is wanted and ready.
-    pub fn next_in_rounds(&mut self) -> Option<(Owner, u8)> {
+    pub fn next_in_rounds(&mut self) -> Option<(Token, Owner, u8)> {
         while let Some(token) = self.rounds.pop_front() {
             if let Some(entry) = self.get_mut(token) {
                 entry.in_rounds = false;
-                return Some((entry.owner, entry.want & entry.ready));
+                return Some((token, entry.owner, entry.want & entry.ready));
             }
         }
         None

@@ -57,7 +57,7 @@ fn what_becomes_wanted_while_it_is_ready_stands_in_the_rounds_once() {
     table.want(token, READ);
     table.want(token, READ);
     table.again(token);
-    assert_eq!(table.next_in_rounds(), Some((Owner::Back(7), READ)));
+    assert_eq!(table.next_in_rounds(), Some((token, Owner::Back(7), READ)));
     assert_eq!(table.next_in_rounds(), None);
     table.again(token);
     table.remove(token);

@@ -27,6 +27,8 @@ pub mod pairs;
 mod cacheable;
 mod request;
 mod response;
+
+pub use response::Answered;
 mod servers;
 mod stamp;
 #[cfg(test)]

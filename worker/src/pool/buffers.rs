@@ -86,7 +86,7 @@ impl Buffers {
         self.free.push(buffer);
     }
 
-    /// Somebody waits for a buffer.
+    /// Somebody waits for a buffer: the task that is to be woken.
     pub fn wait(&mut self, who: u32) {
         if self.waiting.insert(who) {
             self.waits += 1;

@@ -20,7 +20,12 @@ use crate::task::NEVER;
 impl Worker {
     /// Starts a connection to the assigned server.
     pub(crate) fn connect(&mut self, key: StreamKey) -> Input {
+        if let Some(kept) = self.use_kept(key) {
+            return kept;
+        }
         let now = self.clock.now();
+        let full = self.descriptors.len() + self.fixed_descriptors >= self.descriptor_limit
+            && !self.close_one_kept();
         let destination = self.destination_if(key, |server| {
             matches!(server.address, ServerAddress::TcpClientPort { .. })
         });
@@ -30,7 +35,7 @@ impl Worker {
         stream.wait_ends = backend.timeouts.connect.map_or(NEVER, |timeout| now + millis(timeout));
         self.tasks.schedule(stream.task, stream.wait_ends);
         self.lane.add(server.object, Total::Connections, 1);
-        if self.descriptors.len() + self.fixed_descriptors >= self.descriptor_limit {
+        if full {
             return Input::ConnectFailed(Failure::Limit);
         }
         let Some(target) = target_of(server, destination) else {
@@ -100,6 +105,9 @@ impl Worker {
         let destination = self.destination_if(key, |server| server.send_proxy.is_some());
         let stream = self.streams.get_mut(key as usize)?;
         let server = &self.config.backends[stream.backend as usize].servers[stream.server as usize];
+        if stream.http.as_ref().is_some_and(|exchange| exchange.reuses.is_some()) {
+            return Some(Input::Greeted);
+        }
         if let Some(out) = &server.send_proxy
             && matches!(stream.back.pending, Pending::Empty)
         {
@@ -134,6 +142,7 @@ impl Worker {
         use crate::poller::{FAILED, HUNG};
         let Some(stream) = self.streams.get(key as usize) else { return };
         match stream.machine.state() {
+            State::Est if self.is_exchange(key) => self.handle_exchange_back(key, bits),
             State::Est => self.handle_flow(key, Side::Back, bits),
             State::Con if bits & (WRITE | FAILED | HUNG) != 0 => {
                 self.handle_connecting(key, bits & (FAILED | HUNG) != 0);

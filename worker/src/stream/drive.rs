@@ -4,6 +4,7 @@
 //! feeds its answer in, until the machine waits for something or the stream is over.
 
 use portolan_shared::memory::Total;
+use portolan_shared::model::BackendId;
 
 use super::{NONE, StreamKey};
 use crate::back::{Action, Failure, Held, Input, State, Step, Surroundings};
@@ -120,6 +121,11 @@ impl Worker {
         self.descriptors.want(back, READ);
         // That it can be written to was of interest while it was connecting.
         self.descriptors.stop(back, WRITE);
+        if let Some(exchange) = &mut stream.http {
+            exchange.sent_at = now;
+            self.send_request(key);
+            return;
+        }
         self.rest(key);
         self.log_as_soon_as(key);
         // The client may have spoken meanwhile; what the server has said, the poller will tell.
@@ -135,12 +141,18 @@ impl Worker {
 
     /// The client is there and told who it is: it gets a backend and asks for a server.
     pub(crate) fn ask_for_server(&mut self, key: StreamKey) {
-        let now = self.clock.now();
         let Some(stream) = self.streams.get_mut(key as usize) else { return };
         stream.header = None;
+        let backend = self.config.frontends[stream.frontend as usize].default_backend;
+        self.ask_backend(key, backend);
+    }
+
+    /// A stream asks this backend for a server.
+    pub(crate) fn ask_backend(&mut self, key: StreamKey, backend: Option<BackendId>) {
+        let now = self.clock.now();
+        let Some(stream) = self.streams.get_mut(key as usize) else { return };
         stream.asked = now;
-        let frontend = &self.config.frontends[stream.frontend as usize];
-        let Some(backend) = frontend.default_backend else {
+        let Some(backend) = backend else {
             self.finish(key, Termination::new(Cause::Server, Phase::Connect));
             return;
         };

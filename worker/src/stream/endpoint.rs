@@ -82,6 +82,8 @@ pub struct Endpoint {
     pub moved: Millis,
     /// Bytes read from it.
     pub received: u64,
+    /// Bytes that may still be read from it as they are; the end is reached when none is left.
+    pub limit: u64,
     /// Read from it and not yet taken by the other.
     pub pending: Pending,
     /// Its peer has ended its sending, and everything was read.
@@ -103,6 +105,7 @@ impl Endpoint {
             token,
             moved: now,
             received: 0,
+            limit: u64::MAX,
             pending: Pending::Empty,
             ended: false,
             shut: false,
@@ -113,4 +116,4 @@ impl Endpoint {
     }
 }
 
-const _: () = assert!(size_of::<Endpoint>() <= 72, "an idle connection pays for two of these");
+const _: () = assert!(size_of::<Endpoint>() <= 80, "an idle connection pays for two of these");

@@ -17,6 +17,10 @@ use crate::termination::{Cause, Phase, Termination};
 impl Worker {
     /// Ends a stream for this reason.
     pub(crate) fn finish(&mut self, key: StreamKey, why: Termination) {
+        if self.streams.get(key as usize).is_some_and(|stream| stream.http.is_some()) {
+            self.finish_exchange(key, why);
+            return;
+        }
         self.leave_queue(key);
         self.close_side(key, Side::Back);
         let front = self.streams.get(key as usize).map(|stream| stream.front.token);
@@ -39,7 +43,7 @@ impl Worker {
         }
         self.tasks.remove(stream.task);
         self.count(&stream, why);
-        self.lane.set_streams(self.streams.len() as u32);
+        self.tell_jobs();
         self.release_client(stream.listener);
     }
 
@@ -83,7 +87,7 @@ impl Worker {
         self.log_stream(key, Moment::Connected, Termination::NORMAL);
     }
 
-    fn release_backend(&mut self, key: StreamKey) {
+    pub(crate) fn release_backend(&mut self, key: StreamKey) {
         let Some(stream) = self.streams.get_mut(key as usize) else { return };
         if std::mem::take(&mut stream.holds_backend) {
             // Its gauge has no limit, so nobody waits for it.
@@ -91,7 +95,7 @@ impl Worker {
         }
     }
 
-    fn count(&self, stream: &Stream, why: Termination) {
+    pub(crate) fn count(&self, stream: &Stream, why: Termination) {
         let frontend = &self.config.frontends[stream.frontend as usize];
         let backend = self.config.backends.get(stream.backend as usize);
         let server = backend.and_then(|backend| backend.servers.get(stream.server as usize));
@@ -115,7 +119,7 @@ impl Worker {
         }
     }
 
-    fn log_stream(&mut self, key: StreamKey, moment: Moment, why: Termination) {
+    pub(crate) fn log_stream(&mut self, key: StreamKey, moment: Moment, why: Termination) {
         let now = self.clock.now();
         let Some(stream) = self.streams.get_mut(key as usize) else { return };
         let frontend = &self.config.frontends[stream.frontend as usize];

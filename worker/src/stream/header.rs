@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use portolan_shared::log::Kind;
 use portolan_shared::memory::Total;
@@ -43,7 +44,7 @@ impl Worker {
                     && let Some((client, told)) = told
                 {
                     stream.client = client;
-                    stream.told = Some(Box::new(told));
+                    stream.told = Some(Rc::new(told));
                 }
                 self.let_in(key);
             }

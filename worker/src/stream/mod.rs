@@ -24,14 +24,18 @@ mod timers;
 pub use endpoint::{Endpoint, Pending, Side};
 pub use finish::peer;
 pub use pick::PendingQueue;
+pub(crate) use relay::{COPY_BUDGET, Halt};
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use portolan_shared::model::{BackendId, FrontendId, ServerId};
 
 use crate::back::Back;
 use crate::clock::Millis;
+use crate::exchange::Exchange;
 use crate::protocol::Address;
+use crate::session::SessionKey;
 use crate::task::TaskId;
 
 /// No backend or server.
@@ -66,7 +70,7 @@ pub struct Stream {
     /// Who the client is, as told by itself or by a PROXY header.
     pub client: Address,
     /// Where the client connected to, when a PROXY header told it.
-    pub told: Option<Box<Told>>,
+    pub told: Option<Rc<Told>>,
     /// When its present wait (queue, connect, turn-around) ends.
     pub wait_ends: Millis,
     /// When it was accepted.
@@ -85,6 +89,10 @@ pub struct Stream {
     pub holds_server: bool,
     /// A place was taken in its backend's gauge.
     pub holds_backend: bool,
+    /// The client connection it belongs to, or [`NONE`]: then it has that for itself alone (mode tcp).
+    pub session: SessionKey,
+    /// The request and its response, in mode http.
+    pub http: Option<Box<Exchange>>,
 }
 
 const _: () = assert!(size_of::<Stream>() <= 400, "an idle connection pays for one of these");
@@ -105,7 +113,7 @@ pub struct HeaderWait {
 
 impl Stream {
     /// The side bytes come from and the side they go to.
-    fn direction(&mut self, from: Side) -> (&mut Endpoint, &mut Endpoint) {
+    pub(crate) fn direction(&mut self, from: Side) -> (&mut Endpoint, &mut Endpoint) {
         match from {
             Side::Front => (&mut self.front, &mut self.back),
             Side::Back => (&mut self.back, &mut self.front),

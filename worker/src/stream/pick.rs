@@ -66,6 +66,20 @@ impl Worker {
         let mut rings: Vec<Lane> = Vec::new();
         let mut chosen = None;
         let mut put_off = None;
+        let wanted = if rather_another { None } else { self.wanted_server(key) };
+        if let Some(server) = wanted.filter(|_| !waits) {
+            let place = &backend.places[server as usize];
+            if Self::try_server(&self.lane, place, waits, &mut rings) {
+                return self.assign(key, id, server, last);
+            }
+            for lane in rings.drain(..) {
+                self.ring(lane);
+            }
+            if self.stays_with(key, id) {
+                return Input::NoPlace;
+            }
+        }
+        let backend = &self.backends[id as usize];
         for server in backend.schedule.order_from(turn) {
             if rather_another && server == last && put_off.is_none() {
                 put_off = Some(server);
@@ -88,6 +102,30 @@ impl Worker {
             Some(server) => self.assign(key, id, server, last),
             None => Input::NoPlace,
         }
+    }
+
+    /// The server that a stream's client has been with before, where it is to be given that again.
+    fn wanted_server(&self, key: StreamKey) -> Option<ServerId> {
+        let stream = self.streams.get(key as usize)?;
+        let exchange = stream.http.as_deref()?;
+        let backend = &self.config.backends[stream.backend as usize];
+        let weighs = |server: &ServerId| backend.servers[*server as usize].weight > 0;
+        exchange.presented.server.or_else(|| {
+            let session = self.sessions.get(stream.session as usize)?;
+            let (last_backend, last) = session.last;
+            let same = last_backend == stream.backend && last != NONE;
+            let kept = session.private.is_some();
+            (same && (kept || backend.http.prefer_last_server)).then_some(last).filter(weighs)
+        })
+    }
+
+    /// Whether a stream whose server is full waits for a place rather than going elsewhere at once.
+    fn stays_with(&self, key: StreamKey, id: BackendId) -> bool {
+        let Some(stream) = self.streams.get(key as usize) else { return false };
+        let by_cookie = stream.http.as_ref().is_some_and(|it| it.presented.server.is_some());
+        let backend = &self.config.backends[id as usize];
+        let waiting = self.lane.memory().waiting(backend.object);
+        by_cookie || backend.http.max_keep_alive_queue.is_none_or(|most| waiting <= most)
     }
 
     fn try_server(

@@ -21,16 +21,18 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use rustix::pipe::{SpliceFlags, splice};
 
-use super::{Pending, Side, StreamKey};
+use super::{Endpoint, Pending, Side, StreamKey};
 use crate::back::Input;
-use crate::descriptor::{Descriptor, READ, WRITE};
+use crate::clock::Millis;
+use crate::descriptor::{Descriptor, Descriptors, READ, WRITE};
 use crate::event_loop::Worker;
 use crate::poller::FAILED;
+use crate::pool::Buffers;
 use crate::protocol;
 use crate::termination::{Cause, Phase, Termination};
 
 /// Bytes copied in a row for one direction.
-const COPY_BUDGET: usize = 256 * 1024;
+pub(crate) const COPY_BUDGET: usize = 256 * 1024;
 /// Bytes spliced in a row for one direction.
 const SPLICE_BUDGET: usize = 4 * 1024 * 1024;
 /// Bytes asked of one splice.
@@ -38,7 +40,7 @@ const SPLICE_MAX: usize = 1024 * 1024;
 
 /// Why a direction stopped moving for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Halt {
+pub(crate) enum Halt {
     /// The source has nothing to read.
     Drained,
     /// The other side takes no more.
@@ -51,6 +53,8 @@ enum Halt {
     Ended,
     /// This side failed.
     Failed(Side, Errno),
+    /// What came is no content of its kind.
+    Malformed,
 }
 
 impl Worker {
@@ -71,8 +75,14 @@ impl Worker {
 
     /// Moves what can be moved from this side to the other, and does what follows from it.
     pub(crate) fn relay(&mut self, key: StreamKey, from: Side) {
-        let halt = self.pump(key, from);
+        let http = self.is_exchange(key);
+        let halt = if http && self.is_chunked(key, from) {
+            self.pump_chunks(key, from)
+        } else {
+            self.pump(key, from)
+        };
         let Some(stream) = self.streams.get_mut(key as usize) else { return };
+        let task = stream.task;
         let (source, sink) = stream.direction(from);
         match halt {
             Halt::Drained => self.descriptors.want(source.token, READ),
@@ -84,7 +94,7 @@ impl Worker {
             Halt::NoBuffer => {
                 self.descriptors.stop(source.token, READ);
                 self.descriptors.want(sink.token, WRITE);
-                self.buffers.wait(key);
+                self.buffers.wait(task);
             }
             Halt::Budget => {
                 // It may have been stopped while the other side was full.
@@ -92,7 +102,10 @@ impl Worker {
                 self.descriptors.want(token, READ);
                 self.descriptors.again(token);
             }
+            Halt::Ended if http => self.content_ended(key, from),
             Halt::Ended => self.pass_end_on(key, from),
+            Halt::Malformed => self.content_malformed(key, from),
+            Halt::Failed(side, _) if http => self.content_failed(key, side),
             Halt::Failed(side, errno) => {
                 if side != from {
                     self.hear_out(key, side);
@@ -118,7 +131,7 @@ impl Worker {
 
     /// Whether this side has something for the other: bytes read from it, or bytes that were left in
     /// the kernel for lack of a buffer.
-    fn waits_to_write(&self, key: StreamKey, side: Side) -> bool {
+    pub(crate) fn waits_to_write(&self, key: StreamKey, side: Side) -> bool {
         let Some(stream) = self.streams.get(key as usize) else { return false };
         let endpoint = match side {
             Side::Front => &stream.front,
@@ -201,7 +214,33 @@ impl Worker {
             let (source, _) = stream.direction(side);
             let token = source.token;
             self.descriptors.may(token, READ);
-            self.relay(key, side);
+            self.look_at(key, side);
+        }
+    }
+
+    /// Gives what waits on a side to the other one; why not all of it.
+    pub(crate) fn flush(&mut self, key: StreamKey, from: Side) -> Option<Halt> {
+        let now = self.clock.now();
+        let Some(stream) = self.streams.get_mut(key as usize) else { return Some(Halt::Drained) };
+        let (source, sink) = stream.direction(from);
+        give_pending(source, sink, from, now, &mut self.descriptors, &mut self.buffers)
+    }
+
+    /// Whether a stream is an exchange of mode http, and no tunnel.
+    pub(crate) fn is_exchange(&self, key: StreamKey) -> bool {
+        let exchange = self.streams.get(key as usize).and_then(|stream| stream.http.as_deref());
+        exchange.is_some_and(|exchange| !exchange.tunnel)
+    }
+
+    /// Reads what a side may have said.
+    fn look_at(&mut self, key: StreamKey, side: Side) {
+        let head = self.exchange(key).map(|exchange| (exchange.answered, exchange.request_read()));
+        match (side, head) {
+            (_, Some(_)) if !self.is_exchange(key) => self.relay(key, side),
+            (Side::Back, Some((false, _))) => self.read_response(key),
+            // What comes behind a request waits for its turn.
+            (Side::Front, Some((_, true))) => {}
+            _ => self.relay(key, side),
         }
     }
 
@@ -216,58 +255,13 @@ impl Worker {
         let mut by_copy = false;
         loop {
             // What waits goes first.
-            match &mut source.pending {
-                Pending::Buffer { buffer, start } => {
-                    let Some(to) = self.descriptors.get(sink.token) else { return Halt::Drained };
-                    match send(to, &buffer[*start as usize..], SendFlags::NOSIGNAL) {
-                        Ok(sent) => {
-                            sink.moved = now;
-                            *start += sent as u32;
-                            if (*start as usize) < buffer.len() {
-                                self.descriptors.cant(sink.token, WRITE);
-                                return Halt::Blocked;
-                            }
-                            if let Pending::Buffer { buffer, .. } =
-                                std::mem::take(&mut source.pending)
-                            {
-                                self.buffers.give(buffer);
-                            }
-                            // It is heard again from now on.
-                            source.moved = now;
-                            self.descriptors.stop(sink.token, WRITE);
-                        }
-                        Err(Errno::AGAIN) => {
-                            self.descriptors.cant(sink.token, WRITE);
-                            return Halt::Blocked;
-                        }
-                        Err(Errno::INTR) => continue,
-                        Err(errno) => return Halt::Failed(from.other(), errno),
-                    }
-                }
-                Pending::Pipe { pipe, held } if *held > 0 => {
-                    let Some(to) = self.descriptors.get(sink.token) else { return Halt::Drained };
-                    let more = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
-                    match splice(&pipe.reader, None, to, None, *held as usize, more) {
-                        Ok(sent) => {
-                            sink.moved = now;
-                            *held -= sent as u32;
-                            if *held > 0 {
-                                // The socket's buffer is full, or will say so at the next try.
-                                continue;
-                            }
-                            source.moved = now;
-                            self.descriptors.stop(sink.token, WRITE);
-                        }
-                        Err(Errno::AGAIN) => {
-                            self.descriptors.cant(sink.token, WRITE);
-                            return Halt::Blocked;
-                        }
-                        Err(Errno::INTR) => continue,
-                        Err(errno) => return Halt::Failed(from.other(), errno),
-                    }
-                }
-                Pending::Empty | Pending::Pipe { .. } => {}
+            if !matches!(source.pending, Pending::Empty)
+                && let Some(halt) =
+                    give_pending(source, sink, from, now, &mut self.descriptors, &mut self.buffers)
+            {
+                return halt;
             }
+            source.ended |= source.limit == 0;
             if source.ended {
                 source.pending.give_pipe_back(&mut self.pipes);
                 return Halt::Ended;
@@ -292,11 +286,13 @@ impl Worker {
                 }
                 let Pending::Pipe { pipe, held } = &mut source.pending else { continue };
                 let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
-                match splice(descriptor, None, &pipe.writer, None, SPLICE_MAX, flags) {
+                let most = SPLICE_MAX.min(usize::try_from(source.limit).unwrap_or(SPLICE_MAX));
+                match splice(descriptor, None, &pipe.writer, None, most, flags) {
                     Ok(0) => source.ended = true,
                     Ok(count) => {
                         *held += count as u32;
                         source.received += count as u64;
+                        source.limit -= count as u64;
                         source.moved = now;
                         spliced += count;
                     }
@@ -318,10 +314,13 @@ impl Worker {
             }
             if !self.buffers.can_take() {
                 let Some(to) = self.descriptors.get(sink.token) else { return Halt::Drained };
-                match pass_at_once(descriptor, to, &mut self.scratch) {
+                let room = self.scratch.len();
+                let room = room.min(usize::try_from(source.limit).unwrap_or(room));
+                match pass_at_once(descriptor, to, &mut self.scratch[..room]) {
                     Ok((0, _)) => source.ended = true,
                     Ok((there, sent)) => {
                         source.received += sent as u64;
+                        source.limit -= sent as u64;
                         (source.moved, sink.moved) = (now, now);
                         copied += sent;
                         if sent < there {
@@ -343,7 +342,9 @@ impl Worker {
                 }
                 continue;
             }
-            let count = match recv(descriptor, &mut self.scratch[..], RecvFlags::empty()) {
+            let room = self.scratch.len();
+            let room = room.min(usize::try_from(source.limit).unwrap_or(room));
+            let count = match recv(descriptor, &mut self.scratch[..room], RecvFlags::empty()) {
                 Ok((0, _)) => {
                     source.ended = true;
                     continue;
@@ -358,9 +359,10 @@ impl Worker {
             };
             by_copy = false;
             source.received += count as u64;
+            source.limit -= count as u64;
             source.moved = now;
             copied += count;
-            if count == self.scratch.len() {
+            if count == room {
                 source.splice |= source.splice_allowed;
             } else if !descriptor.hung {
                 self.descriptors.cant(source.token, READ);
@@ -380,6 +382,65 @@ impl Worker {
                 source.pending = Pending::Buffer { buffer, start: 0 };
             }
         }
+    }
+}
+
+/// Gives what was read from a side and waits to the other one, as far as that takes it; why not all
+/// of it, where some is left.
+fn give_pending(
+    source: &mut Endpoint,
+    sink: &mut Endpoint,
+    from: Side,
+    now: Millis,
+    descriptors: &mut Descriptors,
+    buffers: &mut Buffers,
+) -> Option<Halt> {
+    loop {
+        let Some(to) = descriptors.get(sink.token) else { return Some(Halt::Drained) };
+        let result = match &mut source.pending {
+            Pending::Buffer { buffer, start } => {
+                send(to, &buffer[*start as usize..], SendFlags::NOSIGNAL)
+            }
+            Pending::Pipe { pipe, held } if *held > 0 => {
+                let more = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
+                splice(&pipe.reader, None, to, None, *held as usize, more)
+            }
+            Pending::Empty | Pending::Pipe { .. } => return None,
+        };
+        let sent = match result {
+            Ok(sent) => sent,
+            Err(Errno::AGAIN) => {
+                descriptors.cant(sink.token, WRITE);
+                return Some(Halt::Blocked);
+            }
+            Err(Errno::INTR) => continue,
+            Err(errno) => return Some(Halt::Failed(from.other(), errno)),
+        };
+        sink.moved = now;
+        match &mut source.pending {
+            Pending::Buffer { buffer, start } => {
+                *start += sent as u32;
+                if (*start as usize) < buffer.len() {
+                    descriptors.cant(sink.token, WRITE);
+                    return Some(Halt::Blocked);
+                }
+                if let Pending::Buffer { buffer, .. } = std::mem::take(&mut source.pending) {
+                    buffers.give(buffer);
+                }
+            }
+            Pending::Pipe { held, .. } => {
+                *held -= sent as u32;
+                if *held > 0 {
+                    // The socket's buffer is full, or will say so at the next try.
+                    continue;
+                }
+            }
+            Pending::Empty => {}
+        }
+        // It is heard again from now on.
+        source.moved = now;
+        descriptors.stop(sink.token, WRITE);
+        return None;
     }
 }
 

@@ -59,7 +59,11 @@ impl Worker {
                 self.tasks.schedule(stream.task, front.min(back));
                 return;
             };
-            self.drive(key, Input::Over(Termination::new(cause, Phase::Data)));
+            if self.is_exchange(key) {
+                self.expire_exchange(key, cause);
+            } else {
+                self.drive(key, Input::Over(Termination::new(cause, Phase::Data)));
+            }
             return;
         }
         if stream.wait_ends > now {
@@ -72,6 +76,7 @@ impl Worker {
             State::Con => self.expire_connect(key),
             State::Rdy => self.drive(key, Input::ConnectFailed(Failure::TimedOut)),
             State::Ini if stream.header.is_some() => self.expire_header(key),
+            State::Ini if stream.http.is_some() => self.expire_waiting(key),
             _ => {}
         }
     }
@@ -103,12 +108,38 @@ impl Worker {
     fn expiries(&self, stream: &Stream) -> (Millis, Millis) {
         let frontend = &self.config.frontends[stream.frontend as usize].timeouts;
         let backend = &self.config.backends[stream.backend as usize].timeouts;
+        if let Some(exchange) = stream.http.as_deref().filter(|exchange| !exchange.tunnel) {
+            let unsent = exchange.sent < exchange.out.len();
+            return exchange_expiries(stream, unsent, frontend.client, backend.server);
+        }
         let tunnel = backend.tunnel.or(frontend.tunnel);
         (
             expiry(&stream.front, &stream.back, tunnel.or(frontend.client), frontend.client_fin),
             expiry(&stream.back, &stream.front, tunnel.or(backend.server), backend.server_fin),
         )
     }
+}
+
+/// When each side of an exchange expires: the client while content is awaited from it or it has not
+/// taken what was sent to it; the server while it has not taken the request, and from the request's end
+/// on until the response's.
+fn exchange_expiries(
+    stream: &Stream,
+    unsent: bool,
+    client: Option<Duration>,
+    server: Option<Duration>,
+) -> (Millis, Millis) {
+    let (front, back) = (&stream.front, &stream.back);
+    let after = |waits: bool, moved: Millis, timeout: Option<Duration>| match timeout {
+        Some(timeout) if waits => moved + millis(timeout),
+        _ => NEVER,
+    };
+    let server_takes = unsent || !front.pending.is_empty();
+    let client_takes = !back.pending.is_empty();
+    (
+        after((!front.ended && !server_takes) || client_takes, front.moved, client),
+        after(server_takes || (front.ended && !back.ended && !client_takes), back.moved, server),
+    )
 }
 
 /// When one side expires.

@@ -5,11 +5,13 @@
 //! for (PROXY header, log line, server).
 
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
 use portolan_shared::memory::{INSTANCE, Total};
-use portolan_shared::model::ProxyProtocolIn;
+use portolan_shared::model::{FrontendId, LogLine, Mode, ProxyProtocolIn};
 use rustix::io::Errno;
 
+use super::{Session, SessionKey, Stage};
 use crate::back::{Back, Input, State};
 use crate::clock::millis;
 use crate::descriptor::{Owner, READ, Token, Trigger};
@@ -18,7 +20,7 @@ use crate::listener::ListenerKey;
 use crate::log::{ConnectLine, Moment, Outcome, level};
 use crate::poller::{FAILED, HUNG};
 use crate::protocol::{self, Address};
-use crate::stream::{Endpoint, HeaderWait, NONE, Side, Stream, StreamKey};
+use crate::stream::{Endpoint, HeaderWait, NONE, Side, Stream, StreamKey, Told};
 use crate::task::{Job, NEVER};
 use crate::termination::{Cause, Termination};
 
@@ -42,6 +44,10 @@ impl Worker {
         });
         let header = wait.map(|_| Box::<HeaderWait>::default());
         let has_header = header.is_some();
+        if frontend.mode == Mode::Http && wait.is_none() {
+            self.begin_http(socket, (frontend_id, listener), (client, None), bind.nice);
+            return;
+        }
         let entry = self.streams.vacant_entry();
         let key = entry.key() as StreamKey;
         let token = self.descriptors.insert(socket, Owner::Front(key), Trigger::Edge);
@@ -68,12 +74,14 @@ impl Worker {
             logged: false,
             holds_server: false,
             holds_backend: false,
+            session: NONE,
+            http: None,
         });
         self.activity.sessions += 1;
         for object in [INSTANCE, frontend.object] {
             self.lane.add(object, Total::Connections, 1);
         }
-        self.lane.set_streams(self.streams.len() as u32);
+        self.tell_jobs();
         // A client that leaves, or speaks first, is noticed from the beginning.
         self.descriptors.want(token, READ);
         if has_header {
@@ -83,9 +91,73 @@ impl Worker {
         self.let_in(key);
     }
 
+    /// The same in mode http: there is a session, and no stream before the first request.
+    fn begin_http(
+        &mut self,
+        socket: OwnedFd,
+        from: (FrontendId, ListenerKey),
+        who: (Address, Option<Rc<Told>>),
+        nice: i16,
+    ) {
+        let key = self.sessions.vacant_key() as SessionKey;
+        let token = self.descriptors.insert(socket, Owner::Client(key), Trigger::Edge);
+        let task = self.tasks.create(Job::Session(key), nice);
+        let now = self.clock.now();
+        self.sessions.insert(Session::new(token, task, from, who, now));
+        self.activity.sessions += 1;
+        let object = self.config.frontends[from.0 as usize].object;
+        for object in [INSTANCE, object] {
+            self.lane.add(object, Total::Connections, 1);
+            self.lane.add(object, Total::Sessions, 1);
+        }
+        self.tell_jobs();
+        self.descriptors.want(token, READ);
+        self.rest_session(key);
+        self.log_connect(key);
+    }
+
+    /// A client of mode http has told who it is: its stream becomes a session.
+    fn become_http(&mut self, key: StreamKey) {
+        let Some(stream) = self.streams.try_remove(key as usize) else { return };
+        let session = self.sessions.vacant_key() as SessionKey;
+        let nice = self.tasks.nice(stream.task);
+        self.tasks.remove(stream.task);
+        let task = self.tasks.create(Job::Session(session), nice);
+        let (from, who) = ((stream.frontend, stream.listener), (stream.client, stream.told));
+        let token = stream.front.token;
+        let mut begun = Session::new(token, task, from, who, stream.accepted);
+        begun.idle_since = self.clock.now();
+        self.sessions.insert(begun);
+        if let Some(descriptor) = self.descriptors.get_mut(token) {
+            descriptor.owner = Owner::Client(session);
+        }
+        for object in [INSTANCE, self.config.frontends[from.0 as usize].object] {
+            self.lane.add(object, Total::Sessions, 1);
+        }
+        self.log_connect(session);
+        self.rest_session(session);
+        self.read_requests(session);
+    }
+
+    /// Client connections and streams of mode tcp: what a worker that stops still has to do.
+    pub(crate) fn jobs(&self) -> usize {
+        let busy =
+            self.sessions.iter().filter(|(_, session)| matches!(session.stage, Stage::Busy(_)));
+        self.streams.len() + self.sessions.len() - busy.count()
+    }
+
+    /// Everybody may know how many there are.
+    pub(crate) fn tell_jobs(&mut self) {
+        self.lane.set_streams(self.streams.len().max(self.sessions.len()) as u32);
+    }
+
     /// Everything that comes before a stream is done: the client may have a server.
     pub(crate) fn let_in(&mut self, key: StreamKey) {
         let Some(stream) = self.streams.get(key as usize) else { return };
+        if self.config.frontends[stream.frontend as usize].mode == Mode::Http {
+            self.become_http(key);
+            return;
+        }
         for object in [INSTANCE, self.config.frontends[stream.frontend as usize].object] {
             self.lane.add(object, Total::Sessions, 1);
         }
@@ -119,11 +191,38 @@ impl Worker {
         }
     }
 
-    /// The short line that a frontend without `tcplog` writes at once.
+    /// The short line that a frontend without another kind of line writes at once.
     fn log_accept(&mut self, key: StreamKey) {
-        let now = self.clock.now();
         let Some(stream) = self.streams.get(key as usize) else { return };
-        let (frontend_id, client, listener) = (stream.frontend, stream.client, stream.listener);
+        let (frontend, listener, client) = (stream.frontend, stream.listener, stream.client);
+        if self.wants_connect_line(frontend) {
+            let to = self.destination(key).map_or(Address::Unix, Address::Ip);
+            self.write_connect_line(frontend, listener, (client, to));
+        }
+    }
+
+    /// The same for a client of mode http.
+    fn log_connect(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get(key as usize) else { return };
+        let (frontend, listener, client) = (session.frontend, session.listener, session.client);
+        if self.wants_connect_line(frontend) {
+            let to = self.session_destination(key).map_or(Address::Unix, Address::Ip);
+            self.write_connect_line(frontend, listener, (client, to));
+        }
+    }
+
+    fn wants_connect_line(&self, frontend: FrontendId) -> bool {
+        self.config.frontends[frontend as usize].log_options.line == LogLine::Connect
+            && !self.frontends[frontend as usize].targets.is_empty()
+    }
+
+    fn write_connect_line(
+        &mut self,
+        frontend: FrontendId,
+        listener: ListenerKey,
+        (client, to): (Address, Address),
+    ) {
+        let now = self.clock.now();
         let outcome = Outcome {
             termination: Termination::NORMAL,
             retries: 0,
@@ -131,22 +230,17 @@ impl Worker {
             from_client: 0,
             status: None,
         };
-        let frontend = &self.config.frontends[frontend_id as usize];
-        let Some(level) = level(frontend.log_options, Moment::Accept, &outcome) else { return };
-        if self.frontends[frontend_id as usize].targets.is_empty() {
-            return;
-        }
+        let options = self.config.frontends[frontend as usize].log_options;
+        let Some(level) = level(options, Moment::Accept, &outcome) else { return };
         let id = self.listeners[listener as usize].id;
-        let to = self.destination(key).map_or(Address::Unix, Address::Ip);
-        let frontend = &self.config.frontends[frontend_id as usize];
         let line = ConnectLine {
             client: crate::stream::peer(client, id),
             destination: crate::stream::peer(to, id),
-            frontend: &frontend.name,
-            mode: frontend.mode,
+            frontend: &self.config.frontends[frontend as usize].name,
+            mode: self.config.frontends[frontend as usize].mode,
         };
         let at = self.clock.wall_of(now);
-        let targets = &self.frontends[frontend_id as usize].targets;
+        let targets = &self.frontends[frontend as usize].targets;
         self.log.sender().push(targets, level, now, at, |_, text| line.write(text));
         self.schedule_logs();
     }

@@ -1,0 +1,334 @@
+//! Content of a request or a response: as it is where its length is known, else chunk by chunk.
+//!
+//! Shell. Content of known length, or that ends with its connection, goes the way of mode tcp (see
+//! `stream::relay`), by splice where that is allowed. Chunks are decoded and encoded anew: extensions
+//! are dropped, trailers checked.
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+
+use super::again::Mishap;
+use super::{Content, Http};
+use crate::back::Input;
+use crate::descriptor::{READ, WRITE};
+use crate::event_loop::Worker;
+use crate::http1::{ChunkedError, Decoder, Event, Fields, Limits, write};
+use crate::stream::{COPY_BUDGET, Halt, Pending, Side, StreamKey};
+use crate::termination::{Cause, Phase, Termination};
+
+/// Room for what a chunk's size and end may take more when it is written anew.
+const CHUNK_RESERVE: usize = 64;
+
+/// Decodes what there is, and writes it: as chunks, or bare for who takes none. Answers how many bytes
+/// were taken, and whether that was the end.
+pub fn recode(
+    decoder: &mut Decoder,
+    input: &[u8],
+    chunks: bool,
+    (fields, limits): (&mut Fields, &Limits),
+    out: &mut Vec<u8>,
+) -> Result<(usize, bool), ChunkedError> {
+    let mut at = 0;
+    loop {
+        let step = decoder.decode(&input[at..], limits)?;
+        let piece = &input[at..];
+        at += step.consumed;
+        match step.event {
+            Event::More => return Ok((at, false)),
+            Event::Data(range) => {
+                let data = &piece[range];
+                if !chunks {
+                    out.extend_from_slice(data);
+                } else if !data.is_empty() {
+                    write::chunk_size(out, data.len() as u64);
+                    out.extend_from_slice(data);
+                    out.extend_from_slice(write::CHUNK_END);
+                }
+            }
+            Event::End => {
+                if chunks {
+                    let bytes = decoder.trailers(fields, limits);
+                    write::last_chunk(out, bytes, fields);
+                }
+                return Ok((at, true));
+            }
+        }
+    }
+}
+
+impl Worker {
+    /// The loop of one direction whose content comes in chunks.
+    pub(crate) fn pump_chunks(&mut self, key: StreamKey, from: Side) -> Halt {
+        let now = self.clock.now();
+        let mut moved = 0;
+        loop {
+            if let Some(halt) = self.flush(key, from) {
+                return halt;
+            }
+            let Some(stream) = self.streams.get_mut(key as usize) else { return Halt::Drained };
+            let session_key = stream.session;
+            let Some(exchange) = stream.http.as_deref_mut() else { return Halt::Drained };
+            let (source, sink, content, chunks) = match from {
+                Side::Front => (
+                    &mut stream.front,
+                    &mut stream.back,
+                    &mut exchange.request,
+                    exchange.chunked_out,
+                ),
+                Side::Back => (
+                    &mut stream.back,
+                    &mut stream.front,
+                    &mut exchange.response,
+                    exchange.chunked_in,
+                ),
+            };
+            if source.ended {
+                return Halt::Ended;
+            }
+            if moved >= COPY_BUDGET {
+                return Halt::Budget;
+            }
+            let Content::Chunked(decoder) = content else {
+                source.ended = true;
+                continue;
+            };
+            let Some(descriptor) = self.descriptors.get(source.token) else {
+                return Halt::Drained;
+            };
+            if !descriptor.ready(READ) {
+                return Halt::Drained;
+            }
+            if !self.buffers.can_take() {
+                return Halt::NoBuffer;
+            }
+            let room = self.scratch.len() - CHUNK_RESERVE;
+            let count = match recv(descriptor, &mut self.scratch[..room], RecvFlags::empty()) {
+                Ok((0, _)) => {
+                    // In the middle of the content, or the decoder would have said so.
+                    source.ended = true;
+                    continue;
+                }
+                Ok((count, _)) => count,
+                Err(Errno::AGAIN) => {
+                    self.descriptors.cant(source.token, READ);
+                    continue;
+                }
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Halt::Failed(from, errno),
+            };
+            if count < room && !descriptor.hung {
+                self.descriptors.cant(source.token, READ);
+            }
+            moved += count;
+            source.moved = now;
+            let Http { encoded, fields, limits, .. } = &mut self.http;
+            encoded.clear();
+            let input = &self.scratch[..count];
+            let recoded = recode(decoder, input, chunks, (fields, limits), encoded);
+            let Ok((taken, done)) = recoded else { return Halt::Malformed };
+            if done {
+                *content = Content::Done;
+                source.ended = true;
+                if taken < count {
+                    match from {
+                        // The next request.
+                        Side::Front => {
+                            if let Some(session) = self.sessions.get_mut(session_key as usize) {
+                                session.input.extend_from_slice(&self.scratch[taken..count]);
+                                session.seen = false;
+                            }
+                        }
+                        Side::Back => exchange.server_stays = false,
+                    }
+                }
+            }
+            source.received += match from {
+                Side::Front => count as u64,
+                Side::Back => encoded.len() as u64,
+            };
+            if from == Side::Front {
+                exchange.unrepeatable = true;
+            }
+            let Some(to) = self.descriptors.get(sink.token) else { return Halt::Drained };
+            let sent = match send(to, encoded, SendFlags::NOSIGNAL) {
+                Ok(sent) => {
+                    sink.moved = now;
+                    sent
+                }
+                Err(Errno::AGAIN | Errno::INTR) => 0,
+                Err(errno) => return Halt::Failed(from.other(), errno),
+            };
+            if sent < encoded.len()
+                && let Some(buffer) = self.buffers.take_filled(&encoded[sent..])
+            {
+                source.pending = Pending::Buffer { buffer, start: 0 };
+            }
+        }
+    }
+
+    /// One direction has come to an end: that of its content, or of its connection before that.
+    pub(crate) fn content_ended(&mut self, key: StreamKey, from: Side) {
+        let Some(stream) = self.streams.get_mut(key as usize) else { return };
+        let Some(exchange) = stream.http.as_deref_mut() else { return };
+        let (endpoint, content) = match from {
+            Side::Front => (&stream.front, &mut exchange.request),
+            Side::Back => (&stream.back, &mut exchange.response),
+        };
+        let complete = match content {
+            Content::Done | Content::UntilClose => true,
+            Content::Counted => endpoint.limit == 0,
+            Content::Chunked(_) => false,
+        };
+        if complete {
+            *content = Content::Done;
+        }
+        let token = endpoint.token;
+        match (from, complete) {
+            (Side::Front, true) => {
+                // Whether the client leaves is of interest from here on.
+                self.descriptors.want(token, READ);
+                self.rest(key);
+            }
+            (Side::Front, false) => self.abandon(key, Cause::Client),
+            (Side::Back, true) => self.exchange_over(key),
+            (Side::Back, false) => {
+                self.drive(key, Input::Over(Termination::new(Cause::Server, Phase::Data)));
+            }
+        }
+    }
+
+    /// A connection failed while content went over it.
+    pub(crate) fn content_failed(&mut self, key: StreamKey, side: Side) {
+        let answered = self.exchange(key).is_some_and(|exchange| exchange.answered);
+        match side {
+            Side::Front => self.abandon(key, Cause::Client),
+            Side::Back if answered => {
+                let Some(stream) = self.streams.get_mut(key as usize) else { return };
+                if stream.back.ended {
+                    self.exchange_over(key);
+                } else {
+                    // What it had said before is heard.
+                    let token = stream.back.token;
+                    stream.front.pending.give_pipe_back(&mut self.pipes);
+                    if let Some(exchange) = stream.http.as_deref_mut() {
+                        exchange.request = Content::Done;
+                        exchange.client_stays = false;
+                        exchange.server_stays = false;
+                    }
+                    stream.front.ended = true;
+                    if let Some(descriptor) = self.descriptors.get_mut(token)
+                        && !std::mem::replace(&mut descriptor.hung, true)
+                    {
+                        self.descriptors.may(token, READ);
+                        self.relay(key, Side::Back);
+                    } else {
+                        let why = Termination::new(Cause::Server, Phase::Data);
+                        self.drive(key, Input::Over(why));
+                    }
+                }
+            }
+            Side::Back => self.server_closed(key),
+        }
+    }
+
+    /// What came was no chunk.
+    pub(crate) fn content_malformed(&mut self, key: StreamKey, from: Side) {
+        let answered = self.exchange(key).is_some_and(|exchange| exchange.answered);
+        match from {
+            Side::Front => {
+                if !answered && let Some(exchange) = self.exchange(key) {
+                    exchange.status = 400;
+                }
+                let phase = if answered { Phase::Data } else { Phase::Headers };
+                self.drive(key, Input::Over(Termination::new(Cause::Proxy, phase)));
+            }
+            Side::Back if answered => {
+                self.drive(key, Input::Over(Termination::new(Cause::Server, Phase::Data)));
+            }
+            Side::Back => self.mishap(key, Mishap::Junk),
+        }
+    }
+
+    /// Receives content of a request into `out`, at most so many bytes: whether any came; `None` where
+    /// the client has gone.
+    pub(crate) fn receive_content(&mut self, key: StreamKey, most: usize) -> Option<bool> {
+        let now = self.clock.now();
+        loop {
+            let stream = self.streams.get_mut(key as usize)?;
+            let session_key = stream.session;
+            let exchange = stream.http.as_deref_mut()?;
+            let token = stream.front.token;
+            let descriptor = self.descriptors.get(token)?;
+            if !descriptor.ready(READ) {
+                self.descriptors.want(token, READ);
+                return Some(false);
+            }
+            let room = match exchange.request {
+                Content::Counted => most.min(usize::try_from(stream.front.limit).unwrap_or(most)),
+                _ => most,
+            }
+            .min(self.scratch.len());
+            let count = match recv(descriptor, &mut self.scratch[..room], RecvFlags::empty()) {
+                Ok((0, _)) => return None,
+                Ok((count, _)) => count,
+                Err(Errno::AGAIN) => {
+                    self.descriptors.cant(token, READ);
+                    continue;
+                }
+                Err(Errno::INTR) => continue,
+                Err(_) => return None,
+            };
+            if count < room && !descriptor.hung {
+                self.descriptors.cant(token, READ);
+            }
+            stream.front.moved = now;
+            stream.front.received += count as u64;
+            let bytes = &self.scratch[..count];
+            match &mut exchange.request {
+                Content::Chunked(decoder) => {
+                    let chunks = exchange.chunked_out;
+                    let Http { fields, limits, .. } = &mut self.http;
+                    match recode(decoder, bytes, chunks, (fields, limits), &mut exchange.out) {
+                        Ok((taken, true)) => {
+                            exchange.request = Content::Done;
+                            if let Some(session) = self.sessions.get_mut(session_key as usize) {
+                                session.input.extend_from_slice(&bytes[taken..]);
+                            }
+                        }
+                        Ok(_) => {}
+                        Err(_) => {
+                            exchange.status = 400;
+                            return None;
+                        }
+                    }
+                }
+                content => {
+                    exchange.out.extend_from_slice(bytes);
+                    stream.front.limit -= count as u64;
+                    if stream.front.limit == 0 {
+                        *content = Content::Done;
+                    }
+                }
+            }
+            stream.front.ended = exchange.request_read();
+            return Some(true);
+        }
+    }
+
+    /// What was read from a side and waits is given to the other; whether nothing waits any more.
+    pub(crate) fn flush_pending(&mut self, key: StreamKey, from: Side) -> bool {
+        match self.flush(key, from) {
+            None => true,
+            Some(Halt::Failed(side, _)) => {
+                self.content_failed(key, side);
+                false
+            }
+            Some(_) => {
+                let token = self.token_of(key, from.other());
+                self.descriptors.want(token, WRITE);
+                self.rest(key);
+                false
+            }
+        }
+    }
+}
