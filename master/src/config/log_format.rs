@@ -13,15 +13,20 @@
 //!   anything else it stands for itself. `\n`, `\r` and `\t` are blanks.
 //! - Every fault is found, each with its bytes; no text makes the parser panic.
 
+mod variables;
+
 use std::fmt;
 use std::ops::Range;
 
-use portolan_shared::model::{LogItem, LogStyle, LogTemplate, LogVariable as V};
+use portolan_shared::model::{LogItem, LogStyle, LogTemplate};
 
 use super::diagnostic::{Diagnostic, Place};
 use super::document::Node;
 use super::nearest::nearest;
 use super::reading::Reading;
+
+use variables::VARIABLES;
+pub use variables::document;
 
 /// A format that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,73 +72,6 @@ pub enum Fault {
     /// Flags, and no variable behind them.
     NoVariable,
 }
-
-/// The variables by HAProxy's names, and whether only mode http knows them.
-const VARIABLES: &[(&str, V, bool)] = &[
-    ("B", V::BytesOut, false),
-    ("CC", V::RequestCookie, true),
-    ("CS", V::ResponseCookie, true),
-    ("H", V::HostName, false),
-    ("HM", V::Method, true),
-    ("HP", V::Path, true),
-    ("HPO", V::PathOnly, true),
-    ("HQ", V::Query, true),
-    ("HU", V::Target, true),
-    ("HV", V::Version, true),
-    ("ID", V::UniqueId, false),
-    ("ST", V::Status, false),
-    ("T", V::DateGmt, false),
-    ("Ta", V::TimeActive, true),
-    ("Tc", V::TimeConnect, false),
-    ("Td", V::TimeData, false),
-    ("Th", V::TimeHandshake, false),
-    ("Ti", V::TimeIdle, true),
-    ("Tl", V::DateLocal, false),
-    ("TR", V::TimeRequest, true),
-    ("Tq", V::TimeQueueOld, true),
-    ("Tr", V::TimeResponse, true),
-    ("Ts", V::Timestamp, false),
-    ("Tt", V::TimeTotal, false),
-    ("Tu", V::TimeUser, false),
-    ("Tw", V::TimeWait, false),
-    ("U", V::BytesIn, false),
-    ("ac", V::ConnectionsAll, false),
-    ("b", V::Backend, false),
-    ("bc", V::ConnectionsBackend, false),
-    ("bi", V::SourceIp, false),
-    ("bp", V::SourcePort, false),
-    ("bq", V::BackendQueue, false),
-    ("ci", V::ClientIp, false),
-    ("cp", V::ClientPort, false),
-    ("f", V::Frontend, false),
-    ("fc", V::ConnectionsFrontend, false),
-    ("fi", V::FrontendIp, false),
-    ("fp", V::FrontendPort, false),
-    ("ft", V::FrontendTransport, false),
-    ("hr", V::RequestFields, false),
-    ("hrl", V::RequestFieldList, false),
-    ("hs", V::ResponseFields, false),
-    ("hsl", V::ResponseFieldList, false),
-    ("lc", V::LogCounter, false),
-    ("ms", V::Milliseconds, false),
-    ("pid", V::Pid, false),
-    ("r", V::RequestLine, true),
-    ("rc", V::Retries, false),
-    ("rt", V::RequestCounter, false),
-    ("s", V::Server, false),
-    ("sc", V::ConnectionsServer, false),
-    ("si", V::ServerIp, false),
-    ("sp", V::ServerPort, false),
-    ("sq", V::ServerQueue, false),
-    ("sslc", V::TlsCipher, false),
-    ("sslv", V::TlsVersion, false),
-    ("t", V::AcceptDate, false),
-    ("tr", V::RequestDate, true),
-    ("trg", V::RequestDateGmt, true),
-    ("trl", V::RequestDateLocal, true),
-    ("ts", V::Termination, false),
-    ("tsc", V::TerminationCookies, true),
-];
 
 /// Variables and flags that HAProxy has and this version has not.
 const UNSUPPORTED: &[&str] = &["OG", "bin", "json", "cbor"];
@@ -336,8 +274,7 @@ impl Parser<'_> {
             self.style = style;
             return;
         }
-        let Some((name, variable, http)) = VARIABLES.iter().find(|(known, ..)| *known == name)
-        else {
+        let Some(known) = VARIABLES.iter().find(|known| known.name == name) else {
             let fault = if UNSUPPORTED.contains(&name) {
                 Fault::Unsupported(format!("`%{name}`"))
             } else {
@@ -346,11 +283,11 @@ impl Parser<'_> {
             self.faults.push((fault, start..end));
             return;
         };
-        if *http && self.http_only.is_none() {
-            self.http_only = Some((name, start..end));
+        if known.http && self.http_only.is_none() {
+            self.http_only = Some((known.name, start..end));
         }
         self.end_literal();
-        self.items.push(LogItem::Variable { variable: *variable, style });
+        self.items.push(LogItem::Variable { variable: known.stands_for, style });
         self.behind_blank = false;
     }
 
@@ -368,7 +305,7 @@ impl Fault {
             Self::StrayPercent => diagnostic.help("a literal `%` is written `%%`"),
             Self::UnknownFlag(_) => diagnostic.help("there are Q, X and E, each with `+` or `-`"),
             Self::UnknownVariable(name) => {
-                let names = VARIABLES.iter().map(|(name, ..)| *name);
+                let names = VARIABLES.iter().map(|known| known.name);
                 // What is right but for its case is nearest, then what text was written behind.
                 let near = names
                     .clone()

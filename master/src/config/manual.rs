@@ -4,6 +4,7 @@
 use super::bind::{ACCEPT_PROXY, BIND};
 use super::global::{GLOBAL, TUNE};
 use super::log::LOG;
+use super::log_format;
 use super::proxy::{
     AUTH, CAPTURE, CAPTURE_COOKIE, CAPTURE_FIELD, COOKIE, ERRORFILES, FORWARDED, FORWARDFOR,
     HTTP_ERRORS, PROXY, REDIRECT, REFUSAL, RETURN, ROUTE, TIMEOUT,
@@ -49,6 +50,7 @@ const PARTS: &[Part] = &[
     ("SEND_PROXY_V2", "Keys of\n.Cm send_proxy_v2 :", |out| SEND_PROXY_V2.document(out)),
     ("SOURCE", SOURCES, |out| SOURCE.document(out)),
     ("LOG TARGETS", LOGS, |out| LOG.document(out)),
+    ("LOG FORMATS", FORMATS, log_format::document),
 ];
 
 const PROXIES: &str = "Keys of
@@ -107,6 +109,21 @@ or a table of:";
 const LOGS: &str = "A target is a string,
 .Li TARGET [len BYTES] [format FORMAT] [FACILITY [LEVEL [MINLEVEL]]] ,
 or a table of:";
+
+const FORMATS: &str = "A format is text with variables in it, as HAProxy's.
+Blanks in a row are one, those at the beginning none;
+.Li %%
+is a percent sign; a backslash before a blank, a quote, a number sign, a dollar sign or a backslash
+is left out.
+Flags stand in braces behind the percent sign, set by + and taken back by -: Q puts the value in
+double quotes, X writes numbers and addresses in hexadecimal, E puts backslashes before quotes,
+backslashes and closing brackets;
+.Li %{+Q,+E}o
+sets them for all variables behind it.
+A literal string of TOML, in single quotes, needs no further backslashes.
+What is not known is
+.Li - .
+Variables; times are in milliseconds:";
 
 /// Every key, in mdoc.
 pub fn reference() -> String {

@@ -16,6 +16,9 @@ use crate::config::proxy::{self, To};
 use crate::config::reading::{Reading, head_bytes_max};
 use crate::config::userlist;
 
+/// Bytes of the answers of one frontend's routes, counted for each pair of a host and a path: every
+/// worker keeps them.
+const ANSWERS_MAX: usize = 64 << 20;
 /// Bytes of an answer's head beside its fields: the first line, and the fields we add.
 const HEAD_BYTES: usize = 256;
 
@@ -203,6 +206,7 @@ fn routes(
     reading: &mut Reading<'_>,
 ) -> Vec<Route> {
     let mut routes = Vec::new();
+    let mut answers = 0_usize;
     for route in &proxy.draft.gate.routes {
         let auth = route.auth.as_ref().and_then(|auth| names.auth(proxy, auth, reading));
         let to = match &route.to {
@@ -211,6 +215,18 @@ fn routes(
             }
             To::Answer(answer, place) => {
                 check_size(answer, place, tune, reading);
+                let before = answers;
+                answers = before.saturating_add(bytes(answer).saturating_mul(route.pairs.len()));
+                if before <= ANSWERS_MAX && answers > ANSWERS_MAX {
+                    let message = format!(
+                        "the answers of these routes take more than {} MiB",
+                        ANSWERS_MAX >> 20
+                    );
+                    reading.report(
+                        Diagnostic::error(place.clone(), message)
+                            .help("a backend with a `return` holds an answer once"),
+                    );
+                }
                 Some(RouteTarget::Answer(answer.clone()))
             }
         };
@@ -240,7 +256,19 @@ fn missing<'k>(
 
 /// An answer is made in one buffer.
 fn check_size(answer: &Answer, place: &Place, tune: &Tune, reading: &mut Reading<'_>) {
-    let bytes = HEAD_BYTES
+    let bytes = bytes(answer);
+    let room = head_bytes_max(tune) as usize;
+    if bytes > room {
+        let message = format!("the answer takes up to {bytes} bytes and a buffer has {room}");
+        reading.report(
+            Diagnostic::error(place.clone(), message).help("`tune.bufsize` sets the buffers' size"),
+        );
+    }
+}
+
+/// Bytes that an answer takes at most.
+fn bytes(answer: &Answer) -> usize {
+    HEAD_BYTES
         + match answer {
             Answer::Redirect(redirect) => {
                 let (RedirectTo::Location(to) | RedirectTo::Prefix(to) | RedirectTo::Scheme(to)) =
@@ -254,14 +282,7 @@ fn check_size(answer: &Answer, place: &Place, tune: &Tune, reading: &mut Reading
                     + response.content.len()
             }
             Answer::Deny(_) | Answer::Tarpit(_) => 0,
-        };
-    let room = head_bytes_max(tune) as usize;
-    if bytes > room {
-        let message = format!("the answer takes up to {bytes} bytes and a buffer has {room}");
-        reading.report(
-            Diagnostic::error(place.clone(), message).help("`tune.bufsize` sets the buffers' size"),
-        );
-    }
+        }
 }
 
 /// What no request ever gets to.

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use proptest::prelude::*;
 
+use portolan_shared::model::LogVariable as V;
+
 use super::*;
 
 fn items(text: &str) -> Vec<LogItem> {
@@ -43,7 +45,8 @@ fn written(items: &[LogItem]) -> String {
                 }
             }
             LogItem::Variable { variable, style } => {
-                let (name, ..) = VARIABLES.iter().find(|(_, known, _)| known == variable).unwrap();
+                let found = VARIABLES.iter().find(|known| known.stands_for == *variable);
+                let name = found.unwrap().name;
                 let sign = |on| if on { '+' } else { '-' };
                 let (quoted, hex, escaped) =
                     (sign(style.quoted), sign(style.hex), sign(style.escaped));
@@ -132,11 +135,15 @@ fn a_percent_is_doubled() {
 
 #[test]
 fn every_variable_of_the_table_is_read_and_its_name_is_its_own() {
-    for (at, (name, of, http)) in VARIABLES.iter().enumerate() {
+    for (at, known) in VARIABLES.iter().enumerate() {
+        let name = known.name;
         let format = parse(&format!("-%{name}-")).unwrap();
-        assert_eq!(format.template.items[1], variable(*of), "{name}");
-        assert_eq!(format.http_only.is_some(), *http, "{name}");
-        assert!(VARIABLES[..at].iter().all(|(other, as_well, _)| other != name && as_well != of));
+        assert_eq!(format.template.items[1], variable(known.stands_for), "{name}");
+        assert_eq!(format.http_only.is_some(), known.http, "{name}");
+        let is_other = |other: &variables::Variable| {
+            other.name != name && other.stands_for != known.stands_for
+        };
+        assert!(VARIABLES[..at].iter().all(is_other), "{name}");
     }
 }
 
@@ -183,7 +190,7 @@ fn an_expression_ends_at_its_own_bracket() {
 
 /// A part: text without blanks in a row, or a variable.
 fn part() -> impl Strategy<Value = LogItem> {
-    let variables: Vec<V> = VARIABLES.iter().map(|(_, variable, _)| *variable).collect();
+    let variables: Vec<V> = VARIABLES.iter().map(|known| known.stands_for).collect();
     prop_oneof![
         "[!-/:-@\\[-`{-~é]{1,4}( [!-/:-@\\[-`{-~é]{1,3}){0,2}".prop_map(LogItem::Text),
         (proptest::sample::select(variables), any::<[bool; 3]>()).prop_map(

@@ -50,9 +50,9 @@ Default: everybody in the list.",
         ),
         Row::new(
             "realm",
-            |auth, node, reading| set(&mut auth.realm, realm(node, reading)),
+            |auth, node, reading| set(&mut auth.realm, reading.line(node, REALM_MAX)),
             "
-What clients show to their users: at most 255 bytes without quotes and backslashes.
+What clients show to their users: at most 255 bytes.
 Default: the section's name.",
         ),
     ]],
@@ -77,13 +77,4 @@ pub fn read_table(node: &Node<'_>, reading: &mut Reading<'_>) -> Option<Auth> {
 
 fn placed_name(node: &Node<'_>, reading: &mut Reading<'_>) -> Option<(String, Place)> {
     names::name(node, reading).map(|name| (name, node.place()))
-}
-
-fn realm(node: &Node<'_>, reading: &mut Reading<'_>) -> Option<String> {
-    let realm = reading.line(node, REALM_MAX)?;
-    if realm.contains(['"', '\\']) {
-        reading.error(node.place(), "quotes and backslashes are not allowed here");
-        return None;
-    }
-    Some(realm)
 }

@@ -57,16 +57,9 @@ HAProxy's option httplog.",
             }
         },
         "
-The line that is logged instead, in HAProxy's custom log format: text, and variables as
-.Li %ci
-or
-.Li %{+Q}r
-with the flags Q (in quotes), X (hexadecimal) and E (escaped);
-.Li %{+Q}o
-sets flags for all that follows,
-.Li %%
-is a percent sign, blanks in a row are one.
-Expressions
+The line that is logged instead, see
+.Sx LOG FORMATS ;
+expressions
 .Pq Li %[...]
 are not supported by this version.
 False takes an inherited one away.

@@ -108,8 +108,10 @@ Default: false.",
         "append_slash",
         |draft, node, reading| option(&mut draft.append_slash, node, reading),
         "
-Whether a path that does not end with a slash gets one, together with
-.Cm drop_query .
+Whether a path that does not end with a slash gets one, with a
+.Cm prefix
+or a
+.Cm scheme .
 Default: false.",
     ),
     Row::new(
@@ -150,7 +152,7 @@ Default: none.",
     ),
 ];
 
-/// A redirect; `None` also for one that does nothing.
+/// A redirect.
 pub fn read(node: &Node<'_>, reading: &mut Reading<'_>) -> Option<Redirect> {
     let errors = reading.diagnostics.len();
     let mut draft = Draft {
@@ -178,27 +180,21 @@ pub fn read(node: &Node<'_>, reading: &mut Reading<'_>) -> Option<Redirect> {
 impl Draft {
     fn finish(self, reading: &mut Reading<'_>) -> Option<Redirect> {
         let to = self.to?;
-        if let RedirectTo::Location(location) = &to
+        if let (RedirectTo::Location(location), Some(place)) = (&to, &self.to_at)
             && location.is_empty()
+            && !self.ignore_empty
         {
-            if !self.ignore_empty {
-                let place = self.to_at?;
-                reading.report(
-                    Diagnostic::error(place, "the location is empty")
-                        .help("`ignore_empty = true` does nothing then"),
-                );
-            }
+            reading.report(
+                Diagnostic::error(place.clone(), "the location is empty")
+                    .help("`ignore_empty = true` does nothing then"),
+            );
             return None;
         }
         let is_location = matches!(to, RedirectTo::Location(_));
         let idle = [
             (&self.drop_query, is_location, "`drop_query` means nothing with a `location`"),
             (&self.keep_query, !is_location, "`keep_query` means nothing without a `location`"),
-            (
-                &self.append_slash,
-                is_location || self.drop_query.is_none(),
-                "`append_slash` means nothing without a `prefix` or `scheme` and `drop_query`",
-            ),
+            (&self.append_slash, is_location, "`append_slash` means nothing with a `location`"),
         ];
         for (given, idle, message) in idle {
             if let (Some(place), true) = (given, idle) {

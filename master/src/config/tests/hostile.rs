@@ -82,7 +82,13 @@ fn a_value_of_every_type_in_every_place_is_read_or_refused() {
                  [listen.d]\nmode = 'http'\ncookie.{key} = {value}\ncapture.{key} = {value}\n\
                  capture.cookie.{key} = {value}\nforwardfor.{key} = {value}\n\
                  forwarded.{key} = {value}\nerrorfiles.{key} = {value}\n\
-                 [http_errors.e]\n{key} = {value}\n"
+                 [http_errors.e]\n{key} = {value}\n\
+                 [listen.e]\nmode = 'http'\nauth.{key} = {value}\nredirect.{key} = {value}\n\
+                 return.{key} = {value}\ndeny.{key} = {value}\n\
+                 routes = [{{ {key} = {value} }}, {{ redirect.{key} = {value} }}]\n\
+                 [userlist.e]\n{key} = {value}\n[userlist.f]\n\
+                 group = [{{ name = 'g', {key} = {value} }}]\n\
+                 user = [{{ name = 'u', {key} = {value} }}]\n"
             );
             let _ = survive(&text);
         }
