@@ -122,7 +122,9 @@ backslashes and closing brackets;
 sets them for all variables behind it.
 A literal string of TOML, in single quotes, needs no further backslashes.
 What is not known is
-.Li - .
+.Li - ,
+a number
+.Li -1 .
 Variables; times are in milliseconds:";
 
 /// Every key, in mdoc.
