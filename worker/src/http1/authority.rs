@@ -46,10 +46,17 @@ fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
         address.parse::<Ipv6Addr>().ok()?;
         return Some((&rest[..end], &rest[end + 1..]));
     }
-    let end = text.iter().position(|byte| !class::is_host_byte(*byte)).unwrap_or(text.len());
-    let (host, rest) = text.split_at(end);
-    let encoded = memchr::memchr(b'%', host).is_some();
-    (!encoded || is_encoded(host)).then_some((host, rest))
+    let mut end = 0;
+    while let Some(byte) = text.get(end) {
+        if class::is_host_byte(*byte) {
+            end += 1;
+        } else if *byte == b'%' && is_encoded(&text[end + 1..]) {
+            end += 3;
+        } else {
+            break;
+        }
+    }
+    Some(text.split_at(end))
 }
 
 fn is_port(text: &[u8]) -> bool {
@@ -61,10 +68,8 @@ fn is_port(text: &[u8]) -> bool {
         .is_some()
 }
 
-/// Whether each `%` has two hexadecimal digits behind it.
+/// Whether the two hexadecimal digits of a percent-encoded byte stand here.
 #[cold]
-fn is_encoded(host: &[u8]) -> bool {
-    host.split(|byte| *byte == b'%').skip(1).all(|part| {
-        part.first_chunk::<2>().is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit))
-    })
+fn is_encoded(text: &[u8]) -> bool {
+    text.first_chunk::<2>().is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit))
 }

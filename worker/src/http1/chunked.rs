@@ -16,7 +16,6 @@ use std::ops::Range;
 use super::fields::Fields;
 use super::known::{Known, set};
 use super::line::{self, FieldError, Found, Side, Stop};
-use super::request::section;
 use super::{LENGTH_MAX, Limits, connection};
 
 /// Digits of a size, leading zeroes too.
@@ -236,7 +235,7 @@ impl Decoder {
     pub fn trailers(&self, fields: &mut Fields, limits: &Limits) -> &[u8] {
         fields.clear();
         if self.trailers > 0 && self.state == State::Ended {
-            let read = section(&self.trailer, 0, fields, limits, Side::Request);
+            let read = line::section(&self.trailer, 0, fields, limits, Side::Request);
             debug_assert!(read.is_ok(), "each line was judged");
             connection::take(&self.trailer, fields);
             fields.drop_all(NEVER_TRAILERS);
@@ -256,11 +255,11 @@ impl Decoder {
             }
             b';' => {
                 self.state = State::Extension;
-                return Ok(());
+                return self.handle_extension();
             }
             b' ' | b'\t' => {
                 self.state = State::Blank;
-                return Ok(());
+                return self.handle_extension();
             }
             _ => return Err(ChunkedError::BadSize),
         };

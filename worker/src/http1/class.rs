@@ -1,13 +1,12 @@
 //! Classes of bytes, and searches through text eight bytes at a time.
 //!
-//! Core. A search answers the first position that it looks for, or the end of the bytes. The words'
-//! tests may err in bytes above the first one found, never below it.
+//! Core. A search answers the first position that it looks for, or the end of the bytes.
 
 /// A letter, digit or one of ``!#$%&'*+-.^_`|~`` (RFC 9110 section 5.6.2).
 const TOKEN: u8 = 1;
 /// A letter, digit or `-`.
 const ORDINARY: u8 = 2;
-/// What a host's name may consist of: unreserved, sub-delims and `%` (RFC 3986 section 3.2.2).
+/// What a host's name may consist of: unreserved and sub-delims (RFC 3986 section 3.2.2).
 const HOST: u8 = 4;
 /// Of a target: visible ASCII.
 const VISIBLE: u8 = 8;
@@ -25,7 +24,7 @@ const fn classes() -> [u8; 256] {
         byte += 1;
     }
     table[b'-' as usize] |= ORDINARY;
-    mark(mark(table, b"!#$%&'*+-.^_`|~", TOKEN), b"-._~!$&'()*+,;=%", HOST)
+    mark(mark(table, b"!#$%&'*+-.^_`|~", TOKEN), b"-._~!$&'()*+,;=", HOST)
 }
 
 const fn mark(mut table: [u8; 256], bytes: &[u8], class: u8) -> [u8; 256] {
@@ -88,13 +87,7 @@ pub(super) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
-#[inline]
-fn word(bytes: &[u8], at: usize) -> Option<u64> {
-    let eight = bytes.get(at..)?.first_chunk::<8>()?;
-    Some(u64::from_le_bytes(*eight))
-}
-
-/// The high bits of bytes below `bound`, at most 0x80.
+/// The high bits of bytes below `bound`, which is at most 0x80.
 #[inline]
 const fn below(word: u64, bound: u8) -> u64 {
     word.wrapping_sub(ONES * bound as u64) & !word & HIGH
@@ -103,51 +96,43 @@ const fn below(word: u64, bound: u8) -> u64 {
 /// The high bits of bytes equal to `byte`.
 #[inline]
 const fn equal(word: u64, byte: u8) -> u64 {
-    let differing = word ^ (ONES * byte as u64);
-    differing.wrapping_sub(ONES) & !differing & HIGH
+    below(word ^ (ONES * byte as u64), 1)
 }
 
+/// The first position from `at` whose byte is marked by its high bit. Zero bytes must be marked; marks
+/// above the first one may be wrong.
 #[inline]
-fn first(
-    bytes: &[u8],
-    mut at: usize,
-    marks: impl Fn(u64) -> u64,
-    one: impl Fn(u8) -> bool,
-) -> usize {
-    while let Some(word) = word(bytes, at) {
-        let found = marks(word);
+fn first(bytes: &[u8], at: usize, marks: impl Fn(u64) -> u64) -> usize {
+    let mut rest = bytes.get(at..).unwrap_or_default();
+    while let Some((block, behind)) = rest.split_first_chunk() {
+        let found = marks(u64::from_le_bytes(*block));
         if found != 0 {
-            return at + (found.trailing_zeros() / 8) as usize;
+            return bytes.len() - rest.len() + (found.trailing_zeros() / 8) as usize;
         }
-        at += 8;
+        rest = behind;
     }
-    while at < bytes.len() && !one(bytes[at]) {
-        at += 1;
-    }
-    at
+    let word = rest.iter().rfold(0, |word, byte| word << 8 | u64::from(*byte));
+    let end = ((marks(word).trailing_zeros() / 8) as usize).min(rest.len());
+    bytes.len() - rest.len() + end
 }
 
 /// The end of what may be a field's name: a colon, blank, control or non-ASCII byte.
 #[inline]
 pub(super) fn name_end(bytes: &[u8], at: usize) -> usize {
-    first(
-        bytes,
-        at,
-        |word| below(word, 0x21) | equal(word, b':') | (word & HIGH),
-        |byte| byte <= 0x20 || byte == b':' || byte >= 0x80,
-    )
+    first(bytes, at, |word| below(word, 0x21) | equal(word, b':') | (word & HIGH))
+}
+
+/// The end of a value's part without control bytes; DEL is none here.
+#[inline]
+pub(super) fn plain_end(bytes: &[u8], at: usize) -> usize {
+    first(bytes, at, |word| below(word, 0x20))
 }
 
 /// The end of a field's value: a control byte other than HTAB.
 #[inline]
 pub(super) fn value_end(bytes: &[u8], mut at: usize) -> usize {
     loop {
-        at = first(
-            bytes,
-            at,
-            |word| below(word, 0x20) | equal(word, 0x7f),
-            |byte| byte < 0x20 || byte == 0x7f,
-        );
+        at = first(bytes, at, |word| below(word, 0x20) | equal(word, 0x7f));
         if bytes.get(at) != Some(&b'\t') {
             return at;
         }
@@ -158,16 +143,65 @@ pub(super) fn value_end(bytes: &[u8], mut at: usize) -> usize {
 /// The end of a target: `#`, or what is not visible ASCII.
 #[inline]
 pub(super) fn target_end(bytes: &[u8], at: usize) -> usize {
-    first(
-        bytes,
-        at,
-        |word| below(word, 0x21) | equal(word, b'#') | equal(word, 0x7f) | (word & HIGH),
-        |byte| !is_visible(byte) || byte == b'#',
-    )
+    first(bytes, at, |word| {
+        below(word, 0x21) | equal(word, b'#') | equal(word, 0x7f) | (word & HIGH)
+    })
+}
+
+/// Where a path ends and its query begins, or the end of both.
+#[inline]
+pub(super) fn query(target: &[u8]) -> usize {
+    first(target, 0, |word| equal(word, b'?') | equal(word, 0))
 }
 
 /// The eight bytes from here, letters small.
 #[inline]
 pub(super) fn folded(bytes: &[u8], at: usize) -> Option<u64> {
-    word(bytes, at).map(|word| word | (ONES * 0x20))
+    let eight = bytes.get(at..)?.first_chunk::<8>()?;
+    Some(u64::from_le_bytes(*eight) | 0x2020_2020_2020_2020)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_byte_ends_what_it_should_in_each_place() {
+        for byte in 0..=255_u8 {
+            for place in 0..20 {
+                let mut text = [b'a'; 20];
+                text[place] = byte;
+                let ends = |end: bool| if end { place } else { 20 };
+                let visible = (0x21..0x7f).contains(&byte);
+                let control = byte < 0x20 && byte != b'\t' || byte == 0x7f;
+                let name = byte <= 0x20 || byte >= 0x80 || byte == b':';
+                assert_eq!(name_end(&text, 0), ends(name), "{byte}");
+                assert_eq!(value_end(&text, 0), ends(control), "{byte}");
+                assert_eq!(target_end(&text, 0), ends(!visible || byte == b'#'), "{byte}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_search_finds_the_first_end_at_or_behind_its_start() {
+        for length in 0..50 {
+            for end in 0..=length {
+                let mut text = vec![b'a'; length];
+                if let Some(byte) = text.get_mut(end) {
+                    *byte = b'\r';
+                }
+                for start in 0..=length {
+                    let expected = if start <= end { end } else { length };
+                    assert_eq!(value_end(&text, start), expected, "{length} {end} {start}");
+                    assert_eq!(name_end(&text, start), expected, "{length} {end} {start}");
+                    assert_eq!(target_end(&text, start), expected, "{length} {end} {start}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_goes_on_behind_a_tab_and_beyond_ascii() {
+        assert_eq!(value_end(b"a\tb\xe4\xff\t\tcdefghijklmnopqrstuvw\x7f", 0), 28);
+    }
 }

@@ -1,24 +1,12 @@
 //! What is said to this hop only (RFC 9110 section 7.6.1).
 //!
-//! Core. What Connection names is dropped, and the fields that are of one hop whether named or not.
-//! Host, Content-Length and Transfer-Encoding never get lost by being named: they are written anew
-//! from what was parsed.
+//! Core. What Connection names is dropped; the fields that are of one hop whether named or not already
+//! are. Host, Content-Length and Transfer-Encoding never get lost by being named: they are written
+//! anew from what was parsed.
 
-use super::class;
 use super::fields::Fields;
 use super::known::{Known, set};
-
-/// Fields of one hop. Host and Content-Length are not, but are written anew for each.
-const HOP: u64 = set(&[
-    Known::Connection,
-    Known::ContentLength,
-    Known::Host,
-    Known::KeepAlive,
-    Known::ProxyConnection,
-    Known::Te,
-    Known::TransferEncoding,
-    Known::Upgrade,
-]);
+use super::{Span, class};
 
 /// What a list of connection options says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,28 +45,34 @@ impl Options {
     }
 }
 
-/// Reads Connection and drops what it names and what is of one hop, but Upgrade.
+/// Reads Connection and drops what it names.
+#[inline]
 pub(super) fn take(bytes: &[u8], fields: &mut Fields) -> Options {
     let mut options = Options::default();
     if fields.has(Known::Connection) {
-        for index in 0..fields.len() {
-            let field = fields.field(index);
-            if field.known != Known::Connection {
-                continue;
+        let mut at = fields.even_dropped(Known::Connection).next();
+        while let Some(index) = at {
+            let value = fields.field(index).value;
+            if !options.note(value.of(bytes)) {
+                take_list(bytes, fields, value, &mut options);
             }
-            for option in class::elements(field.value.of(bytes)) {
-                if options.note(option) || option.is_empty() {
-                    continue;
-                }
-                match Known::named(option) {
-                    Known::Other => fields.drop_named(bytes, option),
-                    known => fields.drop_all(known.bit()),
-                }
-            }
+            at = fields.even_dropped(Known::Connection).find(|next| *next > index);
         }
     }
-    fields.drop_all(HOP & !Known::Upgrade.bit());
     options
+}
+
+#[cold]
+fn take_list(bytes: &[u8], fields: &mut Fields, value: Span, options: &mut Options) {
+    for option in class::elements(value.of(bytes)) {
+        if options.note(option) || option.is_empty() {
+            continue;
+        }
+        match Known::named(option) {
+            Known::Other => fields.drop_named(bytes, option),
+            known => fields.drop_all(known.bit()),
+        }
+    }
 }
 
 /// Whether protocols are offered here to which a connection may switch. h2c is none: what is said in

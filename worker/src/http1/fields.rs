@@ -4,8 +4,20 @@
 //! own store. The order of fields is never changed, least of all of those with the same name.
 
 use super::class;
-use super::known::Known;
-use super::{Span, line};
+use super::known::{Known, set};
+use super::{Span, line, write};
+
+/// Of one hop; dropped as soon as they come. Host and Content-Length are not, but are written anew for
+/// each. Upgrade may stay.
+const HOP: u64 = set(&[
+    Known::Connection,
+    Known::ContentLength,
+    Known::Host,
+    Known::KeepAlive,
+    Known::ProxyConnection,
+    Known::Te,
+    Known::TransferEncoding,
+]);
 
 /// One field line.
 #[derive(Clone, Copy, Debug)]
@@ -29,12 +41,22 @@ pub struct Field {
 }
 
 /// The fields of one message. Kept and used again for the next one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Fields {
     list: Vec<Field>,
     store: Vec<u8>,
     /// Which known fields there are, dropped ones too.
     present: u64,
+    /// Which of these there are more than once.
+    repeated: u64,
+    /// Of those that are present, where the last one is.
+    last: [u16; 64],
+}
+
+impl Default for Fields {
+    fn default() -> Self {
+        Self { list: Vec::new(), store: Vec::new(), present: 0, repeated: 0, last: [0; 64] }
+    }
 }
 
 impl Fields {
@@ -54,6 +76,7 @@ impl Fields {
         self.list.clear();
         self.store.clear();
         self.present = 0;
+        self.repeated = 0;
     }
 
     /// Gives memory back that one large message made the table take.
@@ -82,8 +105,15 @@ impl Fields {
     /// Those of this kind that the message had, dropped or not: what was said to this hop only.
     #[inline]
     pub fn even_dropped(&self, known: Known) -> impl Iterator<Item = usize> + use<'_> {
-        let list: &[Field] = if self.has(known) { &self.list } else { &[] };
-        list.iter().enumerate().filter(move |(_, field)| field.known == known).map(|(n, _)| n)
+        let range = if !self.has(known) {
+            0..0
+        } else if self.repeated & known.bit() == 0 {
+            let only = usize::from(self.last[known as usize]);
+            only..only + 1
+        } else {
+            0..self.list.len()
+        };
+        range.filter(move |index| self.list[*index].known == known)
     }
 
     /// Those of this name, however it is written, that are not dropped.
@@ -93,13 +123,8 @@ impl Fields {
         name: &'a [u8],
     ) -> impl Iterator<Item = usize> + use<'a> {
         let known = Known::named(name);
-        let list: &[Field] =
-            if known == Known::Other || self.has(known) { &self.list } else { &[] };
-        list.iter().enumerate().filter_map(move |(index, field)| {
-            let same = field.known == known
-                && !field.dropped
-                && (known != Known::Other || self.name(bytes, index).eq_ignore_ascii_case(name));
-            same.then_some(index)
+        self.all(known).filter(move |index| {
+            known != Known::Other || self.name(bytes, *index).eq_ignore_ascii_case(name)
         })
     }
 
@@ -166,21 +191,16 @@ impl Fields {
     /// The value's place in the store.
     fn keep(&mut self, value: &[u8]) -> Span {
         let start = self.store.len();
-        self.store.extend_from_slice(class::trimmed(value));
-        let end = self.store.len();
-        let mut at = start;
-        loop {
-            at = class::value_end(&self.store, at);
-            let Some(byte) = self.store.get_mut(at) else { break };
-            debug_assert!(false, "a control byte in a field's value");
-            *byte = b' ';
-        }
-        Span::new(start, end)
+        write::push_value(&mut self.store, class::trimmed(value));
+        Span::new(start, self.store.len())
     }
 
     #[inline]
     fn push(&mut self, field: Field) {
-        self.present |= field.known.bit();
+        let bit = field.known.bit();
+        self.repeated |= self.present & bit;
+        self.present |= bit;
+        self.last[field.known as usize & 63] = self.list.len() as u16;
         self.list.push(field);
     }
 
@@ -191,7 +211,7 @@ impl Fields {
             name: line.name,
             value: line.value,
             known: line.known,
-            dropped: false,
+            dropped: line.known.bit() & HOP != 0,
             ordinary: line.ordinary,
             canonical: line.canonical,
             replaced: false,

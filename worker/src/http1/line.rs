@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::class;
+use super::fields::Fields;
 use super::known::Known;
 use super::{Limits, Span};
 
@@ -101,8 +102,76 @@ pub(super) enum Side {
     Response,
 }
 
-/// Reads the line that begins at `at`.
+/// Reads field lines up to the empty one; where the section ends.
+pub(super) fn section(
+    bytes: &[u8],
+    start: usize,
+    fields: &mut Fields,
+    limits: &Limits,
+    side: Side,
+) -> Result<usize, Stop<FieldError>> {
+    let mut at = start;
+    let end = lines(bytes, &mut at, fields, limits, side);
+    // The quick way did not look for it; it comes before what else is wrong.
+    if let Some(del) = memchr::memchr(0x7f, &bytes[start..at]) {
+        return Err(Stop::Wrong(FieldError::BadValue, start + del));
+    }
+    end
+}
+
+/// Reads lines from `at`, and leaves there how far they were valid.
+fn lines(
+    bytes: &[u8],
+    at: &mut usize,
+    fields: &mut Fields,
+    limits: &Limits,
+    side: Side,
+) -> Result<usize, Stop<FieldError>> {
+    loop {
+        let quick = bytes.get(*at..).and_then(|rest| quick(rest, *at));
+        let (line, next) = match quick {
+            Some((line, length)) if line.excess(limits).is_none() => (line, *at + length),
+            _ => match read(bytes, *at, limits, side)? {
+                Found::Field(line, next) => (line, next),
+                Found::End(next) => return Ok(next),
+            },
+        };
+        *at = next;
+        if fields.len() >= limits.fields_max as usize {
+            return Err(Stop::Wrong(FieldError::TooMany, next - 1));
+        }
+        fields.take(&line);
+    }
+}
+
+/// Reads the line at the start of `rest`, which is `at` in the message, if it is as most are: `name:
+/// value`. `None`: [`read`] has to look at it. DEL in the value is not found.
 #[inline]
+pub(super) fn quick(rest: &[u8], at: usize) -> Option<(Line, usize)> {
+    let colon = class::name_end(rest, 0);
+    let [b':', b' ', begin, ..] = rest.get(colon..)? else { return None };
+    let start = colon + 2;
+    let stop = class::plain_end(rest, start);
+    let [last, b'\r', b'\n', ..] = rest.get(stop - 1..)? else { return None };
+    if colon == 0 || class::is_blank(*begin) || class::is_blank(*last) {
+        return None;
+    }
+    let known = Known::at(rest, 0, colon);
+    let mut ordinary = true;
+    if known == Known::Other {
+        let token;
+        (token, ordinary) = class::token(&rest[..colon]);
+        if !token {
+            return None;
+        }
+    }
+    let name = Span::new(at, at + colon);
+    let value = Span::new(at + start, at + stop);
+    Some((Line { name, value, known, ordinary, canonical: true }, stop + 2))
+}
+
+/// Reads the line that begins at `at`.
+#[inline(never)]
 pub(super) fn read(
     bytes: &[u8],
     at: usize,
@@ -141,13 +210,6 @@ pub(super) fn read(
     while last > start && class::is_blank(bytes[last - 1]) {
         last -= 1;
     }
-    let too_long = |bound: u32, length: usize| bound > 0 && length > bound as usize;
-    if too_long(limits.name_bytes_max, end - at) {
-        return Err(Stop::Wrong(FieldError::NameTooLong, stop));
-    }
-    if too_long(limits.value_bytes_max, last - start) {
-        return Err(Stop::Wrong(FieldError::ValueTooLong, stop));
-    }
     let canonical = after == end + 1 && start == after + 1 && bytes[after] == b' ' && last == stop;
     let line = Line {
         name: Span::new(at, end),
@@ -156,7 +218,25 @@ pub(super) fn read(
         ordinary,
         canonical,
     };
-    Ok(Found::Field(line, stop + 2))
+    match line.excess(limits) {
+        Some(error) => Err(Stop::Wrong(error, stop)),
+        None => Ok(Found::Field(line, stop + 2)),
+    }
+}
+
+impl Line {
+    /// The bound that it breaks.
+    #[inline]
+    pub(super) fn excess(&self, limits: &Limits) -> Option<FieldError> {
+        let over = |bound: u32, length: usize| bound > 0 && length > bound as usize;
+        if over(limits.name_bytes_max, self.name.len()) {
+            Some(FieldError::NameTooLong)
+        } else if over(limits.value_bytes_max, self.value.len()) {
+            Some(FieldError::ValueTooLong)
+        } else {
+            None
+        }
+    }
 }
 
 /// A line start that is not name and colon, but may be accepted.

@@ -9,7 +9,7 @@ use super::connection;
 use super::fields::Fields;
 use super::framing::{self, Declared};
 use super::known::Known;
-use super::line::{self, FieldError, Found, Side, Stop};
+use super::line::{self, FieldError, Side};
 use super::scan::{self, Early, Kind};
 use super::{
     BLANK_LINES_MAX, Form, Framing, Limits, METHOD_BYTES_MAX, Method, RequestError, Scan, Span,
@@ -109,13 +109,23 @@ impl Kind for Request {
         bytes: &[u8],
         fields: &mut Fields,
         limits: &Limits,
-    ) -> Result<RequestHead, Early<RequestError>> {
+        early: &mut Option<Early<RequestError>>,
+    ) -> Result<Option<RequestHead>, RequestError> {
         fields.clear();
-        let start = if bytes.first() == Some(&b'\r') { skip_blanks(bytes)? } else { 0 };
-        let line = request_line(bytes, start, limits)?;
-        let length = section(bytes, line.next, fields, limits, Side::Request)
-            .map_err(|stop| Early::of(stop, true))?;
-        judge(bytes, fields, start, &line, length).map_err(Early::Whole)
+        let line = match first_line(bytes, limits) {
+            Ok(line) => line,
+            Err(stop) => {
+                *early = Some(stop);
+                return Ok(None);
+            }
+        };
+        match line::section(bytes, line.next, fields, limits, Side::Request) {
+            Ok(length) => judge(bytes, fields, &line, length),
+            Err(stop) => {
+                *early = Some(Early::of(stop, true));
+                Ok(None)
+            }
+        }
     }
 
     fn too_large(first_line_ended: bool) -> RequestError {
@@ -131,27 +141,10 @@ impl Kind for Request {
     }
 }
 
-/// Reads field lines up to the empty one; where the section ends.
 #[inline]
-pub(super) fn section(
-    bytes: &[u8],
-    mut at: usize,
-    fields: &mut Fields,
-    limits: &Limits,
-    side: Side,
-) -> Result<usize, Stop<FieldError>> {
-    loop {
-        match line::read(bytes, at, limits, side)? {
-            Found::Field(line, next) => {
-                if fields.len() >= limits.fields_max as usize {
-                    return Err(Stop::Wrong(FieldError::TooMany, next - 1));
-                }
-                fields.take(&line);
-                at = next;
-            }
-            Found::End(next) => return Ok(next),
-        }
-    }
+fn first_line(bytes: &[u8], limits: &Limits) -> Result<Line, Early<RequestError>> {
+    let start = if bytes.first() == Some(&b'\r') { skip_blanks(bytes)? } else { 0 };
+    request_line(bytes, start, limits)
 }
 
 #[cold]
@@ -310,10 +303,9 @@ fn starts_with(text: &[u8], start: &[u8]) -> bool {
 fn judge(
     bytes: &[u8],
     fields: &mut Fields,
-    start: usize,
     line: &Line,
     length: usize,
-) -> Result<RequestHead, RequestError> {
+) -> Result<Option<RequestHead>, RequestError> {
     let host = host(bytes, fields, line)?;
     let framing = match framing::declared(bytes, fields, line.version)? {
         Declared::Nothing => Framing::None,
@@ -348,11 +340,10 @@ fn judge(
             connection::drop_upgrade(fields);
         }
     }
-    let path = line.path.of(bytes);
-    let query = memchr::memchr(b'?', path).map(|at| line.path.start + at as u32);
-    Ok(RequestHead {
+    let query_at = line.path.start + class::query(line.path.of(bytes)) as u32;
+    Ok(Some(RequestHead {
         length,
-        line: Span::new(start, line.end),
+        line: Span { start: line.method_text.start, end: line.end as u32 },
         method: line.method,
         method_text: line.method_text,
         target: line.target,
@@ -360,7 +351,7 @@ fn judge(
         scheme: line.scheme,
         authority: line.authority,
         path: line.path,
-        query_at: query,
+        query_at: (query_at < line.path.end).then_some(query_at),
         version: line.version,
         host,
         framing,
@@ -369,7 +360,7 @@ fn judge(
         expect_continue: expected && content,
         te_trailers,
         max_forwards,
-    })
+    }))
 }
 
 /// Who is asked (RFC 9112 section 3.2).

@@ -7,8 +7,7 @@ use super::connection;
 use super::fields::Fields;
 use super::framing::{self, Declared};
 use super::known::Known;
-use super::line::{FieldError, Side, line_end};
-use super::request::section;
+use super::line::{self, FieldError, Side};
 use super::scan::{self, Early, Kind};
 use super::{Framing, Limits, Method, ResponseError, Scan, Span, Version};
 
@@ -99,12 +98,23 @@ impl Kind for Response {
         bytes: &[u8],
         fields: &mut Fields,
         limits: &Limits,
-    ) -> Result<ResponseHead, Early<ResponseError>> {
+        early: &mut Option<Early<ResponseError>>,
+    ) -> Result<Option<ResponseHead>, ResponseError> {
         fields.clear();
-        let line = status_line(bytes, 0)?;
-        let length = section(bytes, line.end + 2, fields, limits, Side::Response)
-            .map_err(|stop| Early::of(stop, true))?;
-        judge(bytes, fields, self.asked, &line, length).map_err(Early::Whole)
+        let line = match status_line(bytes, 0) {
+            Ok(line) => line,
+            Err(stop) => {
+                *early = Some(stop);
+                return Ok(None);
+            }
+        };
+        match line::section(bytes, line.end + 2, fields, limits, Side::Response) {
+            Ok(length) => judge(bytes, fields, self.asked, &line, length),
+            Err(stop) => {
+                *early = Some(Early::of(stop, true));
+                Ok(None)
+            }
+        }
     }
 
     fn too_large(_: bool) -> ResponseError {
@@ -135,7 +145,7 @@ fn status_line(bytes: &[u8], at: usize) -> Result<Line, Early<ResponseError>> {
     let start = at + FIXED_BYTES - usize::from(*space != b' ');
     let end = class::value_end(bytes, start);
     if bytes.get(end..).and_then(<[u8]>::first_chunk) != Some(b"\r\n") {
-        return Err(match Early::of(line_end(bytes, end), false) {
+        return Err(match Early::of(line::line_end(bytes, end), false) {
             Early::Wrong(FieldError::BadValue, at) => Early::Wrong(ResponseError::BadReason, at),
             Early::Wrong(error, at) => Early::Wrong(ResponseError::LineEnd(error), at),
             _ => Early::More(false),
@@ -176,7 +186,7 @@ fn judge(
     asked: Asked,
     line: &Line,
     length: usize,
-) -> Result<ResponseHead, ResponseError> {
+) -> Result<Option<ResponseHead>, ResponseError> {
     let status = line.status;
     let tunnel = asked.method == Method::Connect && (200..300).contains(&status);
     // Lengths and codings in the answer that opens a tunnel mean nothing (RFC 9110 section 9.3.6).
@@ -212,7 +222,7 @@ fn judge(
     // A 204 that announces content may be followed by it.
     let doubtful = status == 204 && !matches!(declared, Declared::Nothing | Declared::Length(0));
     let wanted = !options.close && (line.version == Version::Http11 || options.keep_alive);
-    Ok(ResponseHead {
+    Ok(Some(ResponseHead {
         length,
         line: Span::new(0, line.end),
         version: line.version,
@@ -223,5 +233,5 @@ fn judge(
         keep_alive: wanted && !doubtful && framing != Framing::UntilClose,
         upgrade,
         has_date: fields.first(Known::Date).is_some(),
-    })
+    }))
 }

@@ -44,13 +44,14 @@ pub(super) trait Kind {
         at: usize,
         limits: &Limits,
     ) -> Result<usize, Early<Self::Error>>;
-    /// Reads all of it.
+    /// Reads all of it; where there is no head, `early` says why.
     fn head(
         &self,
         bytes: &[u8],
         fields: &mut Fields,
         limits: &Limits,
-    ) -> Result<Self::Head, Early<Self::Error>>;
+        early: &mut Option<Early<Self::Error>>,
+    ) -> Result<Option<Self::Head>, Self::Error>;
     /// It does not fit, and the first line has ended or not.
     fn too_large(first_line_ended: bool) -> Self::Error;
     /// Empty lines that are too many.
@@ -66,8 +67,6 @@ pub(super) enum Early<E> {
     Wrong(E, usize),
     /// A rule is broken so that no line can follow; told now.
     Never(E),
-    /// A rule is broken by the whole head.
-    Whole(E),
 }
 
 impl<E> Early<E> {
@@ -95,19 +94,19 @@ pub(super) fn head<K: Kind>(
     if scan.tried && !full && !scan.ended(kind, bytes, limits)? {
         return Ok(None);
     }
-    match kind.head(bytes, fields, limits) {
-        Ok(head) => {
-            *scan = Scan::default();
-            Ok(Some(head))
-        }
-        Err(Early::Never(error) | Early::Whole(error)) => Err(error),
-        Err(Early::More(ended)) if full => Err(K::too_large(ended)),
-        Err(Early::Wrong(error, at)) if full || line_ends(bytes, at) => Err(error),
-        Err(Early::More(_) | Early::Wrong(..)) => {
-            scan.tried = true;
-            Ok(None)
-        }
+    let mut early = None;
+    let head = kind.head(bytes, fields, limits, &mut early);
+    if let Some(early) = early {
+        scan.tried = true;
+        return match early {
+            Early::Never(error) => Err(error),
+            Early::More(ended) if full => Err(K::too_large(ended)),
+            Early::Wrong(error, at) if full || line_ends(bytes, at) => Err(error),
+            Early::More(_) | Early::Wrong(..) => Ok(None),
+        };
     }
+    *scan = Scan::default();
+    head
 }
 
 #[cold]
@@ -127,8 +126,9 @@ impl Scan {
         loop {
             let line = self.line as usize;
             let Some(lf) = memchr::memchr(b'\n', &bytes[self.seen as usize..]) else {
+                let judged = self.seen as usize - line > super::METHOD_BYTES_MAX;
                 self.seen = bytes.len() as u32;
-                if self.begun || bytes.len() - line > super::METHOD_BYTES_MAX + 1 {
+                if self.begun || judged {
                     return Ok(false);
                 }
                 // A method that is none is told at once.
@@ -157,7 +157,7 @@ impl Scan {
             } else {
                 match kind.first_line(bytes, line, limits) {
                     Ok(_) => self.begun = true,
-                    Err(Early::Wrong(error, _) | Early::Never(error) | Early::Whole(error)) => {
+                    Err(Early::Wrong(error, _) | Early::Never(error)) => {
                         return Err(error);
                     }
                     Err(Early::More(_)) => return Ok(false),

@@ -4,7 +4,7 @@
 //! can be kept.
 
 use super::super::Version;
-use super::{Persistence, push_connection, push_number, reason};
+use super::{Persistence, push_connection, push_number, push_value, reason};
 
 /// A response of our own.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +63,6 @@ pub fn answer(out: &mut Vec<u8>, answer: &Answer<'_>) {
 fn push(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
+    push_value(out, value);
     out.extend_from_slice(b"\r\n");
 }

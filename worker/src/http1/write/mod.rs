@@ -12,6 +12,7 @@ mod tests;
 
 pub use answer::{Answer, answer};
 
+use super::class;
 use super::fields::Fields;
 use super::known::Known;
 use super::{Form, Framing, Method, RequestHead, ResponseHead, Span, Version};
@@ -264,6 +265,17 @@ fn push_fields(out: &mut Vec<u8>, bytes: &[u8], fields: &Fields, but: Option<Kno
 fn push_run(out: &mut Vec<u8>, bytes: &[u8], run: Span) {
     if !run.is_empty() {
         out.extend_from_slice(&bytes[run.start as usize..run.end as usize + 2]);
+    }
+}
+
+/// A value that was not parsed from a message: what could break its line becomes a space.
+pub(super) fn push_value(out: &mut Vec<u8>, value: &[u8]) {
+    let mut at = out.len();
+    out.extend_from_slice(value);
+    loop {
+        at = class::value_end(out, at);
+        let Some(byte) = out.get_mut(at) else { break };
+        *byte = b' ';
     }
 }
 
