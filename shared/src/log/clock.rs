@@ -60,11 +60,13 @@ impl Wall {
         Self(self.0.saturating_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX)))
     }
 
-    pub(super) fn seconds(self) -> u64 {
+    /// Whole seconds since 1970.
+    pub const fn seconds(self) -> u64 {
         self.0 / 1_000_000
     }
 
-    pub(super) fn fraction_micros(self) -> u32 {
+    /// Microseconds since the last of them.
+    pub const fn fraction_micros(self) -> u32 {
         (self.0 % 1_000_000) as u32
     }
 }
@@ -107,6 +109,8 @@ pub struct Clock {
     offset: i64,
     /// `06/Feb/2009:12:12:51.` by second.
     kept: [(u64, [u8; 21]); KEPT],
+    /// `06/Feb/2009:12:12:51 +0000` by second.
+    kept_gmt: [(u64, [u8; 26]); KEPT],
 }
 
 /// Date and time of day somewhere.
@@ -126,7 +130,13 @@ pub(super) struct Civil {
 impl Clock {
     /// For times in this zone.
     pub fn new(zone: Zone) -> Self {
-        Self { zone: zone.0, span: (0, 0), offset: 0, kept: [(u64::MAX, [0; 21]); KEPT] }
+        Self {
+            zone: zone.0,
+            span: (0, 0),
+            offset: 0,
+            kept: [(u64::MAX, [0; 21]); KEPT],
+            kept_gmt: [(u64::MAX, [0; 26]); KEPT],
+        }
     }
 
     /// A time as HAProxy's `%t` without its brackets: `06/Feb/2009:12:12:51.443`.
@@ -140,6 +150,30 @@ impl Clock {
         let mut text = [0; 24];
         text[..21].copy_from_slice(&self.kept[place].1);
         text[21..].copy_from_slice(&fixed::<3>(at.fraction_micros() / 1000));
+        text
+    }
+
+    /// A time as HAProxy's `%T` and the common log format: `06/Feb/2009:12:12:51 +0000`.
+    #[inline]
+    pub fn gmt_date(&mut self, at: Wall) -> [u8; 26] {
+        let second = at.seconds();
+        let place = second as usize % KEPT;
+        if self.kept_gmt[place].0 != second {
+            let civil = Civil::new(second.min(SECONDS_MAX) as i64, 0);
+            self.kept_gmt[place] = (second, civil.common());
+        }
+        self.kept_gmt[place].1
+    }
+
+    /// The same in this zone, HAProxy's `%Tl`: `06/Feb/2009:13:12:51 +0100`.
+    pub fn local_date(&mut self, at: Wall) -> [u8; 26] {
+        self.civil(at.seconds()).common()
+    }
+
+    /// A time as RFC 3339 and 5424 write it: `2009-02-06T13:12:51.443768+01:00`.
+    pub fn iso_date(&mut self, at: Wall) -> [u8; 32] {
+        let mut text = self.civil(at.seconds()).iso();
+        text[ISO_FRACTION].copy_from_slice(&fixed::<6>(at.fraction_micros()));
         text
     }
 
@@ -203,6 +237,19 @@ impl Civil {
         text[3..6].copy_from_slice(self.month_name());
         text[7..11].copy_from_slice(&fixed::<4>(self.year));
         text[12..20].copy_from_slice(&self.time_of_day());
+        text
+    }
+
+    /// `06/Feb/2009:12:12:51 +0000`
+    fn common(self) -> [u8; 26] {
+        let mut text = *b"00/Jan/1970:00:00:00 +0000";
+        text[..20].copy_from_slice(&self.accept_date()[..20]);
+        if self.offset < 0 {
+            text[21] = b'-';
+        }
+        let offset = self.offset.unsigned_abs();
+        text[22..24].copy_from_slice(&pair(offset / 60));
+        text[24..].copy_from_slice(&pair(offset % 60));
         text
     }
 

@@ -98,14 +98,19 @@ impl<const N: usize> Text<N> {
 }
 
 /// The eight lowest digits.
-fn eight(number: u32) -> [u8; 8] {
-    let (high, low) = (number / 10_000, number % 10_000);
+#[inline]
+pub(super) fn eight(number: u32) -> [u8; 8] {
     let mut text = [0; 8];
-    text[..2].copy_from_slice(&pair(high / 100));
-    text[2..4].copy_from_slice(&pair(high));
-    text[4..6].copy_from_slice(&pair(low / 100));
-    text[6..].copy_from_slice(&pair(low));
+    text[..4].copy_from_slice(&four(number / 10_000));
+    text[4..].copy_from_slice(&four(number % 10_000));
     text
+}
+
+/// The four lowest digits of a number below 100,000.
+#[inline]
+pub(super) fn four(number: u32) -> [u8; 4] {
+    let [[a, b], [c, d]] = [pair(number / 100), pair(number)];
+    [a, b, c, d]
 }
 
 /// Appends a number.

@@ -24,15 +24,17 @@ mod frame;
 mod limit;
 mod outlet;
 mod queue;
+mod room;
 mod sender;
 mod socket;
 
 pub use clock::{Clock, Millis, Wall, Zone, monotonic_ms};
 pub use digits::{Text, push_u64};
-pub use escape::push_field;
+pub use escape::{push_captured, push_field};
 pub use events::Log;
 pub use limit::{Kind, Limiter, Verdict};
 pub use outlet::Counts;
+pub use room::{NUMBER_BYTES, Room, SHORT_NUMBER_BYTES, append};
 pub use sender::{BATCH_LINES_MAX, LATE_MAX_MS, Sender, TargetRef};
 pub use socket::{Opened, Sockets, open};
 

@@ -2,10 +2,11 @@
 //!
 //! Core: no I/O. HAProxy's manual, sections 8.2.1 and 8.2.5.
 
-use portolan_shared::log::{Clock, Text, Wall, push_field, push_u64};
+use portolan_shared::log::{Clock, Wall, append, push_field, push_u64};
 use portolan_shared::model::Mode;
 
 use super::peer::{PEER_BYTES_MAX, Peer};
+use super::tcp_line::{HEAD_BYTES, write_head};
 
 /// `Connect from %ci:%cp to %fi:%fp (%f/TCP)`, or `HTTP`
 #[derive(Clone, Copy, Debug)]
@@ -24,10 +25,10 @@ impl ConnectLine<'_> {
     /// Appends the line's text.
     pub fn write(&self, line: &mut Vec<u8>) {
         line.extend_from_slice(b"Connect from ");
-        push_peer(line, self.client);
-        line.extend_from_slice(b" to ");
-        push_peer(line, self.destination);
-        line.extend_from_slice(b" (");
+        append(line, 2 * PEER_BYTES_MAX + 4, |room| {
+            let room = self.client.write(room, b' ').few(b"to ");
+            self.destination.write(room, b' ').byte(b'(')
+        });
         line.extend_from_slice(self.frontend.as_bytes());
         line.extend_from_slice(match self.mode {
             Mode::Tcp => &b"/TCP)"[..],
@@ -56,10 +57,9 @@ pub struct FailureLine<'a> {
 impl FailureLine<'_> {
     /// Appends the line's text.
     pub fn write(&self, clock: &mut Clock, line: &mut Vec<u8>) {
-        push_peer(line, self.client);
-        line.extend_from_slice(b" [");
-        line.extend_from_slice(&clock.accept_date(self.accepted));
-        line.extend_from_slice(b"] ");
+        append(line, HEAD_BYTES, |room| {
+            write_head(room, self.client, &clock.accept_date(self.accepted))
+        });
         line.extend_from_slice(self.frontend.as_bytes());
         line.push(b'/');
         if self.bind.is_empty() {
@@ -70,10 +70,4 @@ impl FailureLine<'_> {
         line.extend_from_slice(b": ");
         push_field(line, self.why.as_bytes());
     }
-}
-
-fn push_peer(line: &mut Vec<u8>, peer: Peer) {
-    let mut text = Text::<PEER_BYTES_MAX>::default();
-    peer.write(&mut text);
-    line.extend_from_slice(text.as_bytes());
 }

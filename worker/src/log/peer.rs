@@ -4,11 +4,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use portolan_shared::log::Text;
+use portolan_shared::log::{Room, SHORT_NUMBER_BYTES, Text};
 
-/// Room for a peer: the 45 bytes of `ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:65535` and what a number
-/// wants behind it.
-pub(super) const PEER_BYTES_MAX: usize = 48;
+/// Room for a peer and a byte behind it: an address of at most 39 bytes, a colon and a number.
+pub(super) const PEER_BYTES_MAX: usize = 39 + 1 + SHORT_NUMBER_BYTES;
 
 /// An address and port, or the listener of a UNIX socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,41 +25,69 @@ impl From<SocketAddr> for Peer {
 }
 
 impl Peer {
-    /// Writes `%ci:%cp`: `10.0.1.2:33313`, `::1:33313` (HAProxy writes no brackets), `unix:1`.
-    pub(super) fn write<const N: usize>(self, text: &mut Text<N>) {
-        let number = match self {
-            Self::Ip(IpAddr::V4(address), port) => {
-                write_ipv4(text, address);
-                u64::from(port)
+    /// Writes `%ci:%cp` and a byte behind it: `10.0.1.2:33313`, `::1:33313` (HAProxy writes no
+    /// brackets), `unix:1`.
+    #[inline]
+    pub(super) fn write(self, room: Room<'_>, behind: u8) -> Room<'_> {
+        self.write_address(room, b':').number(self.number(), behind)
+    }
+
+    /// Writes the address alone, `unix` for a UNIX socket, and a byte behind it.
+    #[inline]
+    pub(super) fn write_address(self, room: Room<'_>, behind: u8) -> Room<'_> {
+        match self {
+            Self::Ip(IpAddr::V4(address), _) => write_ipv4(room, address, behind),
+            Self::Ip(IpAddr::V6(address), _) => room.text(ipv6(address).as_bytes()).byte(behind),
+            Self::Unix(_) => room.few(b"unix").byte(behind),
+        }
+    }
+
+    /// The port, or the listener's id.
+    #[inline]
+    pub(super) fn number(self) -> u64 {
+        match self {
+            Self::Ip(_, port) => u64::from(port),
+            Self::Unix(listener) => u64::from(listener),
+        }
+    }
+
+    /// The address's bytes, of which there are none for a UNIX socket.
+    pub(super) fn octets(self) -> ([u8; 16], usize) {
+        let mut octets = [0; 16];
+        let length = match self {
+            Self::Ip(IpAddr::V4(address), _) => {
+                octets[..4].copy_from_slice(&address.octets());
+                4
             }
-            Self::Ip(IpAddr::V6(address), port) => {
-                write_ipv6(text, address);
-                u64::from(port)
+            Self::Ip(IpAddr::V6(address), _) => {
+                octets = address.octets();
+                16
             }
-            Self::Unix(listener) => {
-                text.append(b"unix");
-                u64::from(listener)
-            }
+            Self::Unix(_) => 0,
         };
-        text.push(b':');
-        text.number(number);
+        (octets, length)
     }
 }
 
-fn write_ipv4<const N: usize>(text: &mut Text<N>, address: Ipv4Addr) {
-    let [first, rest @ ..] = address.octets();
-    text.number(u64::from(first));
-    for octet in rest {
-        text.push(b'.');
-        text.number(u64::from(octet));
-    }
+#[inline]
+fn write_ipv4(room: Room<'_>, address: Ipv4Addr, behind: u8) -> Room<'_> {
+    let [first, second, third, last] = address.octets();
+    room.octet(first, b'.').octet(second, b'.').octet(third, b'.').octet(last, behind)
 }
 
 /// RFC 5952: the longest run of zeros, the first of equals and at least two, is `::`.
-fn write_ipv6<const N: usize>(text: &mut Text<N>, address: Ipv6Addr) {
+#[cold]
+fn ipv6(address: Ipv6Addr) -> Text<40> {
+    let mut text = Text::default();
     if let Some(mapped) = address.to_ipv4_mapped() {
         text.append(b"::ffff:");
-        return write_ipv4(text, mapped);
+        for (place, octet) in mapped.octets().into_iter().enumerate() {
+            if place > 0 {
+                text.push(b'.');
+            }
+            text.number(u64::from(octet));
+        }
+        return text;
     }
     let segments = address.segments();
     let (start, length) = longest_zeros(segments);
@@ -76,6 +103,7 @@ fn write_ipv6<const N: usize>(text: &mut Text<N>, address: Ipv6Addr) {
         }
         text.hex(segment);
     }
+    text
 }
 
 /// Start and length of the zeros to leave out; a length of 0 where there are none.
@@ -93,14 +121,16 @@ fn longest_zeros(segments: [u16; 8]) -> (usize, usize) {
 
 #[cfg(test)]
 mod tests {
+    use portolan_shared::log::append;
     use proptest::prelude::*;
 
     use super::*;
 
     fn text(peer: Peer) -> String {
-        let mut text = Text::<PEER_BYTES_MAX>::default();
-        peer.write(&mut text);
-        String::from_utf8(text.as_bytes().to_vec()).unwrap()
+        let mut line = Vec::new();
+        append(&mut line, PEER_BYTES_MAX, |room| peer.write(room, b'|'));
+        assert_eq!(line.pop(), Some(b'|'));
+        String::from_utf8(line).unwrap()
     }
 
     #[test]

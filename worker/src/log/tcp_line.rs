@@ -5,10 +5,13 @@
 //! stream that was redispatched. Names are the model's, whose readers take only letters, digits and
 //! `-_.:`.
 
-use portolan_shared::log::{Clock, Text, Wall};
+use portolan_shared::log::{Clock, NUMBER_BYTES, Room, SHORT_NUMBER_BYTES, Wall, append};
 
 use super::peer::{PEER_BYTES_MAX, Peer};
 use crate::termination::Termination;
+
+/// Stands for a server where there was none.
+pub(super) const NO_SERVER: &str = "<NOSRV>";
 
 /// What the line says about one stream.
 #[derive(Clone, Copy, Debug)]
@@ -61,62 +64,82 @@ pub struct Load {
     pub server: u32,
 }
 
+/// Room for what stands before the names: the client, and 28 bytes of a date.
+pub(super) const HEAD_BYTES: usize = PEER_BYTES_MAX + 28;
+
+/// Room for what stands behind them: four long numbers, seven short ones, and `+--+ +`.
+const NUMBERS_BYTES: usize = 4 * NUMBER_BYTES + 7 * SHORT_NUMBER_BYTES + 6;
+
 impl TcpLine<'_> {
     /// Appends the line's text.
     pub fn write(&self, clock: &mut Clock, line: &mut Vec<u8>) {
-        let mut before = Text::<{ PEER_BYTES_MAX + 28 }>::default();
-        self.client.write(&mut before);
-        before.append(b" [");
-        before.append(&clock.accept_date(self.accepted));
-        before.append(b"] ");
-        line.extend_from_slice(before.as_bytes());
-        line.extend_from_slice(self.frontend.as_bytes());
-        line.push(b' ');
-        line.extend_from_slice(self.backend.as_bytes());
-        line.push(b'/');
-        line.extend_from_slice(self.server.map_or(b"<NOSRV>", str::as_bytes));
-        line.extend_from_slice(self.numbers().as_bytes());
-    }
-
-    /// Everything behind the names: at most four numbers of 20 digits, seven of 10, and 17 others;
-    /// with the room that a number wants, 175.
-    fn numbers(&self) -> Text<176> {
-        let mut text = Text::default();
-        text.push(b' ');
-        write_timer(&mut text, self.queue_ms);
-        text.push(b'/');
-        write_timer(&mut text, self.connect_ms);
-        text.push(b'/');
-        if self.early {
-            text.push(b'+');
-        }
-        text.number(self.total_ms);
-        text.push(b' ');
-        if self.early {
-            text.push(b'+');
-        }
-        text.number(self.bytes);
-        let Termination { cause, phase } = self.termination;
-        text.append(&[b' ', cause.letter() as u8, phase.letter() as u8, b' ']);
-        for number in [self.load.process, self.load.frontend, self.load.backend, self.load.server] {
-            text.number(u64::from(number));
-            text.push(b'/');
-        }
-        if self.redispatched {
-            text.push(b'+');
-        }
-        text.number(u64::from(self.retries));
-        text.push(b' ');
-        text.number(u64::from(self.server_queue));
-        text.push(b'/');
-        text.number(u64::from(self.backend_queue));
-        text
+        let names = names_bytes(self.frontend, self.backend, self.server);
+        append(line, HEAD_BYTES + names + NUMBERS_BYTES, |room| {
+            let room = write_head(room, self.client, &clock.accept_date(self.accepted));
+            let room = write_names(room, self.frontend, self.backend, self.server);
+            let room = write_timer(room, self.queue_ms, b'/');
+            let room = write_timer(room, self.connect_ms, b'/');
+            let room = write_total(room, self.total_ms, self.early, b' ');
+            let room = write_total(room, self.bytes, self.early, b' ');
+            let Termination { cause, phase } = self.termination;
+            let room = room.few(&[cause.letter() as u8, phase.letter() as u8, b' ']);
+            let room = self.load.write(room, b'/');
+            let room = write_total(room, u64::from(self.retries), self.redispatched, b' ');
+            room.number(u64::from(self.server_queue), b'/')
+                .number(u64::from(self.backend_queue), b' ')
+        });
+        // The line ends with the number.
+        line.pop();
     }
 }
 
-fn write_timer<const N: usize>(text: &mut Text<N>, ms: Option<u64>) {
-    match ms {
-        Some(ms) => text.number(ms),
-        None => text.append(b"-1"),
+impl Load {
+    /// Writes the four with a byte behind each.
+    #[inline]
+    pub(super) fn write(self, room: Room<'_>, behind: u8) -> Room<'_> {
+        room.number(u64::from(self.process), behind)
+            .number(u64::from(self.frontend), behind)
+            .number(u64::from(self.backend), behind)
+            .number(u64::from(self.server), behind)
     }
+}
+
+/// Bytes of `frontend backend/server `.
+#[inline]
+pub(super) fn names_bytes(frontend: &str, backend: &str, server: Option<&str>) -> usize {
+    frontend.len() + backend.len() + server.unwrap_or(NO_SERVER).len() + 3
+}
+
+/// Writes `10.0.1.2:33313 [06/Feb/2009:12:12:51.443] `.
+#[inline]
+pub(super) fn write_head<'l>(room: Room<'l>, client: Peer, date: &[u8; 24]) -> Room<'l> {
+    client.write(room, b' ').byte(b'[').few(date).few(b"] ")
+}
+
+/// Writes `frontend backend/server `.
+#[inline]
+pub(super) fn write_names<'l>(
+    room: Room<'l>,
+    frontend: &str,
+    backend: &str,
+    server: Option<&str>,
+) -> Room<'l> {
+    let room = room.text(frontend.as_bytes()).byte(b' ').text(backend.as_bytes()).byte(b'/');
+    room.text(server.unwrap_or(NO_SERVER).as_bytes()).byte(b' ')
+}
+
+/// Writes a time, `-1` where it was not reached, and a byte behind it.
+#[inline]
+pub(super) fn write_timer(room: Room<'_>, ms: Option<u64>, behind: u8) -> Room<'_> {
+    match ms {
+        Some(ms) => room.number(ms, behind),
+        None => room.few(&[b'-', b'1', behind]),
+    }
+}
+
+/// Writes a number, with `+` before it where there is more to it, and a byte behind it.
+#[inline]
+pub(super) fn write_total(room: Room<'_>, number: u64, more: bool, behind: u8) -> Room<'_> {
+    let room = if more { room.byte(b'+') } else { room };
+    room.number(number, behind)
 }

@@ -30,6 +30,21 @@ fn rfc_3164_pads_the_day_with_a_space_and_rfc_5424_names_the_offset() {
 }
 
 #[test]
+fn the_common_log_format_names_the_offset_and_universal_time_has_none() {
+    for (rule, local, iso) in [
+        ("UTC0", "06/Feb/2009:12:12:51 +0000", "2009-02-06T12:12:51.443768+00:00"),
+        ("IST-5:30", "06/Feb/2009:17:42:51 +0530", "2009-02-06T17:42:51.443768+05:30"),
+        ("NST3:30", "06/Feb/2009:08:42:51 -0330", "2009-02-06T08:42:51.443768-03:30"),
+    ] {
+        let mut clock = posix(rule);
+        assert_eq!(&clock.gmt_date(EXAMPLE), b"06/Feb/2009:12:12:51 +0000");
+        assert_eq!(&clock.gmt_date(EXAMPLE), b"06/Feb/2009:12:12:51 +0000");
+        assert_eq!(str::from_utf8(&clock.local_date(EXAMPLE)), Ok(local));
+        assert_eq!(str::from_utf8(&clock.iso_date(EXAMPLE)), Ok(iso));
+    }
+}
+
+#[test]
 fn the_offset_changes_at_the_second_the_zone_says() {
     let mut clock = posix("CET-1CEST,M3.5.0,M10.5.0/3");
     let change: u64 = 1_774_746_000; // 2026-03-29T01:00:00Z
@@ -56,6 +71,10 @@ proptest! {
 
     #[test]
     fn no_time_at_all_panics(micros in any::<u64>()) {
-        accept_date(&mut Clock::new(Zone::utc()), Wall::from_micros(micros));
+        let (mut clock, at) = (Clock::new(Zone::utc()), Wall::from_micros(micros));
+        accept_date(&mut clock, at);
+        clock.gmt_date(at);
+        clock.local_date(at);
+        clock.iso_date(at);
     }
 }

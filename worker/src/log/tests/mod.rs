@@ -1,5 +1,12 @@
+//! The TCP line, the short ones, and which line is written when.
+
+mod http;
+mod json;
+pub mod records;
+mod template;
+
 use portolan_shared::log::{Clock, Wall, Zone};
-use portolan_shared::model::Mode;
+use portolan_shared::model::{LogItem, LogTemplate, Mode};
 use proptest::prelude::*;
 
 use super::*;
@@ -213,6 +220,23 @@ fn a_status_from_500_up_is_an_error_even_where_everything_went_well() {
             assert_eq!(level(quiet, Moment::End, &answered(status)), dropped, "{status}");
             assert_eq!(level(apart, Moment::End, &answered(status)), Some(raised), "{status}");
         }
+    }
+}
+
+#[test]
+fn a_frontends_line_is_the_configured_one_and_errors_can_have_their_own() {
+    let own = LogTemplate { items: vec![LogItem::Text("own".to_owned())] };
+    let errors = LogTemplate { items: vec![LogItem::Text("error".to_owned())] };
+    for (line, expected) in [
+        (LogLine::Connect, Line::Connect),
+        (LogLine::Tcp, Line::Tcp),
+        (LogLine::Http, Line::Http),
+        (LogLine::Clf, Line::Clf),
+        (LogLine::Json, Line::Json),
+        (LogLine::Template, Line::Template(&own)),
+    ] {
+        assert_eq!(Line::of(line, Some(&own), None), expected);
+        assert_eq!(Line::of(line, Some(&own), Some(&errors)), Line::Template(&errors));
     }
 }
 
