@@ -40,7 +40,7 @@ use crate::pool::{Buffers, Pipes};
 use crate::session::Session;
 use crate::show::Applet;
 use crate::signals::{Handler, SignalQueue};
-use crate::stream::{PendingQueue, Side, Stream};
+use crate::stream::{Ends, PendingQueue, Side, Stream};
 use crate::task::{Job, Reasons, Scheduler, TaskId};
 use crate::termination::{Cause, Phase, Termination};
 
@@ -58,6 +58,10 @@ pub struct FrontendState {
     pub route_gates: Vec<Option<Gate>>,
     /// Who may ask at all.
     pub gate: Option<Gate>,
+    /// What its lines tell that the kernel is asked for.
+    pub ends: Ends,
+    /// Lines so far.
+    pub lines: u64,
     /// What is kept of messages for its log.
     pub captures: Plan,
 }

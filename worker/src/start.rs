@@ -43,7 +43,7 @@ use crate::poller::{self, Poller};
 use crate::pool::{Buffers, Pipes};
 use crate::privileges::{self, Refusal};
 use crate::signals::SignalQueue;
-use crate::stream::PendingQueue;
+use crate::stream::{Ends, PendingQueue};
 use crate::task::{Job, Reasons, Scheduler};
 
 /// The descriptor under which the channel to the master is inherited.
@@ -317,6 +317,8 @@ pub(crate) fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channe
                 .map(|route| gate(route.auth.as_ref()))
                 .collect(),
             gate: gate(frontend.http.auth.as_ref()),
+            ends: Ends::wanted(frontend),
+            lines: 0,
             captures: Plan::new(&frontend.http.captures),
         })
         .collect();

@@ -84,6 +84,11 @@ impl Sender {
         self.outlets[0].attach(descriptor, now);
     }
 
+    /// The clock that dates are written by.
+    pub fn clock(&mut self) -> &mut Clock {
+        &mut self.clock
+    }
+
     /// Prepares a target for lines with this tag (`None`: the global one). To be called when a
     /// configuration is taken, not per line; equal ones get the same answer.
     ///

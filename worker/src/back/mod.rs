@@ -179,6 +179,8 @@ pub struct Held {
 }
 
 impl Held {
+    const NOTHING: Self = Self { queue_place: false, slot: false, connection: false };
+
     const fn without(self, kept: Self) -> Self {
         Self {
             queue_place: self.queue_place && !kept.queue_place,
@@ -243,14 +245,16 @@ impl State {
     }
 
     /// What is held in this state.
-    #[inline]
     pub const fn holds(self) -> Held {
-        let connection = matches!(self, Self::Con | Self::Rdy | Self::Est | Self::Dis(_));
-        let waits_assigned = matches!(self, Self::Tar(After::Same) | Self::Ass | Self::Cer(_));
-        Held {
-            queue_place: matches!(self, Self::Que),
-            slot: connection || waits_assigned,
-            connection,
+        match self {
+            Self::Ini | Self::Req | Self::Tar(After::Any) | Self::Clo(_) => Held::NOTHING,
+            Self::Que => Held { queue_place: true, ..Held::NOTHING },
+            Self::Tar(After::Same) | Self::Ass | Self::Cer(_) => {
+                Held { slot: true, ..Held::NOTHING }
+            }
+            Self::Con | Self::Rdy | Self::Est | Self::Dis(_) => {
+                Held { queue_place: false, slot: true, connection: true }
+            }
         }
     }
 }
@@ -300,14 +304,12 @@ impl Back {
     }
 
     /// Takes one input; `None`, and nothing changed, where it means nothing in this state.
-    #[inline]
     pub fn on(&mut self, input: Input) -> Option<Step> {
-        let stale = matches!(input, Input::Stale);
-        if stale && self.renewed {
+        if input == Input::Stale && self.renewed {
             return None;
         }
         let (next, action) = self.state.on(input)?;
-        self.renewed |= stale;
+        self.renewed |= input == Input::Stale;
         if let Input::Assigned { moved: true } = input {
             self.redispatched = true;
         }

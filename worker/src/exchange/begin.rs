@@ -60,8 +60,9 @@ impl Worker {
             session.seen = false;
             exchange.began = if session.began == NEVER { now } else { session.began };
             exchange.idle_ms = exchange.began.saturating_sub(session.idle_since);
-            exchange.first = session.requests == 1;
-            exchange.since = session.idle_since;
+            if session.requests == 1 {
+                exchange.handshake_ms = session.idle_since.saturating_sub(session.accepted);
+            }
         }
         exchange
     }
@@ -103,6 +104,7 @@ impl Worker {
             logged: false,
             holds_server: false,
             holds_backend: false,
+            source: None,
             session: key,
             http: Some(exchange),
         });
@@ -120,6 +122,8 @@ impl Worker {
         let now = self.clock.now();
         let Some(session) = self.sessions.get(key as usize) else { return Taken::default() };
         let frontend_id = session.frontend;
+        let frontend_wants_id =
+            self.config.frontends[frontend_id as usize].http.unique_id.is_some();
         let mut exchange = self.new_exchange(key);
         exchange.method = head.method;
         exchange.version = head.version;
@@ -133,6 +137,9 @@ impl Worker {
         }
         let plan = &self.frontends[frontend_id as usize].captures;
         plan.request(bytes, fields, &mut exchange.captured);
+        if frontend_wants_id {
+            self.make_id(key, &mut exchange);
+        }
         let decision = self.decide(key, bytes, head, fields, &mut exchange);
         let rest = &bytes[head.length..];
         let config = std::rc::Rc::clone(&self.config);

@@ -36,6 +36,7 @@ use crate::http::auth::Checker;
 use crate::http::capture::Captured;
 use crate::http::cookie::{Presented, ResponseCookie};
 use crate::http1::{Asked, Decoder, Fields, Limits, Method, RequestHead, Scan, Span, Version};
+use crate::log::Request;
 use crate::stream::NONE;
 use crate::termination::Termination;
 
@@ -100,6 +101,8 @@ pub struct Exchange {
     pub reuses: Option<u32>,
     /// The next connection must be a new one.
     pub wants_new: bool,
+    /// The client has ended its sending, and the server was told.
+    pub half_closed: bool,
     /// It is a tunnel now.
     pub tunnel: bool,
     /// It was answered from the monitor's address: no log line.
@@ -114,12 +117,10 @@ pub struct Exchange {
     pub silent: bool,
     /// Who serves it, or [`NONE`].
     pub backend: BackendId,
-    /// It is the first one on its connection.
-    pub first: bool,
-    /// When the connection was accepted, or the response before was over.
-    pub since: Millis,
     /// When its first byte came.
     pub began: Millis,
+    /// Milliseconds before the connection's first request could come (a PROXY header).
+    pub handshake_ms: u64,
     /// Milliseconds idle before it.
     pub idle_ms: u64,
     /// Milliseconds until its head was there; −1: it never was.
@@ -147,9 +148,16 @@ pub struct Text {
     pub line: Span,
     /// What the client likes to get, where error pages ask for that.
     pub accept: Span,
+    /// The request's id.
+    pub id: Span,
 }
 
 impl Text {
+    /// The request's id, if it has one.
+    pub fn id(&self) -> Option<&[u8]> {
+        Some(self.id.of(&self.bytes)).filter(|id| !id.is_empty())
+    }
+
     /// Takes bytes in.
     pub fn keep(&mut self, bytes: &[u8]) -> Span {
         let start = self.bytes.len() as u32;
@@ -183,6 +191,7 @@ impl Default for Exchange {
             private: false,
             reuses: None,
             wants_new: false,
+            half_closed: false,
             tunnel: false,
             unlogged: false,
             tarpit: false,
@@ -190,9 +199,8 @@ impl Default for Exchange {
             answer: None,
             silent: false,
             backend: NONE,
-            first: false,
-            since: 0,
             began: 0,
+            handshake_ms: 0,
             idle_ms: 0,
             head_ms: -1,
             response_ms: -1,
@@ -209,6 +217,17 @@ impl Exchange {
     /// What the next response answers.
     pub fn asked(&self) -> Asked {
         Asked { method: self.method, upgrade: self.upgrade }
+    }
+
+    /// When the connection was accepted, or the response before this request was over.
+    pub fn since(&self) -> Millis {
+        self.began.saturating_sub(self.idle_ms + self.handshake_ms)
+    }
+
+    /// The request line, as far as the log shows it; `None` where there was no valid one.
+    pub fn request_line(&self, length_max: u32) -> Option<Request<'_>> {
+        let line = self.text.line.of(&self.text.bytes);
+        (!line.is_empty()).then(|| Request::new(line, length_max))
     }
 
     /// Everything of the request was read from the client.
@@ -263,6 +282,10 @@ pub struct Http {
     pub servers: Vec<(BackendId, ServerId)>,
     /// The number of each backend's first server.
     pub first: Vec<u32>,
+    /// This process, for logs and ids.
+    pub pid: u32,
+    /// This machine, for logs.
+    pub host_name: String,
     /// Requests so far, for logs and ids.
     pub requests: u64,
 }
@@ -293,6 +316,8 @@ impl Http {
             spare: Vec::new(),
             servers,
             first,
+            pid: std::process::id(),
+            host_name: host_name(config),
             requests: 0,
         }
     }
@@ -309,6 +334,15 @@ impl Http {
             self.spare.push(exchange);
         }
     }
+}
+
+/// As the configuration calls this machine, or as it calls itself.
+fn host_name(config: &Config) -> String {
+    config
+        .process
+        .log_hostname
+        .clone()
+        .unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
 }
 
 /// The stricter one.

@@ -217,9 +217,13 @@ impl Worker {
             _ => false,
         };
         exchange.chunked_in = head.framing == Framing::Chunked && !until_close;
-        exchange.client_stays &=
-            !until_close && !stopping && exchange.request_read() && mode != ConnectionMode::Close;
+        exchange.client_stays &= !until_close
+            && !stopping
+            && !exchange.half_closed
+            && exchange.request_read()
+            && mode != ConnectionMode::Close;
         exchange.server_stays = head.keep_alive
+            && !exchange.half_closed
             && head.framing != Framing::UntilClose
             && mode == ConnectionMode::KeepAlive;
         let framing = if until_close { Framing::UntilClose } else { head.framing };

@@ -182,6 +182,9 @@ impl Worker {
             let (front, back) = (&frontend.http.identity, &backend.http.identity);
             identity::tell(front, back, &ends, bytes, fields, &mut self.http.draft);
         }
+        if let (Some(name), Some(_)) = (&frontend.http.unique_id_header, &frontend.http.unique_id) {
+            fields.add(name.as_bytes(), exchange.text.id.of(&exchange.text.bytes));
+        }
         if let Some(persistence) = &self.backends[id as usize].persistence {
             let now = self.clock.wall_of(self.clock.now()).micros() / 1_000_000;
             let usable = |_: ServerId| true;

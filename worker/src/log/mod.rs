@@ -15,32 +15,23 @@
 //!   requests has none.
 
 mod brief_line;
-#[cfg_attr(not(test), allow(dead_code, reason = "the http shell comes next"))]
 mod clf_line;
-#[cfg_attr(not(test), allow(dead_code, reason = "the http shell comes next"))]
 mod http_line;
-#[cfg_attr(not(test), allow(dead_code, reason = "the http shell comes next"))]
 mod json_line;
-#[cfg_attr(not(test), allow(dead_code, reason = "the http shell comes next"))]
 mod line;
 mod peer;
-#[cfg_attr(not(test), allow(dead_code, reason = "the http shell comes next"))]
 mod record;
-#[cfg_attr(not(test), allow(dead_code, reason = "the http shell comes next"))]
 mod request;
 mod tcp_line;
-#[cfg_attr(not(test), allow(dead_code, reason = "the http shell comes next"))]
 mod template;
 
 pub use brief_line::{ConnectLine, FailureLine};
-#[cfg_attr(not(test), allow(unused_imports, reason = "the http shell comes next"))]
 pub use line::Line;
 pub use peer::Peer;
-#[allow(unused_imports, reason = "the http shell comes next")]
 pub use record::{FieldList, HttpRecord, Timers};
-#[cfg_attr(not(test), allow(unused_imports, reason = "the http shell comes next"))]
 pub use request::Request;
 pub use tcp_line::{Load, TcpLine};
+pub use template::render;
 
 use portolan_shared::model::{LogLevel, LogLine, LogOptions};
 
@@ -54,7 +45,6 @@ pub enum Moment {
     /// Mode tcp: the connection to the server stands.
     Connected,
     /// Mode http: the head of the response has come.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the http shell comes next"))]
     Answered,
     /// The stream is over.
     End,

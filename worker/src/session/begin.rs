@@ -74,6 +74,7 @@ impl Worker {
             logged: false,
             holds_server: false,
             holds_backend: false,
+            source: None,
             session: NONE,
             http: None,
         });

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
+use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 
 use super::{Session, SessionKey, Stage};
 use crate::back::{Input, State};
@@ -65,7 +65,8 @@ impl Worker {
     }
 
     /// The client did something while its answer is awaited: if it has ended its sending, it has most
-    /// likely gone. What else it says is the next request, which waits in the kernel.
+    /// likely gone, and its request is given up, or (where a server has it already) the server is told
+    /// the same way. What else the client says is the next request, which waits in the kernel.
     pub(crate) fn check_waiting_client(&mut self, key: StreamKey) {
         let Some(stream) = self.streams.get(key as usize) else { return };
         let token = stream.front.token;
@@ -73,15 +74,33 @@ impl Worker {
         match protocol::peek(descriptor) {
             Ok(0) => {
                 let backend = self.config.backends.get(stream.backend as usize);
-                if backend.is_none_or(|backend| backend.http.abort_on_close) {
-                    self.abandon(key, Cause::Client);
-                } else {
-                    self.descriptors.stop(token, READ);
+                let aborts = backend.is_none_or(|backend| backend.http.abort_on_close);
+                self.descriptors.stop(token, READ);
+                match stream.machine.state() {
+                    State::Est if aborts => self.pass_half_close_on(key),
+                    State::Est => {}
+                    _ if aborts => self.abandon(key, Cause::Client),
+                    _ => {}
                 }
             }
             Err(Errno::AGAIN | Errno::INTR) => self.descriptors.cant(token, READ),
             Ok(_) => self.descriptors.stop(token, READ),
             Err(_) => self.abandon(key, Cause::Client),
+        }
+    }
+
+    /// A server that works for a client that has ended its sending may want to know.
+    fn pass_half_close_on(&mut self, key: StreamKey) {
+        let token = self.token_of(key, Side::Back);
+        let Some(exchange) = self.exchange(key) else { return };
+        exchange.half_closed = true;
+        exchange.server_stays = false;
+        exchange.client_stays = false;
+        if exchange.sent == exchange.out.len()
+            && let Some(descriptor) = self.descriptors.get(token)
+        {
+            // A server that is gone is reported as such by its own side.
+            let _ = shutdown(descriptor, Shutdown::Write);
         }
     }
 

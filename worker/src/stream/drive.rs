@@ -103,6 +103,7 @@ impl Worker {
     /// The connection stands and everything before the data is sent: both directions may flow.
     fn begin(&mut self, key: StreamKey) {
         let now = self.clock.now();
+        self.note_source(key);
         let Some(stream) = self.streams.get_mut(key as usize) else { return };
         // From the end of the queue on, failed attempts included.
         let queue_ended = stream.asked + stream.queue_ms.max(0) as u64;

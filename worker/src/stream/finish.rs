@@ -8,7 +8,7 @@ use portolan_shared::memory::{INSTANCE, Total};
 use super::{NONE, Side, Stream, StreamKey};
 use crate::back::Input;
 use crate::event_loop::Worker;
-use crate::log::{FailureLine, Load, Moment, Outcome, Peer, TcpLine, failure_level, level};
+use crate::log::{FailureLine, Moment, Peer, failure_level};
 use crate::protocol::{self, Address};
 use crate::stream::Pending;
 use crate::task::NEVER;
@@ -82,9 +82,12 @@ impl Worker {
         endpoint.pending.give_pipe_back(&mut self.pipes);
     }
 
-    /// The line of a stream whose connection to its server stands, where it is wanted at once.
+    /// The line of a stream whose connection to its server stands (in mode http: that has the head of
+    /// its response), where it is wanted at once.
     pub(crate) fn log_as_soon_as(&mut self, key: StreamKey) {
-        self.log_stream(key, Moment::Connected, Termination::NORMAL);
+        let http = self.streams.get(key as usize).is_some_and(|stream| stream.http.is_some());
+        let moment = if http { Moment::Answered } else { Moment::Connected };
+        self.log_stream(key, moment, Termination::NORMAL);
     }
 
     pub(crate) fn release_backend(&mut self, key: StreamKey) {
@@ -111,62 +114,12 @@ impl Worker {
             _ => None,
         };
         for object in objects.into_iter().flatten() {
-            let tally = self.lane.tally(object);
-            tally.add(Total::BytesIn, stream.front.received);
-            tally.add(Total::BytesOut, stream.back.received);
+            self.lane.add(object, Total::BytesIn, stream.front.received);
+            self.lane.add(object, Total::BytesOut, stream.back.received);
             if let Some(aborts) = aborts {
-                tally.add(aborts, 1);
+                self.lane.add(object, aborts, 1);
             }
         }
-    }
-
-    pub(crate) fn log_stream(&mut self, key: StreamKey, moment: Moment, why: Termination) {
-        let now = self.clock.now();
-        let Some(stream) = self.streams.get_mut(key as usize) else { return };
-        let frontend = &self.config.frontends[stream.frontend as usize];
-        let targets = &self.frontends[stream.frontend as usize].targets;
-        if targets.is_empty() || stream.logged {
-            return;
-        }
-        let outcome = Outcome {
-            termination: why,
-            retries: stream.machine.retries(),
-            redispatched: stream.machine.redispatched(),
-            from_client: stream.front.received,
-            status: None,
-        };
-        let Some(level) = level(frontend.log_options, moment, &outcome) else { return };
-        stream.logged = true;
-        let backend = self.config.backends.get(stream.backend as usize);
-        let server = backend.and_then(|backend| backend.servers.get(stream.server as usize));
-        let memory = self.lane.memory();
-        let line = TcpLine {
-            client: peer(stream.client, self.listeners[stream.listener as usize].id),
-            accepted: self.clock.wall_of(stream.accepted),
-            frontend: &frontend.name,
-            backend: backend.map_or(&frontend.name, |backend| &backend.name),
-            server: server.map(|server| server.name.as_str()),
-            queue_ms: u64::try_from(stream.queue_ms).ok(),
-            connect_ms: u64::try_from(stream.connect_ms).ok(),
-            total_ms: now - stream.accepted,
-            early: moment == Moment::Connected,
-            bytes: stream.back.received,
-            termination: why,
-            load: Load {
-                process: memory.current(INSTANCE),
-                frontend: memory.current(frontend.object),
-                backend: backend.map_or(0, |backend| memory.current(backend.object)),
-                server: server.map_or(0, |server| memory.current(server.object)),
-            },
-            retries: outcome.retries,
-            redispatched: outcome.redispatched,
-            server_queue: 0,
-            backend_queue: stream.queue_position,
-        };
-        let at = self.clock.wall_of(now);
-        let write = |clock: &mut _, text: &mut Vec<u8>| line.write(clock, text);
-        self.log.sender().push(targets, level, now, at, write);
-        self.schedule_logs();
     }
 
     /// The line of a connection that never became a stream: its PROXY header was wrong or late.

@@ -18,12 +18,14 @@ mod endpoint;
 mod finish;
 mod header;
 mod pick;
+mod record;
 mod relay;
 mod timers;
 
 pub use endpoint::{Endpoint, Pending, Side};
 pub use finish::peer;
 pub use pick::PendingQueue;
+pub use record::Ends;
 pub(crate) use relay::{COPY_BUDGET, Halt};
 
 use std::net::SocketAddr;
@@ -89,6 +91,8 @@ pub struct Stream {
     pub holds_server: bool,
     /// A place was taken in its backend's gauge.
     pub holds_backend: bool,
+    /// Where the connection to its server comes from, where the log tells it.
+    pub source: Option<Box<SocketAddr>>,
     /// The client connection it belongs to, or [`NONE`]: then it has that for itself alone (mode tcp).
     pub session: SessionKey,
     /// The request and its response, in mode http.
