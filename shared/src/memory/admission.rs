@@ -108,6 +108,14 @@ pub trait Board {
     fn waiting(&self, lane: Lane, object: Object) -> &Self::Word;
     /// Key of a lane's first waiter, 0: none.
     fn key(&self, lane: Lane, object: Object) -> &Self::Word;
+    /// All words of `live`.
+    fn live_words(&self) -> [u64; LANE_WORDS] {
+        std::array::from_fn(|word| self.live(word).load())
+    }
+    /// All words of `waiters` for an object.
+    fn waiter_words(&self, object: Object) -> [u64; LANE_WORDS] {
+        std::array::from_fn(|word| self.waiters(object, word).load())
+    }
     /// So many times one who collided with others tries at once, before it comes back to it later.
     fn tries(&self) -> usize {
         2
@@ -220,14 +228,21 @@ pub fn first_waiter<B: Board>(board: &B, place: &Place) -> Option<Waiter> {
     own.into_iter().chain(first_in(board, queue)).min()
 }
 
+#[inline]
 fn first_in<B: Board>(board: &B, queue: Object) -> Option<Waiter> {
+    let waiting = board.waiter_words(queue);
+    // As it is nearly always.
+    if waiting == [0; LANE_WORDS] {
+        return None;
+    }
+    first_of(board, queue, waiting)
+}
+
+#[cold]
+fn first_of<B: Board>(board: &B, queue: Object, waiting: [u64; LANE_WORDS]) -> Option<Waiter> {
     let mut first = None;
-    for word in 0..LANE_WORDS {
-        let bits = board.waiters(queue, word).load();
-        if bits == 0 {
-            continue;
-        }
-        for lane in lanes(word, bits & board.live(word).load()) {
+    for (word, (waiting, live)) in waiting.into_iter().zip(board.live_words()).enumerate() {
+        for lane in lanes(word, waiting & live) {
             let key = board.key(lane, queue).load();
             if key != 0 {
                 let waiter = unpack(key, lane);
@@ -243,8 +258,8 @@ where
     B::Word: 'a,
 {
     let mut sum: u64 = 0;
-    for word in 0..LANE_WORDS {
-        for lane in lanes(word, board.live(word).load()) {
+    for (word, live) in board.live_words().into_iter().enumerate() {
+        for lane in lanes(word, live) {
             sum = sum.saturating_add(word_of(lane).load());
         }
     }
@@ -326,5 +341,13 @@ impl Board for Memory {
     #[inline]
     fn key(&self, lane: Lane, object: Object) -> &AtomicU64 {
         self.chunk(object).cell(lane, object, cell::KEY)
+    }
+    #[inline]
+    fn live_words(&self) -> [u64; LANE_WORDS] {
+        self.head.live_words().each_ref().map(Word::load)
+    }
+    #[inline]
+    fn waiter_words(&self, object: Object) -> [u64; LANE_WORDS] {
+        self.chunk(object).waiter_words(object).each_ref().map(Word::load)
     }
 }

@@ -42,6 +42,12 @@ pub fn check_start(words: &[AtomicU64], magic: u64) -> Result<(), MemoryError> {
     }
 }
 
+/// So many words from here on; beyond the end it panics.
+#[inline]
+pub fn words_at<const N: usize>(words: &[AtomicU64], at: usize) -> &[AtomicU64; N] {
+    words[at..].first_chunk().expect("the layout fits the mapping")
+}
+
 impl Head {
     pub fn create() -> io::Result<Self> {
         let (fd, map) = map::create("portolan-lanes", HEAD_WORDS)?;
@@ -88,6 +94,12 @@ impl Head {
     pub fn live(&self, word: usize) -> &AtomicU64 {
         debug_assert!(word < LANE_WORDS);
         self.word(head::LIVE + word)
+    }
+
+    /// All of the live bitmap.
+    #[inline]
+    pub fn live_words(&self) -> &[AtomicU64; LANE_WORDS] {
+        words_at(self.map.words(), head::LIVE)
     }
 
     #[inline]

@@ -59,7 +59,7 @@ use crate::message::MemoryKind;
 
 pub use admission::{Entry, Place, Waiter, Waiters};
 pub use layout::{LANES_MAX, LAYOUT, OBJECTS_PER_CHUNK};
-pub use own::OwnLane;
+pub use own::{OwnLane, Tally};
 pub use owner::{Owner, process_start_time};
 pub use registry::{Assigned, ObjectKey, Registry};
 
@@ -313,6 +313,7 @@ impl Memory {
         }
     }
 
+    #[inline]
     fn chunk(&self, object: Object) -> &Chunk {
         &self.chunks[(object / OBJECTS_PER_CHUNK) as usize]
     }

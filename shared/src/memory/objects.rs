@@ -8,8 +8,8 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::head::{check_start, write_start};
-use super::layout::{self, CHUNK_MAGIC, CHUNK_WORDS, head, shared};
+use super::head::{check_start, words_at, write_start};
+use super::layout::{self, CHUNK_MAGIC, CHUNK_WORDS, LANE_WORDS, cell, head, shared};
 use super::map::{self, Map};
 use super::{Lane, MemoryError, Object, Total};
 
@@ -61,6 +61,19 @@ impl Chunk {
         &self.map.words()[layout::shared_at(object) + shared::WAITERS + word]
     }
 
+    /// All of that bitmap.
+    #[inline]
+    pub fn waiter_words(&self, object: Object) -> &[AtomicU64; LANE_WORDS] {
+        words_at(self.map.words(), layout::shared_at(object) + shared::WAITERS)
+    }
+
+    /// All of an object's cell.
+    #[inline]
+    pub fn whole_cell(&self, lane: Lane, object: Object) -> &[AtomicU64; cell::WORDS] {
+        words_at(self.map.words(), layout::cell_at(lane, object))
+    }
+
+    #[inline]
     pub fn next_index(&self, object: Object) -> u64 {
         self.map.words()[layout::shared_at(object) + shared::CURSOR].fetch_add(1, Relaxed)
     }
@@ -68,13 +81,6 @@ impl Chunk {
     #[inline]
     pub fn total(&self, lane: Lane, object: Object, total: Total) -> u64 {
         self.cell(lane, object, layout::total_at(total as usize)).load(Relaxed)
-    }
-
-    /// Adds to a total; by the owner of the lane.
-    #[inline]
-    pub fn add(&self, lane: Lane, object: Object, total: Total, n: u64) {
-        let word = self.cell(lane, object, layout::total_at(total as usize));
-        word.store(word.load(Relaxed).wrapping_add(n), Relaxed);
     }
 
     pub fn clear_shared(&self, object: Object) {

@@ -3,10 +3,11 @@
 //! Shell. An [`OwnLane`] does not leave its thread: its owner is the only writer of its cells.
 
 use std::rc::Rc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::admission::{self, Entry, Place, Waiters};
-use super::layout::lane as at;
+use super::layout::{self, cell, lane as at};
 use super::{Lane, Memory, Object, Total};
 
 /// The lane that the master gave to this process.
@@ -83,6 +84,27 @@ impl OwnLane {
     /// Adds to a total.
     #[inline]
     pub fn add(&self, object: Object, total: Total, n: u64) {
-        self.memory.chunk(object).add(self.lane, object, total, n);
+        self.tally(object).add(total, n);
+    }
+
+    /// The totals of an object, where several are to be added to.
+    #[inline]
+    pub fn tally(&self, object: Object) -> Tally<'_> {
+        Tally { cell: self.memory.chunk(object).whole_cell(self.lane, object) }
+    }
+}
+
+/// An object's totals in the own lane.
+#[derive(Debug)]
+pub struct Tally<'a> {
+    cell: &'a [AtomicU64; cell::WORDS],
+}
+
+impl Tally<'_> {
+    /// Adds to one of them.
+    #[inline]
+    pub fn add(&self, total: Total, n: u64) {
+        let word = &self.cell[layout::total_at(total as usize)];
+        word.store(word.load(Relaxed).wrapping_add(n), Relaxed);
     }
 }

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use rustix::fs::{MemfdFlags, SealFlags};
 
@@ -430,8 +431,9 @@ fn an_object_given_to_another_name_starts_from_nothing() {
         let lane = memory.claim_lane(0).expect("a lane");
         let chunk = &memory.chunks[0];
         for total in Total::ALL {
-            chunk.add(lane, 5, total, n);
-            chunk.add(lane, 6, total, n);
+            let at = layout::total_at(total as usize);
+            chunk.cell(lane, 5, at).store(n, Relaxed);
+            chunk.cell(lane, 6, at).store(n, Relaxed);
         }
     }
     memory.next_index(5);

@@ -179,8 +179,6 @@ pub struct Held {
 }
 
 impl Held {
-    const NOTHING: Self = Self { queue_place: false, slot: false, connection: false };
-
     const fn without(self, kept: Self) -> Self {
         Self {
             queue_place: self.queue_place && !kept.queue_place,
@@ -245,16 +243,14 @@ impl State {
     }
 
     /// What is held in this state.
+    #[inline]
     pub const fn holds(self) -> Held {
-        match self {
-            Self::Ini | Self::Req | Self::Tar(After::Any) | Self::Clo(_) => Held::NOTHING,
-            Self::Que => Held { queue_place: true, ..Held::NOTHING },
-            Self::Tar(After::Same) | Self::Ass | Self::Cer(_) => {
-                Held { slot: true, ..Held::NOTHING }
-            }
-            Self::Con | Self::Rdy | Self::Est | Self::Dis(_) => {
-                Held { queue_place: false, slot: true, connection: true }
-            }
+        let connection = matches!(self, Self::Con | Self::Rdy | Self::Est | Self::Dis(_));
+        let waits_assigned = matches!(self, Self::Tar(After::Same) | Self::Ass | Self::Cer(_));
+        Held {
+            queue_place: matches!(self, Self::Que),
+            slot: connection || waits_assigned,
+            connection,
         }
     }
 }
@@ -304,12 +300,14 @@ impl Back {
     }
 
     /// Takes one input; `None`, and nothing changed, where it means nothing in this state.
+    #[inline]
     pub fn on(&mut self, input: Input) -> Option<Step> {
-        if input == Input::Stale && self.renewed {
+        let stale = matches!(input, Input::Stale);
+        if stale && self.renewed {
             return None;
         }
         let (next, action) = self.state.on(input)?;
-        self.renewed |= input == Input::Stale;
+        self.renewed |= stale;
         if let Input::Assigned { moved: true } = input {
             self.redispatched = true;
         }

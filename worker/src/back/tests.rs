@@ -290,9 +290,9 @@ fn a_retry_elsewhere_is_counted_and_marked_when_the_server_really_changed() {
     back.on(Input::Assigned { moved: false });
     back.on(Input::ConnectStarted);
     let failed = back.on(Input::ConnectFailed(Failure::Refused)).expect("it was connecting");
-    assert_eq!(failed.release, Held { connection: true, ..Held::NOTHING });
+    assert_eq!(failed.release, Held { connection: true, ..Held::default() });
     let again = back.retry(&policy, AMONG_OTHERS).expect("it had failed");
-    assert_eq!(again.release, Held { slot: true, ..Held::NOTHING });
+    assert_eq!(again.release, Held { slot: true, ..Held::default() });
     assert_eq!(again.action, Action::PickAnother);
     assert!(!back.redispatched());
     back.on(Input::Assigned { moved: true });

@@ -114,10 +114,11 @@ impl Worker {
             _ => None,
         };
         for object in objects.into_iter().flatten() {
-            self.lane.add(object, Total::BytesIn, stream.front.received);
-            self.lane.add(object, Total::BytesOut, stream.back.received);
+            let tally = self.lane.tally(object);
+            tally.add(Total::BytesIn, stream.front.received);
+            tally.add(Total::BytesOut, stream.back.received);
             if let Some(aborts) = aborts {
-                self.lane.add(object, aborts, 1);
+                tally.add(aborts, 1);
             }
         }
     }

@@ -18,8 +18,8 @@ use crate::drive::Driver;
 const FEW: u64 = 1_000;
 /// Connections at the second look, where the descriptor limit allows two for each.
 const MANY_MAX: u64 = 9_000;
-/// Clients at the second look in mode http, one descriptor each.
-const CLIENTS_MAX: u64 = 10_000;
+/// Clients at the second look in mode http.
+const CLIENTS_MAX: u64 = 9_900;
 /// Pools shrink a while after the peak.
 const SETTLE: Duration = Duration::from_millis(2_500);
 
@@ -30,7 +30,7 @@ pub fn run(bench: &Bench) -> Result<Vec<Row>, Box<dyn Error>> {
 }
 
 pub fn run_http(bench: &Bench) -> Result<Vec<Row>, Box<dyn Error>> {
-    let many = CLIENTS_MAX.min(descriptors().saturating_sub(1_000));
+    let many = CLIENTS_MAX.min(descriptors().saturating_sub(100) / 2);
     let name = format!("http, idle clients, {FEW} to {many}");
     of(bench, Some(Http::default()), name, "clients", many)
 }
