@@ -4,6 +4,8 @@
 //! piece costs its bytes and one comparison. What does not fit is left out, so the caller asks for as
 //! much as its pieces can ever take.
 
+#![expect(clippy::inline_always, reason = "the room for a line stays in registers only so")]
+
 use super::digits::{Text, eight, four};
 
 /// Room that a number of up to ten digits takes with the byte behind it.
@@ -36,7 +38,7 @@ const SMALL: [u32; 256] = {
 pub struct Room<'l>(&'l mut [u8]);
 
 /// Appends what `write` writes, at most so many bytes.
-#[inline]
+#[inline(always)]
 pub fn append(
     line: &mut Vec<u8>,
     bytes_max: usize,
@@ -50,13 +52,13 @@ pub fn append(
 
 impl Room<'_> {
     /// Writes one byte.
-    #[inline]
+    #[inline(always)]
     pub fn byte(self, byte: u8) -> Self {
         self.few(&[byte])
     }
 
     /// Writes a few whose number the compiler knows.
-    #[inline]
+    #[inline(always)]
     pub fn few<const N: usize>(self, bytes: &[u8; N]) -> Self {
         match self.0.first_chunk_mut::<N>() {
             Some(place) => {
@@ -68,19 +70,18 @@ impl Room<'_> {
     }
 
     /// Writes a text.
-    #[inline]
+    #[inline(always)]
     pub fn text(self, text: &[u8]) -> Self {
-        match self.0.get_mut(..text.len()) {
-            Some(place) => {
-                place.copy_from_slice(text);
-                self.behind(text.len())
-            }
-            None => self,
+        if text.len() > self.0.len() {
+            return self;
         }
+        let (place, rest) = self.0.split_at_mut(text.len());
+        place.copy_from_slice(text);
+        Self(rest)
     }
 
     /// Writes a number and a byte behind it.
-    #[inline]
+    #[inline(always)]
     pub fn number(self, number: u64, behind: u8) -> Self {
         let Some(digits) = SMALL.get(number as usize) else {
             let length = large(self.0, number, behind);
@@ -90,12 +91,12 @@ impl Room<'_> {
     }
 
     /// Writes a number below 256 and a byte behind it.
-    #[inline]
+    #[inline(always)]
     pub fn octet(self, number: u8, behind: u8) -> Self {
         self.small(SMALL[usize::from(number)], behind)
     }
 
-    #[inline]
+    #[inline(always)]
     fn small(self, digits: u32, behind: u8) -> Self {
         match self.0.first_chunk_mut::<4>() {
             Some(place) => {
@@ -108,7 +109,7 @@ impl Room<'_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn behind(self, length: usize) -> Self {
         Self(self.0.get_mut(length..).unwrap_or_default())
     }

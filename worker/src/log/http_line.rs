@@ -6,8 +6,10 @@
 //! stream that was redispatched. Braces stand only where captures are configured. Names are the
 //! model's, whose readers take only letters, digits and `-_.:`.
 //!
-//! One difference: captured cookies are escaped like every other text of strangers; HAProxy writes
-//! them as they came.
+//! Differences from HAProxy 2.6: captured cookies are escaped like every other text of strangers, which
+//! it writes as they came; a long request line is cut after `http_logurilen` bytes, there one earlier.
+
+#![expect(clippy::inline_always, reason = "the room for a line stays in registers only so")]
 
 use portolan_shared::log::{
     Clock, NUMBER_BYTES, Room, SHORT_NUMBER_BYTES, append, push_captured, push_field,
@@ -50,7 +52,7 @@ pub fn write(record: &HttpRecord<'_>, clock: &mut Clock, line: &mut Vec<u8>) {
 }
 
 /// Everything up to the bytes.
-#[inline]
+#[inline(always)]
 fn write_times<'l>(room: Room<'l>, record: &HttpRecord<'_>, date: &[u8; 24]) -> Room<'l> {
     let timers = &record.timers;
     let room = write_head(room, record.client, date);
@@ -65,7 +67,7 @@ fn write_times<'l>(room: Room<'l>, record: &HttpRecord<'_>, date: &[u8; 24]) -> 
 }
 
 /// Termination, load, retries and queues.
-#[inline]
+#[inline(always)]
 fn write_counts<'l>(room: Room<'l>, record: &HttpRecord<'_>) -> Room<'l> {
     let room = room.few(&record.termination_letters()).byte(b' ');
     let room = record.load.write(room, b'/');
@@ -74,7 +76,7 @@ fn write_counts<'l>(room: Room<'l>, record: &HttpRecord<'_>) -> Room<'l> {
 }
 
 /// `{a|b} `, nothing where nothing is captured.
-#[inline]
+#[inline(always)]
 fn push_braces(fields: &[Option<&[u8]>], line: &mut Vec<u8>) {
     if !fields.is_empty() {
         push_fields(fields, line);

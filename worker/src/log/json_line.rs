@@ -23,7 +23,7 @@
 //! | `request_fields`, `response_fields` | captured fields in the configuration's order, strings or null |
 //! | `unique_id` | the request's id or null |
 
-use portolan_shared::log::{Clock, Text, append};
+use portolan_shared::log::{Clock, NUMBER_BYTES, Room, SHORT_NUMBER_BYTES, append};
 
 use super::peer::PEER_BYTES_MAX;
 use super::record::HttpRecord;
@@ -31,102 +31,99 @@ use super::request::Request;
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
+/// Room for the time, the client and the names of these members.
+const CLIENT_BYTES: usize = 64 + 32 + PEER_BYTES_MAX + SHORT_NUMBER_BYTES;
+
+/// Room for eleven numbers, a truth value and their names.
+const NUMBERS_BYTES: usize = 12 * (16 + NUMBER_BYTES);
+
+/// Room for seven numbers, a truth value and their names.
+const COUNTS_BYTES: usize = 8 * (24 + SHORT_NUMBER_BYTES);
+
 /// Appends the object.
 pub fn write(record: &HttpRecord<'_>, clock: &mut Clock, line: &mut Vec<u8>) {
-    append(line, 128 + PEER_BYTES_MAX, |room| {
-        let room = room.few(b"{\"time\":\"").few(&clock.iso_date(record.requested));
-        let room = record.client.write_address(room.few(b"\",\"client\":\""), b'"');
-        room.few(b",\"client_port\":").number(record.client.number(), b',')
-    });
-    line.pop();
-    push_member(line, b"frontend", Some(record.frontend.as_bytes()));
-    push_member(line, b"backend", Some(record.backend.as_bytes()));
-    push_member(line, b"server", record.server.map(str::as_bytes));
+    let date = clock.iso_date(record.requested);
+    append(line, CLIENT_BYTES, |room| write_client(room, record, &date));
+    push_member(line, b"\"frontend\":", Some(record.frontend.as_bytes()));
+    push_member(line, b"\"backend\":", Some(record.backend.as_bytes()));
+    push_member(line, b"\"server\":", record.server.map(str::as_bytes));
     let request = record.request.as_ref();
-    push_member(line, b"method", request.map(Request::method));
-    push_member(line, b"target", request.map(Request::target));
-    push_member(line, b"version", request.and_then(Request::version));
-    push_numbers(record, line);
-    push_member(line, b"request_cookie", record.request_cookie);
-    push_member(line, b"response_cookie", record.response_cookie);
-    push_member(line, b"termination", Some(&record.termination_letters()));
-    push_counts(record, line);
-    push_array(line, b"request_fields", record.request_fields);
-    push_array(line, b"response_fields", record.response_fields);
-    push_member(line, b"unique_id", record.unique_id);
+    push_member(line, b"\"method\":", request.map(Request::method));
+    push_member(line, b"\"target\":", request.map(Request::target));
+    push_member(line, b"\"version\":", request.and_then(Request::version));
+    append(line, NUMBERS_BYTES, |room| write_numbers(room, record));
+    push_member(line, b"\"request_cookie\":", record.request_cookie);
+    push_member(line, b"\"response_cookie\":", record.response_cookie);
+    push_member(line, b"\"termination\":", Some(&record.termination_letters()));
+    append(line, COUNTS_BYTES, |room| write_counts(room, record));
+    push_array(line, b"\"request_fields\":[", record.request_fields);
+    push_array(line, b"\"response_fields\":[", record.response_fields);
+    push_member(line, b"\"unique_id\":", record.unique_id);
+    // Each member ends with a comma.
+    line.pop();
     line.push(b'}');
 }
 
-fn push_numbers(record: &HttpRecord<'_>, line: &mut Vec<u8>) {
+fn write_client<'l>(room: Room<'l>, record: &HttpRecord<'_>, date: &[u8; 32]) -> Room<'l> {
+    let room = room.few(b"{\"time\":\"").few(date).few(b"\",\"client\":\"");
+    let room = record.client.write_address(room, b'"').few(b",\"client_port\":");
+    room.number(record.client.number(), b',')
+}
+
+fn write_numbers<'l>(room: Room<'l>, record: &HttpRecord<'_>) -> Room<'l> {
     let timers = &record.timers;
-    for (name, number) in [
-        (&b",\"status\":"[..], record.status.map(u64::from)),
-        (b",\"request_ms\":", timers.request_ms),
-        (b",\"queue_ms\":", timers.queue_ms),
-        (b",\"connect_ms\":", timers.connect_ms),
-        (b",\"response_ms\":", timers.response_ms),
-        (b",\"active_ms\":", Some(timers.active_ms())),
-        (b",\"handshake_ms\":", Some(timers.handshake_ms)),
-        (b",\"idle_ms\":", timers.idle_ms),
-        (b",\"total_ms\":", Some(timers.total_ms)),
-        (b",\"bytes_out\":", Some(record.bytes_out)),
-        (b",\"bytes_in\":", Some(record.bytes_in)),
-    ] {
-        push_number(line, name, number);
-    }
-    push_bool(line, b",\"early\":", record.early);
+    let room = write_number(room.few(b"\"status\":"), record.status.map(u64::from));
+    let room = write_number(room.few(b"\"request_ms\":"), timers.request_ms);
+    let room = write_number(room.few(b"\"queue_ms\":"), timers.queue_ms);
+    let room = write_number(room.few(b"\"connect_ms\":"), timers.connect_ms);
+    let room = write_number(room.few(b"\"response_ms\":"), timers.response_ms);
+    let room = room.few(b"\"active_ms\":").number(timers.active_ms(), b',');
+    let room = room.few(b"\"handshake_ms\":").number(timers.handshake_ms, b',');
+    let room = write_number(room.few(b"\"idle_ms\":"), timers.idle_ms);
+    let room = room.few(b"\"total_ms\":").number(timers.total_ms, b',');
+    let room = room.few(b"\"bytes_out\":").number(record.bytes_out, b',');
+    let room = room.few(b"\"bytes_in\":").number(record.bytes_in, b',');
+    write_bool(room.few(b"\"early\":"), record.early)
 }
 
-fn push_counts(record: &HttpRecord<'_>, line: &mut Vec<u8>) {
+fn write_counts<'l>(room: Room<'l>, record: &HttpRecord<'_>) -> Room<'l> {
     let load = &record.load;
-    for (name, number) in [
-        (&b",\"process_connections\":"[..], load.process),
-        (b",\"frontend_connections\":", load.frontend),
-        (b",\"backend_connections\":", load.backend),
-        (b",\"server_connections\":", load.server),
-        (b",\"retries\":", record.retries),
-        (b",\"server_queue\":", record.server_queue),
-        (b",\"backend_queue\":", record.backend_queue),
-    ] {
-        push_number(line, name, Some(u64::from(number)));
-    }
-    push_bool(line, b",\"redispatched\":", record.redispatched);
+    let room = room.few(b"\"process_connections\":").number(u64::from(load.process), b',');
+    let room = room.few(b"\"frontend_connections\":").number(u64::from(load.frontend), b',');
+    let room = room.few(b"\"backend_connections\":").number(u64::from(load.backend), b',');
+    let room = room.few(b"\"server_connections\":").number(u64::from(load.server), b',');
+    let room = room.few(b"\"retries\":").number(u64::from(record.retries), b',');
+    let room = write_bool(room.few(b"\"redispatched\":"), record.redispatched);
+    let room = room.few(b"\"server_queue\":").number(u64::from(record.server_queue), b',');
+    room.few(b"\"backend_queue\":").number(u64::from(record.backend_queue), b',')
 }
 
-/// Name, with what stands around it, and number at once.
-fn push_number(line: &mut Vec<u8>, name: &[u8], number: Option<u64>) {
-    let mut text = Text::<56>::default();
-    text.append(name);
+fn write_number(room: Room<'_>, number: Option<u64>) -> Room<'_> {
     match number {
-        Some(number) => text.number(number),
-        None => text.append(b"null"),
+        Some(number) => room.number(number, b','),
+        None => room.few(b"null,"),
     }
-    line.extend_from_slice(text.as_bytes());
 }
 
-fn push_bool(line: &mut Vec<u8>, name: &[u8], value: bool) {
-    line.extend_from_slice(name);
-    line.extend_from_slice(if value { b"true" } else { b"false" });
+fn write_bool(room: Room<'_>, value: bool) -> Room<'_> {
+    if value { room.few(b"true,") } else { room.few(b"false,") }
 }
 
+/// Name, with what stands around it, value and comma.
 fn push_member(line: &mut Vec<u8>, name: &[u8], value: Option<&[u8]>) {
-    line.extend_from_slice(b",\"");
     line.extend_from_slice(name);
-    line.extend_from_slice(b"\":");
     push_value(line, value);
 }
 
 fn push_array(line: &mut Vec<u8>, name: &[u8], values: &[Option<&[u8]>]) {
-    line.extend_from_slice(b",\"");
     line.extend_from_slice(name);
-    line.extend_from_slice(b"\":[");
-    for (place, value) in values.iter().enumerate() {
-        if place > 0 {
-            line.push(b',');
-        }
+    for value in values {
         push_value(line, *value);
     }
-    line.push(b']');
+    if !values.is_empty() {
+        line.pop();
+    }
+    line.extend_from_slice(b"],");
 }
 
 fn push_value(line: &mut Vec<u8>, value: Option<&[u8]>) {
@@ -134,16 +131,15 @@ fn push_value(line: &mut Vec<u8>, value: Option<&[u8]>) {
         Some(value) => {
             line.push(b'"');
             push_string(line, value);
-            line.push(b'"');
+            line.extend_from_slice(b"\",");
         }
-        None => line.extend_from_slice(b"null"),
+        None => line.extend_from_slice(b"null,"),
     }
 }
 
 /// A string's content.
 fn push_string(line: &mut Vec<u8>, value: &[u8]) {
-    let plain = |byte: &u8| (b' '..=b'~').contains(byte) && *byte != b'"' && *byte != b'\\';
-    if value.iter().all(plain) {
+    if value.iter().fold(true, |plain, byte| plain & is_plain(*byte)) {
         return line.extend_from_slice(value);
     }
     for chunk in value.utf8_chunks() {
@@ -154,6 +150,11 @@ fn push_string(line: &mut Vec<u8>, value: &[u8]) {
             push_unit(line, u16::from(*byte));
         }
     }
+}
+
+#[expect(clippy::needless_bitwise_bool, reason = "without branches the scan is vectorized")]
+fn is_plain(byte: u8) -> bool {
+    (byte.wrapping_sub(b' ') < 95) & (byte != b'"') & (byte != b'\\')
 }
 
 fn push_character(line: &mut Vec<u8>, character: char) {

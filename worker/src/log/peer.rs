@@ -2,6 +2,8 @@
 //!
 //! Core: no I/O.
 
+#![expect(clippy::inline_always, reason = "the room for a line stays in registers only so")]
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use portolan_shared::log::{Room, SHORT_NUMBER_BYTES, Text};
@@ -27,13 +29,13 @@ impl From<SocketAddr> for Peer {
 impl Peer {
     /// Writes `%ci:%cp` and a byte behind it: `10.0.1.2:33313`, `::1:33313` (HAProxy writes no
     /// brackets), `unix:1`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn write(self, room: Room<'_>, behind: u8) -> Room<'_> {
         self.write_address(room, b':').number(self.number(), behind)
     }
 
     /// Writes the address alone, `unix` for a UNIX socket, and a byte behind it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn write_address(self, room: Room<'_>, behind: u8) -> Room<'_> {
         match self {
             Self::Ip(IpAddr::V4(address), _) => write_ipv4(room, address, behind),
@@ -43,7 +45,7 @@ impl Peer {
     }
 
     /// The port, or the listener's id.
-    #[inline]
+    #[inline(always)]
     pub(super) fn number(self) -> u64 {
         match self {
             Self::Ip(_, port) => u64::from(port),
@@ -69,7 +71,7 @@ impl Peer {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn write_ipv4(room: Room<'_>, address: Ipv4Addr, behind: u8) -> Room<'_> {
     let [first, second, third, last] = address.octets();
     room.octet(first, b'.').octet(second, b'.').octet(third, b'.').octet(last, behind)

@@ -5,6 +5,8 @@
 //! stream that was redispatched. Names are the model's, whose readers take only letters, digits and
 //! `-_.:`.
 
+#![expect(clippy::inline_always, reason = "the room for a line stays in registers only so")]
+
 use portolan_shared::log::{Clock, NUMBER_BYTES, Room, SHORT_NUMBER_BYTES, Wall, append};
 
 use super::peer::{PEER_BYTES_MAX, Peer};
@@ -95,7 +97,7 @@ impl TcpLine<'_> {
 
 impl Load {
     /// Writes the four with a byte behind each.
-    #[inline]
+    #[inline(always)]
     pub(super) fn write(self, room: Room<'_>, behind: u8) -> Room<'_> {
         room.number(u64::from(self.process), behind)
             .number(u64::from(self.frontend), behind)
@@ -105,19 +107,19 @@ impl Load {
 }
 
 /// Bytes of `frontend backend/server `.
-#[inline]
+#[inline(always)]
 pub(super) fn names_bytes(frontend: &str, backend: &str, server: Option<&str>) -> usize {
     frontend.len() + backend.len() + server.unwrap_or(NO_SERVER).len() + 3
 }
 
 /// Writes `10.0.1.2:33313 [06/Feb/2009:12:12:51.443] `.
-#[inline]
+#[inline(always)]
 pub(super) fn write_head<'l>(room: Room<'l>, client: Peer, date: &[u8; 24]) -> Room<'l> {
     client.write(room, b' ').byte(b'[').few(date).few(b"] ")
 }
 
 /// Writes `frontend backend/server `.
-#[inline]
+#[inline(always)]
 pub(super) fn write_names<'l>(
     room: Room<'l>,
     frontend: &str,
@@ -129,7 +131,7 @@ pub(super) fn write_names<'l>(
 }
 
 /// Writes a time, `-1` where it was not reached, and a byte behind it.
-#[inline]
+#[inline(always)]
 pub(super) fn write_timer(room: Room<'_>, ms: Option<u64>, behind: u8) -> Room<'_> {
     match ms {
         Some(ms) => room.number(ms, behind),
@@ -138,7 +140,7 @@ pub(super) fn write_timer(room: Room<'_>, ms: Option<u64>, behind: u8) -> Room<'
 }
 
 /// Writes a number, with `+` before it where there is more to it, and a byte behind it.
-#[inline]
+#[inline(always)]
 pub(super) fn write_total(room: Room<'_>, number: u64, more: bool, behind: u8) -> Room<'_> {
     let room = if more { room.byte(b'+') } else { room };
     room.number(number, behind)
