@@ -35,12 +35,12 @@ use crate::http::cookie::Persistence;
 use crate::http::route::Routes;
 use crate::kept::KeptPool;
 use crate::listener::{Listener, Serving, Waiting};
-use crate::poller::{Event, HUNG, Poller};
+use crate::poller::{Event, FAILED, HUNG, Poller};
 use crate::pool::{Buffers, Pipes};
 use crate::session::Session;
 use crate::show::Applet;
 use crate::signals::{Handler, SignalQueue};
-use crate::stream::{Ends, PendingQueue, Side, Stream};
+use crate::stream::{Ends, PendingQueue, Stream};
 use crate::task::{Job, Reasons, Scheduler, TaskId};
 use crate::termination::{Cause, Phase, Termination};
 
@@ -217,9 +217,8 @@ impl Worker {
                     if reasons.has(Reasons::TIMER) {
                         self.expire_stream(key);
                     }
-                    if reasons.has(Reasons::RESOURCE) && self.flows(key) {
-                        self.relay(key, Side::Front);
-                        self.relay(key, Side::Back);
+                    if reasons.has(Reasons::RESOURCE) {
+                        self.resume(key);
                     }
                 }
                 Job::Session(key) => self.run_session(key, reasons),
@@ -331,8 +330,8 @@ impl Worker {
             Owner::Front(key) => self.handle_front(key, bits),
             Owner::Back(key) => self.handle_back(key, bits),
             Owner::Client(key) => self.handle_client(key, bits),
-            Owner::Kept(place) => self.handle_kept(place, token),
-            Owner::Private(key) => self.handle_private(key, token),
+            Owner::Kept(place) => self.handle_kept(place, token, bits),
+            Owner::Private(key) => self.handle_private(key, token, bits),
             Owner::Listener(key) => {
                 let listener = &self.listeners[key as usize];
                 let task = listener.task();
@@ -398,8 +397,11 @@ impl Worker {
         let owner = self.descriptors.get(token).map(|descriptor| descriptor.owner);
         let text = format_args!("the {} poller refused {owner:?}: {error}", self.poller.name());
         self.log.say_limited(Kind::Resource, LogLevel::Err, text);
-        if let Some(Owner::Client(key)) = owner {
-            self.handle_client(key, crate::poller::FAILED);
+        match owner {
+            Some(Owner::Client(key)) => self.end_client(key, Cause::Resource),
+            Some(Owner::Kept(place)) => self.handle_kept(place, token, FAILED),
+            Some(Owner::Private(key)) => self.handle_private(key, token, FAILED),
+            _ => {}
         }
         if let Some(Owner::Front(key) | Owner::Back(key)) = owner {
             let over = Input::Over(Termination::new(Cause::Resource, Phase::Data));

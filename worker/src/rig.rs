@@ -10,6 +10,7 @@
 
 mod ends;
 mod flow;
+mod http;
 mod random;
 mod relaying;
 pub mod sample;

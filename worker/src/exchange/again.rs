@@ -27,7 +27,7 @@ use crate::termination::{Cause, Phase, Termination};
 pub enum Mishap {
     /// The connection ended without any byte of a response.
     Empty,
-    /// It ended in the middle of a head.
+    /// It ended in the middle of a head, or behind an interim response.
     Cut,
     /// No response came in time.
     Late,
@@ -46,6 +46,13 @@ pub enum Follows {
     Retry,
     /// It is over.
     Over,
+}
+
+impl Exchange {
+    /// What it is when the server's connection ends now.
+    pub fn mishap_at_end(&self) -> Mishap {
+        if self.heard { Mishap::Cut } else { Mishap::Empty }
+    }
 }
 
 /// What follows a mishap, where `left` retries are left.

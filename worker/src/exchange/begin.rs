@@ -130,6 +130,7 @@ impl Worker {
         exchange.upgrade = head.upgrade;
         exchange.expects_continue = head.expect_continue;
         exchange.client_stays = self.client_wants_to_stay(frontend_id, bytes, head, fields);
+        exchange.client_leaves = !exchange.client_stays;
         exchange.head_ms = now.saturating_sub(exchange.began) as i32;
         exchange.keep_text(bytes, head, self.config.tune.http_logurilen as usize);
         if let Some(index) = fields.first(Known::Accept) {
@@ -193,6 +194,8 @@ impl Worker {
                 } else {
                     exchange.refusal = Some(Termination::new(Cause::Proxy, Phase::Request));
                     exchange.status = 400;
+                    exchange.answer = None;
+                    exchange.client_stays = false;
                     taken = bytes.len();
                 }
             }

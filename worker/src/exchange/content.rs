@@ -99,7 +99,7 @@ impl Worker {
                 return Halt::Drained;
             }
             if !self.buffers.can_take() {
-                return Halt::NoBuffer;
+                return Halt::Starved;
             }
             let room = self.scratch.len() - CHUNK_RESERVE;
             let count = match recv(descriptor, &mut self.scratch[..room], RecvFlags::empty()) {
@@ -146,9 +146,6 @@ impl Worker {
                 Side::Front => count as u64,
                 Side::Back => encoded.len() as u64,
             };
-            if from == Side::Front {
-                exchange.unrepeatable = true;
-            }
             let Some(to) = self.descriptors.get(sink.token) else { return Halt::Drained };
             let sent = match send(to, encoded, SendFlags::NOSIGNAL) {
                 Ok(sent) => {
@@ -158,9 +155,8 @@ impl Worker {
                 Err(Errno::AGAIN | Errno::INTR) => 0,
                 Err(errno) => return Halt::Failed(from.other(), errno),
             };
-            if sent < encoded.len()
-                && let Some(buffer) = self.buffers.take_filled(&encoded[sent..])
-            {
+            if sent < encoded.len() {
+                let buffer = self.buffers.hold(&encoded[sent..]);
                 source.pending = Pending::Buffer { buffer, start: 0 };
             }
         }
@@ -175,6 +171,10 @@ impl Worker {
             Side::Back => (&stream.back, &mut exchange.response),
         };
         let complete = match content {
+            Content::Unwanted => {
+                self.descriptors.stop(endpoint.token, READ);
+                return;
+            }
             Content::Done | Content::UntilClose => true,
             Content::Counted => endpoint.limit == 0,
             Content::Chunked(_) => false,
@@ -197,37 +197,38 @@ impl Worker {
         }
     }
 
-    /// A connection failed while content went over it.
-    pub(crate) fn content_failed(&mut self, key: StreamKey, side: Side) {
-        let answered = self.exchange(key).is_some_and(|exchange| exchange.answered);
+    /// A connection failed while content went over it, when it was read or when it was written to.
+    pub(crate) fn content_failed(&mut self, key: StreamKey, side: Side, read: bool) {
+        let Some(stream) = self.streams.get_mut(key as usize) else { return };
+        let Some(exchange) = stream.http.as_deref_mut() else { return };
         match side {
             Side::Front => self.abandon(key, Cause::Client),
-            Side::Back if answered => {
-                let Some(stream) = self.streams.get_mut(key as usize) else { return };
-                if stream.back.ended {
-                    self.exchange_over(key);
-                } else {
-                    // What it had said before is heard.
-                    let token = stream.back.token;
-                    stream.front.pending.give_pipe_back(&mut self.pipes);
-                    if let Some(exchange) = stream.http.as_deref_mut() {
-                        exchange.request = Content::Done;
-                        exchange.client_stays = false;
-                        exchange.server_stays = false;
-                    }
-                    stream.front.ended = true;
-                    if let Some(descriptor) = self.descriptors.get_mut(token)
-                        && !std::mem::replace(&mut descriptor.hung, true)
-                    {
-                        self.descriptors.may(token, READ);
-                        self.relay(key, Side::Back);
-                    } else {
-                        let why = Termination::new(Cause::Server, Phase::Data);
-                        self.drive(key, Input::Over(why));
-                    }
-                }
+            Side::Back if !exchange.answered => self.server_closed(key),
+            Side::Back if read => {
+                self.drive(key, Input::Over(Termination::new(Cause::Server, Phase::Data)));
             }
-            Side::Back => self.server_closed(key),
+            Side::Back => {
+                // The rest of the request is in vain; what the server had said before is heard.
+                exchange.request = Content::Unwanted;
+                exchange.sent = exchange.out.len();
+                exchange.client_stays = false;
+                exchange.server_stays = false;
+                if matches!(exchange.response, Content::UntilClose) {
+                    // Its end cannot be told from the failure any more.
+                    exchange.response = Content::Counted;
+                }
+                stream.front.ended = true;
+                stream.front.pending.give_pipe_back(&mut self.pipes);
+                if let Pending::Buffer { buffer, .. } = std::mem::take(&mut stream.front.pending) {
+                    self.buffers.give(buffer);
+                }
+                let token = stream.back.token;
+                if let Some(descriptor) = self.descriptors.get_mut(token) {
+                    descriptor.hung = true;
+                }
+                self.descriptors.may(token, READ);
+                self.relay(key, Side::Back);
+            }
         }
     }
 
@@ -298,7 +299,8 @@ impl Worker {
                         Ok(_) => {}
                         Err(_) => {
                             exchange.status = 400;
-                            return None;
+                            self.finish(key, Termination::new(Cause::Proxy, Phase::Request));
+                            return Some(false);
                         }
                     }
                 }
@@ -320,7 +322,7 @@ impl Worker {
         match self.flush(key, from) {
             None => true,
             Some(Halt::Failed(side, _)) => {
-                self.content_failed(key, side);
+                self.content_failed(key, side, false);
                 false
             }
             Some(_) => {

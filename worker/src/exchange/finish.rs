@@ -9,6 +9,7 @@ use crate::event_loop::Worker;
 use crate::http::answer::{self, Facts, Given};
 use crate::http1::{Method, Version};
 use crate::log::Moment;
+use crate::protocol;
 use crate::session::Then;
 use crate::stream::{Pending, Side, StreamKey};
 use crate::termination::{Cause, Phase, Termination};
@@ -22,6 +23,8 @@ enum Owed {
     Nothing,
     /// Nothing can be said any more: the connection ends at once.
     Abort,
+    /// The same, and not as if that were the end of the response.
+    Reset,
 }
 
 /// The status that a client gets for an exchange that ended so before a response.
@@ -43,6 +46,7 @@ impl Worker {
         self.leave_queue(key);
         self.close_side(key, Side::Back);
         self.http.encoded.clear();
+        self.finish_interim(key);
         let owed = self.owe(key, why);
         self.release_server(key);
         self.release_backend(key);
@@ -60,6 +64,7 @@ impl Worker {
         let Some(exchange) = stream.http.take() else { return };
         let (stays, read, tunnel) =
             (exchange.client_stays, exchange.request_read(), exchange.tunnel);
+        let leaves = read && exchange.client_leaves;
         self.http.recycle(exchange);
         self.tell_jobs();
         let Some(session) = self.sessions.get_mut(session_key as usize) else { return };
@@ -69,7 +74,7 @@ impl Worker {
             Owed::Answer => {
                 let then = match (stays && read, read) {
                     (true, _) => Then::Next,
-                    (false, true) if why.cause == Cause::Local => Then::Close,
+                    (false, _) if leaves && why.cause == Cause::Local => Then::Close,
                     (false, _) => Then::Linger,
                 };
                 let bytes = std::mem::take(&mut self.http.encoded);
@@ -78,9 +83,25 @@ impl Worker {
             }
             Owed::Nothing if tunnel => self.end_session(session_key),
             Owed::Nothing if stays && read => self.next_request(session_key),
-            Owed::Nothing if read => self.close_client(session_key),
+            Owed::Nothing if leaves => self.close_client(session_key),
             Owed::Nothing => self.begin_lingering(session_key),
+            Owed::Reset => {
+                if let Some(descriptor) = self.descriptors.get(session.token) {
+                    protocol::reset_on_close(descriptor);
+                }
+                self.end_session(session_key);
+            }
             Owed::Abort => self.end_session(session_key),
+        }
+    }
+
+    /// What the client has not taken yet of an interim response goes before the answer.
+    fn finish_interim(&mut self, key: StreamKey) {
+        let Some(stream) = self.streams.get(key as usize) else { return };
+        if stream.http.as_ref().is_some_and(|exchange| !exchange.answered)
+            && let Pending::Buffer { buffer, start } = &stream.back.pending
+        {
+            self.http.encoded.extend_from_slice(&buffer[*start as usize..]);
         }
     }
 
@@ -90,7 +111,11 @@ impl Worker {
         let Some(exchange) = stream.http.as_deref_mut() else { return Owed::Abort };
         if exchange.answered {
             let regular = matches!(why.cause, Cause::Normal) || exchange.tunnel;
-            return if regular { Owed::Nothing } else { Owed::Abort };
+            return match (regular, exchange.until_close) {
+                (true, _) => Owed::Nothing,
+                (false, true) => Owed::Reset,
+                (false, false) => Owed::Abort,
+            };
         }
         if let Some(answer) = exchange.answer.take() {
             self.http.encoded.extend_from_slice(&answer);
@@ -127,6 +152,7 @@ impl Worker {
         let pages = pages(&self.config, frontend, backend);
         let accepts = std::iter::once(exchange.text.accept.of(&exchange.text.bytes));
         let encoded = &mut self.http.encoded;
+        let before = encoded.len();
         match answer::error(encoded, exchange.status, &[], pages, accepts, &facts) {
             Given::Ready(ready) => {
                 encoded.extend_from_slice(&ready.content);
@@ -134,7 +160,7 @@ impl Worker {
             }
             Given::Silent | Given::Skipped => return Owed::Abort,
         }
-        stream.back.received = self.http.encoded.len() as u64;
+        stream.back.received = (self.http.encoded.len() - before) as u64;
         Owed::Answer
     }
 }

@@ -18,8 +18,12 @@ use crate::back::Input;
 use crate::descriptor::{Owner, READ, Token, WRITE};
 use crate::event_loop::Worker;
 use crate::kept::Kept;
+use crate::poller::{FAILED, HUNG};
 use crate::protocol;
-use crate::stream::{Endpoint, Side, StreamKey};
+use crate::stream::{Side, StreamKey};
+
+/// Reports that a kept connection says something, or has failed; that it can be written to is none.
+const SPEAKS: u8 = READ | HUNG | FAILED;
 
 impl Worker {
     /// A kept connection to the stream's server, if it may have one.
@@ -40,7 +44,7 @@ impl Worker {
             self.take_kept(backend, server, first, safe)
         }?;
         let stream = self.streams.get_mut(key as usize)?;
-        stream.back = Endpoint::new(kept.token, now);
+        stream.back.begin_anew(kept.token, now);
         if let Some(exchange) = &mut stream.http {
             exchange.reuses = Some(kept.reuses);
         }
@@ -139,7 +143,10 @@ impl Worker {
     }
 
     /// A kept connection says something: its end, or what nobody asked for. Either way it is of no use.
-    pub(crate) fn handle_kept(&mut self, number: u32, token: Token) {
+    pub(crate) fn handle_kept(&mut self, number: u32, token: Token, bits: u8) {
+        if bits & SPEAKS == 0 {
+            return;
+        }
         let Some((backend, server)) = self.http.servers.get(number as usize).copied() else {
             return;
         };
@@ -149,7 +156,10 @@ impl Worker {
     }
 
     /// The same of one that is kept for a client.
-    pub(crate) fn handle_private(&mut self, key: u32, token: Token) {
+    pub(crate) fn handle_private(&mut self, key: u32, token: Token, bits: u8) {
+        if bits & SPEAKS == 0 {
+            return;
+        }
         let Some(session) = self.sessions.get_mut(key as usize) else { return };
         if session.private.take_if(|(.., kept)| kept.token == token).is_some() {
             drop(self.descriptors.remove(token));

@@ -50,6 +50,8 @@ pub enum Content {
     Counted,
     /// As it is, until the connection ends.
     UntilClose,
+    /// The rest of it is not read any more: nobody takes it.
+    Unwanted,
     /// Decoded, and encoded again where the other side takes chunks.
     Chunked(Box<Decoder>),
 }
@@ -81,6 +83,8 @@ pub struct Exchange {
     pub response: Content,
     /// The response's content goes to the client in chunks.
     pub chunked_in: bool,
+    /// The client knows the end of the response by that of its connection.
+    pub until_close: bool,
     /// The beginning of a response's head.
     pub partial: Vec<u8>,
     /// How far its end was looked for.
@@ -93,6 +97,8 @@ pub struct Exchange {
     pub heard: bool,
     /// The client's connection goes on after this.
     pub client_stays: bool,
+    /// The client has said that this is its last request.
+    pub client_leaves: bool,
     /// The server's connection goes on after this.
     pub server_stays: bool,
     /// The server's connection may only be used again for this client.
@@ -181,12 +187,14 @@ impl Default for Exchange {
             request: Content::Done,
             response: Content::Done,
             chunked_in: false,
+            until_close: false,
             partial: Vec::new(),
             scan: Scan::default(),
             status: 0,
             answered: false,
             heard: false,
             client_stays: false,
+            client_leaves: false,
             server_stays: false,
             private: false,
             reuses: None,

@@ -41,7 +41,7 @@ impl Worker {
                 Err(Errno::INTR) => {}
                 Err(_) => {
                     // What it said before it closed may be an answer.
-                    self.server_closed(key);
+                    self.content_failed(key, Side::Back, false);
                     return;
                 }
             }
@@ -65,7 +65,7 @@ impl Worker {
             self.check_waiting_client(key);
         }
         if bits & WRITE != 0 && self.waits_to_write(key, Side::Back) {
-            self.relay(key, Side::Back);
+            self.go_on(key, Side::Back);
             self.rest(key);
         }
         if bits & FAILED != 0 && self.flows(key) {
@@ -74,7 +74,7 @@ impl Worker {
     }
 
     /// The client's connection is reported broken: nobody is there to answer.
-    fn check_failed_client(&mut self, key: StreamKey) {
+    pub(crate) fn check_failed_client(&mut self, key: StreamKey) {
         let token = self.token_of(key, Side::Front);
         let Some(descriptor) = self.descriptors.get(token) else { return };
         if crate::protocol::pending_error(descriptor).is_some()
@@ -87,13 +87,9 @@ impl Worker {
     /// Something happened on the server's connection.
     pub(crate) fn handle_exchange_back(&mut self, key: StreamKey, bits: u8) {
         let Some(exchange) = self.exchange(key) else { return };
-        let (unsent, answered) = (exchange.sent < exchange.out.len(), exchange.answered);
+        let unsent = exchange.sent < exchange.out.len();
         if bits & READ != 0 {
-            if answered {
-                self.relay(key, Side::Back);
-            } else {
-                self.read_response(key);
-            }
+            self.go_on(key, Side::Back);
         }
         if bits & WRITE != 0 && self.flows(key) {
             if unsent {
@@ -112,11 +108,33 @@ impl Worker {
     fn server_failed(&mut self, key: StreamKey) {
         let token = self.token_of(key, Side::Back);
         self.descriptors.may(token, READ);
+        self.go_on(key, Side::Back);
+    }
+
+    /// Goes on with one direction of an exchange, in whatever part of it that stands.
+    pub(crate) fn go_on(&mut self, key: StreamKey, from: Side) {
         let Some(exchange) = self.exchange(key) else { return };
-        if exchange.answered {
-            self.relay(key, Side::Back);
-        } else {
-            self.read_response(key);
+        let sent = exchange.sent == exchange.out.len();
+        match (from, exchange.answered) {
+            (Side::Back, true) => self.relay(key, Side::Back),
+            (Side::Back, false) => self.read_response(key),
+            // Content goes behind the head; what comes behind the content waits for its turn.
+            (Side::Front, _) if sent && !exchange.request_read() => self.relay(key, Side::Front),
+            (Side::Front, _) => {}
+        }
+    }
+
+    /// What a stream waited for may be had: both directions go on.
+    pub(crate) fn resume(&mut self, key: StreamKey) {
+        for side in [Side::Front, Side::Back] {
+            if !self.flows(key) {
+                return;
+            }
+            if self.is_exchange(key) {
+                self.go_on(key, side);
+            } else {
+                self.relay(key, side);
+            }
         }
     }
 

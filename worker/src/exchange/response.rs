@@ -53,8 +53,8 @@ impl Worker {
             let room = self.http.limits.head_bytes_max as usize;
             let count = match recv(descriptor, &mut self.scratch[..room], RecvFlags::empty()) {
                 Ok((0, _)) => {
-                    let cut = !exchange.partial.is_empty();
-                    self.mishap(key, if cut { Mishap::Cut } else { Mishap::Empty });
+                    let mishap = exchange.mishap_at_end();
+                    self.mishap(key, mishap);
                     return;
                 }
                 Ok((count, _)) => count,
@@ -64,8 +64,8 @@ impl Worker {
                 }
                 Err(Errno::INTR) => continue,
                 Err(_) => {
-                    let cut = !exchange.partial.is_empty();
-                    self.mishap(key, if cut { Mishap::Cut } else { Mishap::Empty });
+                    let mishap = exchange.mishap_at_end();
+                    self.mishap(key, mishap);
                     return;
                 }
             };
@@ -140,8 +140,14 @@ impl Worker {
         let mut at = 0;
         loop {
             let limits = self.http.limits;
-            let Some(exchange) = self.exchange(key) else { return Outcome::Failed(Mishap::Junk) };
+            let Some(stream) = self.streams.get_mut(key as usize) else {
+                return Outcome::Failed(Mishap::Junk);
+            };
+            let taken = stream.front.pending.is_empty();
+            let Some(exchange) = &mut stream.http else { return Outcome::Failed(Mishap::Junk) };
             let asked = exchange.asked();
+            let connects = exchange.method == Method::Connect;
+            let told = taken && exchange.request_read() && exchange.sent == exchange.out.len();
             let parsed = http1::response(&bytes[at..], fields, &limits, &mut exchange.scan, asked);
             let head = match parsed {
                 Ok(Some(head)) => head,
@@ -157,6 +163,14 @@ impl Worker {
             match head.status {
                 101 if !exchange.upgrade => {
                     self.blame_server(key, &"it switched protocols without being asked");
+                    return Outcome::Failed(Mishap::Junk);
+                }
+                101 if !told => {
+                    self.blame_server(key, &"it switched protocols within the request");
+                    return Outcome::Failed(Mishap::Junk);
+                }
+                200..=299 if connects && !told => {
+                    self.blame_server(key, &"it opened a tunnel within the request");
                     return Outcome::Failed(Mishap::Junk);
                 }
                 101 => {
@@ -176,7 +190,7 @@ impl Worker {
                     }
                     continue;
                 }
-                200..=299 if exchange.method == Method::Connect => {
+                200..=299 if connects => {
                     self.write_head(key, message, &head, fields, encoded);
                     return Outcome::Tunnel(at);
                 }
@@ -217,6 +231,7 @@ impl Worker {
             _ => false,
         };
         exchange.chunked_in = head.framing == Framing::Chunked && !until_close;
+        exchange.until_close = until_close;
         exchange.client_stays &= !until_close
             && !stopping
             && !exchange.half_closed
@@ -324,9 +339,8 @@ impl Worker {
             return true;
         }
         let (front, back) = (stream.front.token, stream.back.token);
-        if let Some(buffer) = self.buffers.take_filled(&bytes[sent..]) {
-            stream.back.pending = Pending::Buffer { buffer, start: 0 };
-        }
+        let buffer = self.buffers.hold(&bytes[sent..]);
+        stream.back.pending = Pending::Buffer { buffer, start: 0 };
         self.descriptors.cant(front, WRITE);
         self.descriptors.want(front, WRITE);
         self.descriptors.stop(back, READ);
@@ -378,9 +392,8 @@ impl Worker {
         let Some(session) = self.sessions.get_mut(session_key) else { return };
         let input = std::mem::take(&mut session.input);
         stream.front.received += input.len() as u64;
-        if !input.is_empty()
-            && let Some(buffer) = self.buffers.take_filled(&input)
-        {
+        if !input.is_empty() {
+            let buffer = self.buffers.hold(&input);
             stream.front.pending = Pending::Buffer { buffer, start: 0 };
         }
         let (front, back) = (stream.front.token, stream.back.token);
@@ -418,16 +431,23 @@ impl Worker {
             descriptor.hung = true;
         }
         self.descriptors.may(token, READ);
-        self.read_response(key);
-        if self.flows(key) && !self.exchange(key).is_some_and(|exchange| exchange.answered) {
-            self.mishap(key, Mishap::Empty);
+        self.go_on(key, Side::Back);
+        let waits = self.descriptors.get(token).is_some_and(|it| !it.ready(READ));
+        let Some(exchange) = self.exchange(key) else { return };
+        if waits && !exchange.answered {
+            // It neither takes nor says anything.
+            let mishap = exchange.mishap_at_end();
+            self.mishap(key, mishap);
         }
     }
 
     /// The end of an exchange that went as it should.
     pub(crate) fn exchange_over(&mut self, key: StreamKey) {
         let Some(exchange) = self.exchange(key) else { return };
-        if exchange.request_read() && exchange.sent == exchange.out.len() {
+        let sent = exchange.request_read() && exchange.sent == exchange.out.len();
+        // Content that the server has not taken would be read as the next request.
+        let Some(stream) = self.streams.get(key as usize) else { return };
+        if sent && stream.front.pending.is_empty() {
             self.keep_connection(key);
         }
         self.drive(key, Input::Over(crate::termination::Termination::NORMAL));

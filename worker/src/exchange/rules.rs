@@ -5,8 +5,8 @@
 use std::rc::Rc;
 
 use portolan_shared::model::{
-    Answer, Backend, BackendId, ClientIdentity, Config, Frontend, RestrictNames, RouteTarget,
-    ServerId,
+    Answer, Backend, BackendId, ClientIdentity, Config, ConnectionMode, Frontend, RestrictNames,
+    RouteTarget, ServerId,
 };
 
 use super::Exchange;
@@ -17,7 +17,7 @@ use crate::http::cookie::Answered;
 use crate::http::error_page::Pages;
 use crate::http::identity::{self, Ends};
 use crate::http::redirect::Target;
-use crate::http1::{Fields, Known, Method, RequestHead, ResponseHead, Version};
+use crate::http1::{Fields, Framing, Known, Method, RequestHead, ResponseHead, Version};
 use crate::session::SessionKey;
 use crate::stream::StreamKey;
 use crate::termination::{Cause, Phase, Termination};
@@ -38,11 +38,12 @@ impl Worker {
         let state = &self.frontends[session.frontend as usize];
         let path = head.path.of(bytes);
         let date = self.clock.http_date();
+        let closes = frontend.http.connection_mode == ConnectionMode::Close;
         let facts = Facts {
             head: head.method == Method::Head,
             connect: head.method == Method::Connect,
             http10: head.version == Version::Http10,
-            keep_alive: head.keep_alive && !self.stopping,
+            keep_alive: exchange.client_stays && !self.stopping && !closes && is_whole(head, bytes),
             date: &date,
         };
         if answer::is_monitor(frontend.http.monitor_uri.as_deref(), path) {
@@ -230,6 +231,16 @@ impl Worker {
             exchange.set_cookie =
                 Some(persistence.response(presented, &answered, bytes, fields, draft));
         }
+    }
+}
+
+/// Whether a request's content has come with its head: what has not is not read for an answer that
+/// does not depend on it.
+fn is_whole(head: &RequestHead, bytes: &[u8]) -> bool {
+    match head.framing {
+        Framing::None | Framing::UntilClose => true,
+        Framing::Length(length) => length <= (bytes.len() - head.length) as u64,
+        Framing::Chunked => false,
     }
 }
 

@@ -3,7 +3,8 @@
 //! Core: `now` is an argument.
 //!
 //! - At most `limit` are out at once; who finds none waits in order and is named by
-//!   [`Buffers::next_waiter`] once one came back.
+//!   [`Buffers::next_waiter`] once one came back. Only what was read already and has no other place
+//!   may go beyond that, and beyond the size ([`Buffers::hold`]).
 //! - What comes back is kept for the next one. What was never needed in a whole [`SHRINK_MS`] is given
 //!   back to the system by half, so that a peak does not stay.
 
@@ -80,10 +81,24 @@ impl Buffers {
         Some(buffer)
     }
 
+    /// A buffer that holds these bytes, which were read and would be lost otherwise.
+    pub fn hold(&mut self, bytes: &[u8]) -> Buffer {
+        if bytes.len() <= self.size
+            && let Some(buffer) = self.take_filled(bytes)
+        {
+            return buffer;
+        }
+        self.out += 1;
+        self.out_max = self.out_max.max(self.out);
+        Buffer(bytes.to_vec())
+    }
+
     /// Takes one back.
     pub fn give(&mut self, buffer: Buffer) {
         self.out -= 1;
-        self.free.push(buffer);
+        if (self.size..2 * self.size).contains(&buffer.0.capacity()) {
+            self.free.push(buffer);
+        }
     }
 
     /// Somebody waits for a buffer: the task that is to be woken.
@@ -174,6 +189,18 @@ mod tests {
             pool.shrink(round * SHRINK_MS);
         }
         assert_eq!(pool.figures().2, 4);
+    }
+
+    #[test]
+    fn what_would_be_lost_is_held_beyond_size_and_limit() {
+        let mut pool = Buffers::new(4, 1, 0);
+        let held = [pool.hold(b"beyond the size"), pool.hold(b"more")];
+        assert_eq!((&*held[0], &*held[1]), (&b"beyond the size"[..], &b"more"[..]));
+        assert!(!pool.can_take());
+        for buffer in held {
+            pool.give(buffer);
+        }
+        assert_eq!((pool.figures().1, pool.figures().2), (0, 1));
     }
 
     proptest! {

@@ -91,12 +91,20 @@ impl Worker {
 
     /// A server that works for a client that has ended its sending may want to know.
     fn pass_half_close_on(&mut self, key: StreamKey) {
-        let token = self.token_of(key, Side::Back);
-        let Some(exchange) = self.exchange(key) else { return };
+        let Some(stream) = self.streams.get_mut(key as usize) else { return };
+        let (token, taken) = (stream.back.token, stream.front.pending.is_empty());
+        let asks = |session: &Session| !session.input.is_empty();
+        let asks = self.sessions.get(stream.session as usize).is_some_and(asks);
+        let Some(exchange) = &mut stream.http else { return };
+        if asks {
+            // Its next request is here already.
+            return;
+        }
         exchange.half_closed = true;
         exchange.server_stays = false;
         exchange.client_stays = false;
-        if exchange.sent == exchange.out.len()
+        if taken
+            && exchange.sent == exchange.out.len()
             && let Some(descriptor) = self.descriptors.get(token)
         {
             // A server that is gone is reported as such by its own side.
@@ -159,7 +167,11 @@ impl Worker {
                     }
                 }
                 Reading::Nothing => {
-                    self.rest_session(key);
+                    if self.stopping && self.is_idle(key) {
+                        self.end_session(key);
+                    } else {
+                        self.rest_session(key);
+                    }
                     return false;
                 }
                 Reading::End | Reading::Dead => {
@@ -178,6 +190,21 @@ impl Worker {
             self.start_exchange(stream);
         }
         true
+    }
+
+    /// Whether a client that has been served waits before its next request.
+    fn is_idle(&self, key: SessionKey) -> bool {
+        let idle = |session: &Session| session.requests > 0 && session.input.is_empty();
+        self.sessions.get(key as usize).is_some_and(idle)
+    }
+
+    /// The worker stops: clients that have been served do not keep it, unless they have just asked.
+    pub(crate) fn let_idle_clients_go(&mut self) {
+        for (_, session) in &self.sessions {
+            if session.stage == Stage::Head {
+                self.tasks.wake(session.task, Reasons::RESOURCE);
+            }
+        }
     }
 
     fn take_from_input(&mut self, key: SessionKey, mut input: Vec<u8>) -> Option<StreamKey> {
@@ -241,6 +268,15 @@ impl Worker {
         }
     }
 
+    /// Ends a session in whatever stage, with its stream.
+    pub(crate) fn end_client(&mut self, key: SessionKey, cause: Cause) {
+        let Some(session) = self.sessions.get(key as usize) else { return };
+        match session.stage {
+            Stage::Busy(stream) => self.abandon(stream, cause),
+            _ => self.end_session(key),
+        }
+    }
+
     /// Ends a session and its connection; its stream, if it has one, must have ended.
     pub(crate) fn end_session(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.try_remove(key as usize) else { return };
@@ -290,7 +326,7 @@ impl Worker {
         self.descriptors.stop(token, WRITE);
         self.descriptors.want(token, READ);
         let ready = self.descriptors.get(token).is_some_and(|descriptor| descriptor.ready(READ));
-        if waits || ready {
+        if waits || ready || self.stopping {
             self.tasks.wake(task, Reasons::RESOURCE);
         }
         self.rest_session(key);

@@ -15,7 +15,7 @@ use super::{SessionKey, Stage};
 use crate::clock::{Millis, millis};
 use crate::descriptor::READ;
 use crate::event_loop::Worker;
-use crate::stream::{Side, StreamKey};
+use crate::stream::StreamKey;
 use crate::task::{NEVER, Reasons};
 use crate::termination::{Cause, Phase, Termination};
 
@@ -38,11 +38,7 @@ impl Worker {
         }
         if reasons.has(Reasons::RESOURCE) {
             match busy {
-                Some(stream) if self.flows(stream) => {
-                    self.relay(stream, Side::Front);
-                    self.relay(stream, Side::Back);
-                }
-                Some(_) => {}
+                Some(stream) => self.resume(stream),
                 None => self.handle_client(key, READ),
             }
         }

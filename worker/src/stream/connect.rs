@@ -9,7 +9,7 @@ use portolan_shared::memory::Total;
 use portolan_shared::model::{Server, ServerAddress, Source, SourceAddress};
 use rustix::net::{SendFlags, send};
 
-use super::{Endpoint, Pending, Side, Stream, StreamKey};
+use super::{Pending, Side, Stream, StreamKey};
 use crate::back::{Failure, Input, State};
 use crate::clock::millis;
 use crate::descriptor::{Descriptors, Owner, Trigger, WRITE};
@@ -59,7 +59,7 @@ impl Worker {
             Err(errno) => return Input::ConnectFailed(Self::failure_of(errno)),
         };
         let token = self.descriptors.insert(socket, Owner::Back(key), Trigger::Edge);
-        stream.back = Endpoint::new(token, now);
+        stream.back.begin_anew(token, now);
         self.descriptors.want(token, WRITE);
         if established { Input::Connected } else { Input::ConnectStarted }
     }

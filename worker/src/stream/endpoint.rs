@@ -114,6 +114,13 @@ impl Endpoint {
             copy_only: false,
         }
     }
+
+    /// The same side with another connection; what came from the one before and is still on its way
+    /// (an interim response) goes first.
+    pub fn begin_anew(&mut self, token: Token, now: Millis) {
+        let pending = std::mem::take(&mut self.pending);
+        *self = Self { pending, received: self.received, ..Self::new(token, now) };
+    }
 }
 
 const _: () = assert!(size_of::<Endpoint>() <= 80, "an idle connection pays for two of these");

@@ -45,8 +45,10 @@ pub(crate) enum Halt {
     Drained,
     /// The other side takes no more.
     Blocked,
-    /// No buffer could be had; it waits for one.
+    /// No buffer could be had; it waits for one, or for the other side to take what it can at once.
     NoBuffer,
+    /// No buffer could be had, and nothing can be done without one.
+    Starved,
     /// The budget is spent.
     Budget,
     /// The source has ended and everything was passed on.
@@ -76,6 +78,8 @@ impl Worker {
     /// Moves what can be moved from this side to the other, and does what follows from it.
     pub(crate) fn relay(&mut self, key: StreamKey, from: Side) {
         let http = self.is_exchange(key);
+        let Some(stream) = self.streams.get(key as usize) else { return };
+        let before = stream.front.received;
         let halt = if http && self.is_chunked(key, from) {
             self.pump_chunks(key, from)
         } else {
@@ -83,6 +87,10 @@ impl Worker {
         };
         let Some(stream) = self.streams.get_mut(key as usize) else { return };
         let task = stream.task;
+        if let Some(exchange) = &mut stream.http {
+            // What has gone past `out` cannot be sent once more.
+            exchange.unrepeatable |= stream.front.received != before;
+        }
         let (source, sink) = stream.direction(from);
         match halt {
             Halt::Drained => self.descriptors.want(source.token, READ),
@@ -96,6 +104,10 @@ impl Worker {
                 self.descriptors.want(sink.token, WRITE);
                 self.buffers.wait(task);
             }
+            Halt::Starved => {
+                self.descriptors.stop(source.token, READ);
+                self.buffers.wait(task);
+            }
             Halt::Budget => {
                 // It may have been stopped while the other side was full.
                 let token = source.token;
@@ -105,7 +117,7 @@ impl Worker {
             Halt::Ended if http => self.content_ended(key, from),
             Halt::Ended => self.pass_end_on(key, from),
             Halt::Malformed => self.content_malformed(key, from),
-            Halt::Failed(side, _) if http => self.content_failed(key, side),
+            Halt::Failed(side, _) if http => self.content_failed(key, side, side == from),
             Halt::Failed(side, errno) => {
                 if side != from {
                     self.hear_out(key, side);
@@ -184,7 +196,10 @@ impl Worker {
     pub(crate) fn look_for_failures(&mut self) {
         let keys: Vec<StreamKey> = self.streams.iter().map(|(key, _)| key as StreamKey).collect();
         for key in keys {
-            if self.flows(key) {
+            if self.flows(key) && self.is_exchange(key) {
+                // A server's failure is found when it is read: it may have answered before.
+                self.check_failed_client(key);
+            } else if self.flows(key) {
                 self.check_failed(key, Side::Front);
                 self.check_failed(key, Side::Back);
             } else if let Some(stream) = self.streams.get(key as usize)
@@ -234,13 +249,10 @@ impl Worker {
 
     /// Reads what a side may have said.
     fn look_at(&mut self, key: StreamKey, side: Side) {
-        let head = self.exchange(key).map(|exchange| (exchange.answered, exchange.request_read()));
-        match (side, head) {
-            (_, Some(_)) if !self.is_exchange(key) => self.relay(key, side),
-            (Side::Back, Some((false, _))) => self.read_response(key),
-            // What comes behind a request waits for its turn.
-            (Side::Front, Some((_, true))) => {}
-            _ => self.relay(key, side),
+        if self.is_exchange(key) {
+            self.go_on(key, side);
+        } else {
+            self.relay(key, side);
         }
     }
 
