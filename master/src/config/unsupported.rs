@@ -94,7 +94,7 @@ pub const PROXY: &str = "
     redis_check server_state_file_name server_template smtpchk socket_stats spop_check
     srvexp srvtimeout ssl_hello_chk stats stats_socket stick stick_table tcp_check tcp_request
     tcp_request_content tcp_response tcp_smart_accept tcp_smart_connect transparent
-    use_backend use_fcgi_app use_server use_small_buffers
+    use_backend use_fcgi_app use_server use_small_buffers http_no_delay
 ";
 
 /// In `timeout`.

@@ -63,8 +63,6 @@ pub struct HttpFrontend {
     /// A connection without any byte, or whose first request never begins, ends without a 408 and
     /// without a log line. HAProxy's `option http-ignore-probes`.
     pub ignore_probes: bool,
-    /// No waiting for more bytes to fill a segment. HAProxy's `option http-no-delay`.
-    pub no_delay: bool,
     /// `Proxy-Connection` is understood too. HAProxy's `option http-use-proxy-header`.
     pub use_proxy_header: bool,
     /// What becomes of field names with other characters than letters, digits and `-`.
@@ -118,7 +116,7 @@ pub struct HttpServer {
     /// How often half of the idle connections that were not needed are closed; zero: at once, none
     /// is kept. Default 5 s.
     pub pool_purge_delay: Duration,
-    /// Idle connections of one worker are only given to other clients beyond this many. Default 0.
+    /// So many idle connections each worker keeps though they were not needed lately. Default 0.
     pub pool_low_conn: u32,
     /// A connection serves at most so many requests after its first; `None`: no bound.
     pub max_reuse: Option<u32>,

@@ -48,8 +48,8 @@ Default: 5s.",
             assign(&mut draft.server.http.pool_low_conn, count);
         },
         "
-Idle connections that each worker keeps for the clients for whom they were opened: 0 to
-2147483647.
+Idle connections that each worker keeps although they were not needed lately: 0 to 2147483647.
+(Workers never take connections from one another, which is what HAProxy's keyword bounds.)
 Default: 0.",
     )
     .http(),

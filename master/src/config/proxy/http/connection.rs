@@ -110,18 +110,6 @@ HAProxy's option abortonclose.",
     )
     .only(BACK)
     .http(),
-    Row::new(
-        "http_no_delay",
-        |draft, node, reading| {
-            assign(&mut draft.http.frontend.no_delay, reading.boolean(node));
-        },
-        "
-Whether bytes are sent at once instead of waiting for more to fill a segment.
-Default: false.
-HAProxy's option http-no-delay.",
-    )
-    .only(FRONT)
-    .http(),
 ];
 
 /// One of HAProxy's three options: each replaces what was inherited, and taking back the one that
