@@ -8,7 +8,7 @@ PROGRAMS := portolan portolan-wrapper portolan-worker
 MANUALS := $(wildcard packaging/man/*.[1-8])
 EXAMPLES := $(wildcard packaging/examples/*)
 
-.PHONY: build run test bench install deb
+.PHONY: build run test bench fuzz install deb
 .DEFAULT_GOAL := build
 
 build:
@@ -40,6 +40,21 @@ bench: build
 	@BENCH='$(BENCH)' QUICK='$(QUICK)' HAPROXY='$(HAPROXY)' ONLY='$(ONLY)' LOGS='$(LOGS)' \
 	PROFILES='$(PROFILES)' \
 	$(RELEASE)/portolan-bench
+
+# Looks for bytes that break a promise of the HTTP/1 codec, with libFuzzer and the stable compiler.
+#   TARGET=head|chunked|connection   what they are
+#   SECONDS=600                      for how long; 0: until it finds some
+FUZZ_TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
+FUZZ_FLAGS := -C passes=sancov-module -C codegen-units=1 \
+    $(addprefix -C llvm-args=-sanitizer-coverage-,level=4 inline-8bit-counters pc-table trace-compares)
+TARGET ?= connection
+SECONDS ?= 600
+fuzz:
+	RUSTFLAGS='$(FUZZ_FLAGS)' $(CARGO) build --release --manifest-path fuzz/Cargo.toml \
+	    --target $(FUZZ_TARGET) --target-dir target/fuzz
+	mkdir -p target/fuzz/found/$(TARGET)
+	target/fuzz/$(FUZZ_TARGET)/release/$(TARGET) -max_len=3000 -max_total_time=$(SECONDS) \
+	    -artifact_prefix=target/fuzz/ target/fuzz/found/$(TARGET) worker/corpus/$(TARGET)
 
 # Builds nothing, so that it can run as root after a build that did not.
 install:

@@ -46,7 +46,13 @@ fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
         address.parse::<Ipv6Addr>().ok()?;
         return Some((&rest[..end], &rest[end + 1..]));
     }
-    let mut end = 0;
+    let end = text.iter().position(|byte| !class::is_host_byte(*byte)).unwrap_or(text.len());
+    Some(if text.get(end) == Some(&b'%') { encoded(text, end) } else { text.split_at(end) })
+}
+
+/// As [`split`], for a name with percent-encoded bytes.
+#[cold]
+fn encoded(text: &[u8], mut end: usize) -> (&[u8], &[u8]) {
     while let Some(byte) = text.get(end) {
         if class::is_host_byte(*byte) {
             end += 1;
@@ -56,20 +62,22 @@ fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
             break;
         }
     }
-    Some(text.split_at(end))
+    text.split_at(end)
 }
 
 fn is_port(text: &[u8]) -> bool {
-    text.iter()
-        .try_fold(0_u32, |sum, byte| {
-            let digit = u32::from(byte.wrapping_sub(b'0'));
-            (digit < 10).then_some(sum * 10 + digit).filter(|sum| *sum <= 65_535)
-        })
-        .is_some()
+    let mut sum = 0;
+    for byte in text {
+        let digit = u32::from(byte.wrapping_sub(b'0'));
+        sum = sum * 10 + digit;
+        if digit > 9 || sum > 65_535 {
+            return false;
+        }
+    }
+    true
 }
 
 /// Whether the two hexadecimal digits of a percent-encoded byte stand here.
-#[cold]
 fn is_encoded(text: &[u8]) -> bool {
     text.first_chunk::<2>().is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit))
 }

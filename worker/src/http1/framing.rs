@@ -57,6 +57,18 @@ pub(super) fn declared(
 }
 
 fn length(bytes: &[u8], fields: &Fields) -> Result<Declared, FramingError> {
+    let mut all = fields.even_dropped(Known::ContentLength);
+    if let (Some(index), None) = (all.next(), all.next())
+        && let Some(length) = digits(fields.value(bytes, index))
+    {
+        return Ok(Declared::Length(length));
+    }
+    lengths(bytes, fields)
+}
+
+/// A length that is a list, or no length.
+#[cold]
+fn lengths(bytes: &[u8], fields: &Fields) -> Result<Declared, FramingError> {
     let mut found = None;
     for index in fields.even_dropped(Known::ContentLength) {
         for element in class::elements(fields.value(bytes, index)) {
@@ -70,16 +82,16 @@ fn length(bytes: &[u8], fields: &Fields) -> Result<Declared, FramingError> {
 }
 
 fn digits(text: &[u8]) -> Option<u64> {
-    if text.is_empty() {
-        return None;
-    }
-    text.iter().try_fold(0_u64, |sum, byte| {
+    let mut sum = 0_u64;
+    for byte in text {
         let digit = byte.wrapping_sub(b'0');
-        (digit < 10)
-            .then(|| sum.checked_mul(10)?.checked_add(digit.into()))
-            .flatten()
-            .filter(|sum| *sum <= LENGTH_MAX)
-    })
+        // A sum that passes this bound here fits into 64 bits with one more digit.
+        if digit > 9 || sum > LENGTH_MAX / 10 {
+            return None;
+        }
+        sum = sum * 10 + u64::from(digit);
+    }
+    (!text.is_empty() && sum <= LENGTH_MAX).then_some(sum)
 }
 
 fn coding(bytes: &[u8], fields: &Fields) -> Result<(), FramingError> {

@@ -79,39 +79,79 @@ const LONGEST: usize = 19;
 const COUNT: usize = NAMES.len();
 const _: () = assert!(COUNT < 64, "one bit each in a table's mask");
 
+/// A name as it is compared.
 #[derive(Clone, Copy)]
 struct Entry {
     first: u64,
     last: u64,
-    known: Known,
+    length: u8,
 }
 
-/// By length; `BEGINS[n]..BEGINS[n + 1]` are those of `n` bytes.
-static ENTRIES: [Entry; COUNT] = sorted().0;
-static BEGINS: [u8; LONGEST + 2] = sorted().1;
+impl Entry {
+    const NONE: Self = Self { first: 0, last: 0, length: u8::MAX };
 
-const fn sorted() -> ([Entry; COUNT], [u8; LONGEST + 2]) {
-    let mut entries = [Entry { first: 0, last: 0, known: Known::Other }; COUNT];
-    let mut begins = [0; LONGEST + 2];
-    let (mut length, mut count) = (0, 0);
-    while length <= LONGEST {
-        begins[length] = count as u8;
+    const fn of(name: &[u8]) -> Self {
+        let last = packed(name, name.len().saturating_sub(8));
+        Self { first: packed(name, 0), last, length: name.len() as u8 }
+    }
+}
+
+const SLOTS: usize = 256;
+
+/// Where a name may be.
+#[inline]
+const fn slot(first: u64, last: u64, factor: u64) -> usize {
+    ((first ^ last.rotate_left(23)).wrapping_mul(factor) >> 56) as usize
+}
+
+/// A factor that gives each name a slot of its own.
+const FACTOR: u64 = factor();
+
+const fn factor() -> u64 {
+    let mut factor = 0x9e37_79b9_7f4a_7c15_u64;
+    loop {
+        let mut taken = [false; SLOTS];
         let mut n = 0;
         while n < COUNT {
-            let (known, name) = NAMES[n];
-            if name.len() == length {
-                let last = length.saturating_sub(8);
-                entries[count] = Entry { first: packed(name, 0), last: packed(name, last), known };
-                count += 1;
+            let entry = Entry::of(NAMES[n].1);
+            let slot = slot(entry.first, entry.last, factor);
+            if taken[slot] {
+                break;
             }
+            taken[slot] = true;
             n += 1;
         }
-        length += 1;
+        if n == COUNT {
+            return factor;
+        }
+        factor = factor.wrapping_mul(0xd129_0d2b_3f4c_2f4d).wrapping_add(2);
     }
-    begins[length] = count as u8;
-    assert!(count == COUNT, "a name longer than LONGEST");
-    (entries, begins)
 }
+
+/// In the order of [`NAMES`], then none.
+static ENTRIES: [Entry; COUNT + 1] = {
+    let mut entries = [Entry::NONE; COUNT + 1];
+    let mut n = 0;
+    while n < COUNT {
+        entries[n] = Entry::of(NAMES[n].1);
+        n += 1;
+    }
+    entries
+};
+
+/// Which name may be in each slot.
+static KNOWN: [Known; SLOTS] = {
+    let mut table = [Known::Other; SLOTS];
+    let mut n = 0;
+    while n < COUNT {
+        let (known, name) = NAMES[n];
+        assert!(name.len() <= LONGEST, "longer than LONGEST");
+        let entry = Entry::of(name);
+        table[slot(entry.first, entry.last, FACTOR)] = known;
+        n += 1;
+    }
+    table
+};
 
 const fn packed(name: &[u8], from: usize) -> u64 {
     let mut word = 0;
@@ -124,33 +164,29 @@ const fn packed(name: &[u8], from: usize) -> u64 {
 }
 
 impl Known {
-    /// The field that is named from `start` to `end`; no control byte stands there.
+    /// The field whose name is the first `length` bytes, at least one and none of them a control byte.
     #[inline]
-    pub(super) fn at(bytes: &[u8], start: usize, end: usize) -> Self {
-        let length = end - start;
-        if length > LONGEST {
-            return Self::Other;
-        }
-        let Some(mut first) = class::folded(bytes, start) else {
-            return Self::named(&bytes[start..end]);
-        };
-        let last = if length > 8 {
-            let Some(last) = class::folded(bytes, end - 8) else { return Self::Other };
-            last
+    pub(super) fn at(bytes: &[u8], length: usize) -> Self {
+        let Some(mut first) = class::folded(bytes, 0) else { return Self::named(&bytes[..length]) };
+        let mut last = first;
+        if length > 8 {
+            match class::folded(bytes, length - 8) {
+                Some(word) => last = word,
+                None => return Self::Other,
+            }
         } else {
             // What follows a short name is none of its own.
-            first &= u64::MAX.checked_shr(64 - 8 * length as u32).unwrap_or(0);
-            first
-        };
-        let entries = &ENTRIES[BEGINS[length].into()..BEGINS[length + 1].into()];
-        for entry in entries {
-            if entry.first == first && entry.last == last {
-                let sure =
-                    length <= 16 || bytes[start..end].eq_ignore_ascii_case(entry.known.name());
-                return if sure { entry.known } else { Self::Other };
-            }
+            first &= u64::MAX >> (64 - 8 * length);
+            last &= first;
         }
-        Self::Other
+        let known = KNOWN[slot(first, last, FACTOR)];
+        let entry = &ENTRIES[known as usize];
+        let same =
+            entry.first == first && entry.last == last && usize::from(entry.length) == length;
+        if !same || length > 16 && !bytes[..length].eq_ignore_ascii_case(known.name()) {
+            return Self::Other;
+        }
+        known
     }
 
     /// The field of this name.

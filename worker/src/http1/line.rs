@@ -128,13 +128,28 @@ fn lines(
     side: Side,
 ) -> Result<usize, Stop<FieldError>> {
     loop {
-        let quick = bytes.get(*at..).and_then(|rest| quick(rest, *at));
-        let (line, next) = match quick {
-            Some((line, length)) if line.excess(limits).is_none() => (line, *at + length),
-            _ => match read(bytes, *at, limits, side)? {
-                Found::Field(line, next) => (line, next),
-                Found::End(next) => return Ok(next),
-            },
+        let Some(rest) = bytes.get(*at..) else { return Err(Stop::More) };
+        if rest.starts_with(b"\r\n") {
+            return Ok(*at + 2);
+        }
+        if let Some((colon, stop)) = quick(rest) {
+            let known = Known::at(rest, colon);
+            let (token, ordinary) = match known {
+                Known::Other => class::token(&rest[..colon]),
+                _ => (true, true),
+            };
+            let name = Span::new(*at, *at + colon);
+            let value = Span::new(*at + colon + 2, *at + stop);
+            let line = Line { name, value, known, ordinary, canonical: true };
+            if token && fields.len() < limits.fields_max as usize && line.excess(limits).is_none() {
+                fields.take(&line);
+                *at += stop + 2;
+                continue;
+            }
+        }
+        let (line, next) = match read(bytes, *at, limits, side)? {
+            Found::Field(line, next) => (line, next),
+            Found::End(next) => return Ok(next),
         };
         *at = next;
         if fields.len() >= limits.fields_max as usize {
@@ -144,30 +159,16 @@ fn lines(
     }
 }
 
-/// Reads the line at the start of `rest`, which is `at` in the message, if it is as most are: `name:
-/// value`. `None`: [`read`] has to look at it. DEL in the value is not found.
+/// Where colon and line end stand at the start of `rest`, if the line is as most are: `name: value`.
+/// `None`: [`read`] has to look at it. Whether the name is a token, and DEL, are not looked at.
 #[inline]
-pub(super) fn quick(rest: &[u8], at: usize) -> Option<(Line, usize)> {
+fn quick(rest: &[u8]) -> Option<(usize, usize)> {
     let colon = class::name_end(rest, 0);
     let [b':', b' ', begin, ..] = rest.get(colon..)? else { return None };
-    let start = colon + 2;
-    let stop = class::plain_end(rest, start);
+    let stop = class::plain_end(rest, colon + 2);
     let [last, b'\r', b'\n', ..] = rest.get(stop - 1..)? else { return None };
-    if colon == 0 || class::is_blank(*begin) || class::is_blank(*last) {
-        return None;
-    }
-    let known = Known::at(rest, 0, colon);
-    let mut ordinary = true;
-    if known == Known::Other {
-        let token;
-        (token, ordinary) = class::token(&rest[..colon]);
-        if !token {
-            return None;
-        }
-    }
-    let name = Span::new(at, at + colon);
-    let value = Span::new(at + start, at + stop);
-    Some((Line { name, value, known, ordinary, canonical: true }, stop + 2))
+    let plain = colon > 0 && *begin > b' ' && *last > b' ';
+    plain.then_some((colon, stop))
 }
 
 /// Reads the line that begins at `at`.
@@ -188,16 +189,12 @@ pub(super) fn read(
         }
         end = colon;
     }
-    let known = Known::at(bytes, at, end);
-    let mut ordinary = true;
-    if known == Known::Other {
-        let token;
-        (token, ordinary) = class::token(&bytes[at..end]);
-        if !token {
-            let length = class::token_end(&bytes[at..end]);
-            return Err(Stop::Wrong(FieldError::BadName, at + length));
-        }
+    let name = &bytes[at..end];
+    let (token, ordinary) = class::token(name);
+    if !token {
+        return Err(Stop::Wrong(FieldError::BadName, at + class::token_end(name)));
     }
+    let known = Known::named(name);
     let mut start = after;
     while bytes.get(start).is_some_and(|byte| class::is_blank(*byte)) {
         start += 1;

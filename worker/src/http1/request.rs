@@ -161,7 +161,7 @@ fn skip_blanks(bytes: &[u8]) -> Result<usize, Early<RequestError>> {
 
 #[inline]
 fn request_line(bytes: &[u8], at: usize, limits: &Limits) -> Result<Line, Early<RequestError>> {
-    let method_end = at + class::token_end(&bytes[at..bytes.len().min(at + METHOD_BYTES_MAX + 1)]);
+    let method_end = at + class::token_end(&bytes[at..bytes.len().min(at + METHOD_BYTES_MAX)]);
     if method_end == at || bytes.get(method_end) != Some(&b' ') {
         return Err(bad_method(bytes, at, method_end));
     }
@@ -199,7 +199,8 @@ fn request_line(bytes: &[u8], at: usize, limits: &Limits) -> Result<Line, Early<
 
 #[cold]
 fn bad_method(bytes: &[u8], at: usize, stop: usize) -> Early<RequestError> {
-    if stop - at > METHOD_BYTES_MAX {
+    let token = bytes.get(stop).is_some_and(|byte| class::is_token_byte(*byte));
+    if token && stop - at == METHOD_BYTES_MAX {
         return Early::Never(RequestError::MethodTooLong);
     }
     match (bytes.get(stop), bytes.get(stop + 1)) {

@@ -28,7 +28,8 @@ fn what_is_no_method_is_refused_at_its_first_wrong_byte() {
 #[test]
 fn a_method_longer_than_any_is_not_implemented() {
     let text = "A".repeat(65);
-    all_refused(&[&text], RequestError::MethodTooLong, 501);
+    let followed = format!("{text} / HTTP/1.1\r\nHost: a\r\n\r\n");
+    all_refused(&[&text, &followed], RequestError::MethodTooLong, 501);
     let text = format!("{} / HTTP/1.1\r\nHost: a\r\n\r\n", "A".repeat(64));
     assert_eq!(valid(&text).0.method, Method::Other);
 }
