@@ -1,5 +1,5 @@
-//! `portolan demo`: a harbour to try things in. Small servers as threads of this process, a
-//! configuration of their own, and wrapper, master and workers in front of them.
+//! `portolan demo`: harbours to try things with. Small servers as threads of this process, one of which
+//! fails now and then, a configuration of their own, and wrapper, master and workers in front of them.
 //!
 //! Shell. This process is not one of the proxy's: it only starts the wrapper, says what to try and waits.
 //!
@@ -7,7 +7,10 @@
 //!   and then the exit status is 0.
 //! - The directory that holds configuration, pid file and control socket goes with us.
 
+mod answer;
+mod request;
 mod servers;
+mod weather;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -26,7 +29,8 @@ use portolan_shared::signal::Signals;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags};
 
-use self::servers::Server;
+use self::servers::{Server, Servers};
+use self::weather::{HARBOURS, MOODY};
 
 /// What the text is made from.
 const CONFIGURATION: &str = include_str!("demo/portolan.toml");
@@ -132,48 +136,64 @@ fn front_address() -> io::Result<(SocketAddr, Option<UnixDatagram>)> {
     Ok((listener.local_addr()?, None))
 }
 
-fn configuration(directory: &Path, front: SocketAddr, servers: &[Server]) -> String {
-    let mut lines = String::new();
-    for Server { name, address } in servers {
-        // Writing to a String does not fail.
-        let _ = writeln!(lines, "  {{ name = \"{name}\", address = \"{address}\" }},");
-    }
+fn configuration(directory: &Path, front: SocketAddr, servers: &Servers) -> String {
+    let list = |more: &dyn Fn(&Server) -> String| {
+        let mut lines = String::new();
+        for server in &servers.harbours {
+            let Server { name, address } = server;
+            // Writing to a String does not fail.
+            let _ = writeln!(
+                lines,
+                "  {{ name = \"{name}\", address = \"{address}\"{} }},",
+                more(server)
+            );
+        }
+        lines
+    };
     let user = if rustix::process::geteuid().is_root() { "user = \"nobody\"\n" } else { "" };
     CONFIGURATION
         .replace("@DIRECTORY@", &directory.display().to_string())
         .replace("@USER@\n", user)
         .replace("@FRONT@", &front.to_string())
-        .replace("@SERVERS@", &lines)
+        .replace("@LIGHTHOUSE@", &servers.lighthouse.address.to_string())
+        .replace("@SERVERS@", &list(&|_| String::new()))
+        .replace("@BERTHS@", &list(&|server| format!(", cookie = \"{}\"", server.name)))
 }
 
-fn what_to_try(directory: &Path, front: SocketAddr, servers: &[Server], wrapper: u32) -> String {
+fn what_to_try(directory: &Path, front: SocketAddr, servers: &Servers, wrapper: u32) -> String {
     let program = std::env::args().next().unwrap_or_else(|| "portolan".to_owned());
     let names: Vec<String> =
-        servers.iter().map(|one| format!("{} ({})", one.name, one.address)).collect();
+        servers.harbours.iter().map(|one| format!("{} ({})", one.name, one.address)).collect();
     let workers = workers_of(wrapper);
     let worker = workers.first().map_or_else(|| "PID".to_owned(), u32::to_string);
     let socket = directory.join("control.sock");
     let socket = socket.display();
     let tries = [
-        (format!("curl http://{front}/"), "another server each time"),
-        (format!("echo ahoy | nc -N {} {}", front.ip(), front.port()), "the same without HTTP"),
+        (format!("curl http://{front}/cabin"), "another harbour each time"),
+        (format!("curl -c jar -b jar http://{front}/berth"), "a cookie keeps you at yours"),
+        (format!("curl http://{front}/api/tides"), "another backend: the request as it got there"),
+        (format!("curl -u captain:ahoy http://{front}/captain"), "who knows the password"),
+        (format!("curl -i http://{front}/home"), "a redirect"),
+        (format!("curl -X PUT http://{front}/storm/Genoa"), "closes a harbour for 5 seconds"),
         (format!("kill -USR2 {wrapper}"), "reload: a new generation, no connection lost"),
         (format!("kill -KILL {worker}"), "a worker dies: another takes its place"),
         (format!("{program} show proc -S {socket}"), ""),
         (format!("{program} reload -S {socket}"), ""),
     ];
     let mut text = format!(
-        "\nPortolan listens on {front} and goes round {}.\n\
-         Pids: wrapper {wrapper}, workers {}. Configuration: {}\n\n",
+        "\nPortolan listens on {front} and goes round {}. {} has bad hours.\n\
+         Pids: wrapper {wrapper}, workers {}. Configuration: {}\n\n  \
+         http://{front}/   in a browser shows who answers\n\n",
         names.join(", "),
+        HARBOURS[MOODY],
         workers.iter().map(u32::to_string).collect::<Vec<_>>().join(" "),
         directory.join("portolan.toml").display(),
     );
     for (command, what) in tries {
         // Writing to a String does not fail.
-        let _ = writeln!(text, "  {}", format!("{command:<40}  {what}").trim_end());
+        let _ = writeln!(text, "  {}", format!("{command:<52}  {what}").trim_end());
     }
-    text.push_str("\nCtrl-C ends it.\n");
+    text.push_str("\nCtrl-C ends it. From here on the access log:\n");
     text
 }
 
@@ -222,7 +242,8 @@ mod tests {
         let loaded = read(&Sources::from_paths([file]))
             .unwrap_or_else(|found| panic!("{}", render(&found, false)));
         assert!(loaded.warnings.is_empty(), "{}", render(&loaded.warnings, false));
-        assert_eq!(loaded.config.backends[0].servers.len(), servers.len());
+        let count = |backend: usize| loaded.config.backends[backend].servers.len();
+        assert_eq!([count(0), count(1), count(2)], [HARBOURS.len(), HARBOURS.len(), 1]);
     }
 
     #[test]

@@ -1,25 +1,31 @@
-//! The demonstration's servers: they say who they are, to `curl` and to `nc`.
+//! The demonstration's servers: three harbours that say who they are, one of them with bad hours, and
+//! a lighthouse that repeats what it is told.
 //!
-//! Shell. A thread a connection. A first line that looks like HTTP gets a page and the end of the
-//! connection; any other line is answered by a line, until the client ends.
+//! Shell. A thread a server and a thread a connection. A harbour that is closed has no listening socket,
+//! as a server that has crashed; its port stays claimed by another one that never listens.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Harbours on the old charts.
-const NAMES: [&str; 3] = ["Genoa", "Lisbon", "Alexandria"];
+use rustix::event::{PollFd, PollFlags, Timespec};
+use socket2::{Domain, Socket, Type};
+
+use super::answer::Answer;
+use super::request::Request;
+use super::weather::{HARBOURS, Mood, Weather};
+
 /// Connections at once, all servers together; further ones are closed.
-const CONNECTIONS_MAX: usize = 200;
-/// A line's bytes: whoever sends more is cut off.
-const LINE_BYTES_MAX: u64 = 4096;
-/// Lines of a request's head.
-const HEAD_LINES_MAX: usize = 100;
+const CONNECTIONS_MAX: usize = 500;
+/// Connections that wait to be accepted, for each server.
+const BACKLOG: i32 = 128;
 /// A silent client is let go.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// Between two looks at a server's mood.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A server that listens.
 #[derive(Debug)]
@@ -28,100 +34,172 @@ pub struct Server {
     pub address: SocketAddr,
 }
 
-/// Starts all of them, on ports that the system chooses.
-pub fn start() -> io::Result<Vec<Server>> {
-    let open = Arc::new(AtomicUsize::new(0));
-    NAMES.into_iter().map(|name| start_one(name, Arc::clone(&open))).collect()
+/// All of them.
+#[derive(Debug)]
+pub struct Servers {
+    pub harbours: Vec<Server>,
+    pub lighthouse: Server,
 }
 
-fn start_one(name: &'static str, open: Arc<AtomicUsize>) -> io::Result<Server> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let address = listener.local_addr()?;
+/// Which one a thread is.
+#[derive(Clone, Copy, Debug)]
+enum Role {
+    Harbour(usize),
+    Lighthouse,
+}
+
+/// What all threads share.
+#[derive(Debug)]
+struct Shared {
+    weather: Weather,
+    start: Instant,
+    open: AtomicUsize,
+}
+
+impl Shared {
+    fn mood(&self, role: Role) -> Mood {
+        match role {
+            Role::Harbour(harbour) => self.weather.mood(harbour, self.start.elapsed()),
+            Role::Lighthouse => Mood::Open,
+        }
+    }
+}
+
+/// Starts all of them, on ports that the system chooses.
+pub fn start() -> io::Result<Servers> {
+    let shared = Arc::new(Shared {
+        weather: Weather::default(),
+        start: Instant::now(),
+        open: AtomicUsize::new(0),
+    });
+    let harbour = |harbour| start_one(HARBOURS[harbour], Role::Harbour(harbour), &shared);
+    Ok(Servers {
+        harbours: (0..HARBOURS.len()).map(harbour).collect::<io::Result<_>>()?,
+        lighthouse: start_one("lighthouse", Role::Lighthouse, &shared)?,
+    })
+}
+
+fn start_one(name: &'static str, role: Role, shared: &Arc<Shared>) -> io::Result<Server> {
+    let claim = bind((Ipv4Addr::LOCALHOST, 0).into())?;
+    let address = claim.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let mut listener = Some(listen(address)?);
+    let shared = Arc::clone(shared);
     thread::Builder::new().name(name.to_owned()).spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let open = Arc::clone(&open);
-            if open.fetch_add(1, Ordering::Relaxed) >= CONNECTIONS_MAX {
-                open.fetch_sub(1, Ordering::Relaxed);
-                continue;
+        let _claim = claim;
+        loop {
+            match (shared.mood(role), &listener) {
+                (Mood::Closed, _) => {
+                    listener = None;
+                    thread::sleep(LOOK_EVERY);
+                }
+                // One that cannot be had now can be had at the next look.
+                (_, None) => match listen(address) {
+                    Ok(open) => listener = Some(open),
+                    Err(_) => thread::sleep(LOOK_EVERY),
+                },
+                (_, Some(listener)) => accept(listener, role, &shared),
             }
-            thread::spawn(move || {
-                // A client that went away is no matter of ours.
-                let _ = serve(&stream, name);
-                open.fetch_sub(1, Ordering::Relaxed);
-            });
         }
     })?;
     Ok(Server { name, address })
 }
 
-fn serve(stream: &TcpStream, name: &str) -> io::Result<()> {
-    stream.set_read_timeout(Some(SILENCE_MAX))?;
-    stream.set_write_timeout(Some(SILENCE_MAX))?;
-    converse(&mut BufReader::new(stream), &mut &*stream, name)
+/// A socket that others of ours may be bound beside.
+fn bind(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
 }
 
-/// Answers what is read, until it ends.
-fn converse(input: &mut impl BufRead, output: &mut impl Write, name: &str) -> io::Result<()> {
-    while let Some(line) = line(input)? {
-        if line.contains(" HTTP/1.") {
-            let rest = (0..HEAD_LINES_MAX).map(|_| self::line(input));
-            for line in rest {
-                if line?.is_none_or(|line| line.is_empty()) {
-                    break;
-                }
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = bind(address)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Takes one connection, if one comes before the next look.
+fn accept(listener: &TcpListener, role: Role, shared: &Arc<Shared>) {
+    let mut ready = [PollFd::new(listener, PollFlags::IN)];
+    let time = Timespec::try_from(LOOK_EVERY).ok();
+    if !matches!(rustix::event::poll(&mut ready, time.as_ref()), Ok(1..)) {
+        return;
+    }
+    let Ok((stream, _)) = listener.accept() else { return };
+    let shared = Arc::clone(shared);
+    if shared.open.fetch_add(1, Ordering::Relaxed) >= CONNECTIONS_MAX {
+        shared.open.fetch_sub(1, Ordering::Relaxed);
+        return;
+    }
+    thread::spawn(move || {
+        // A client that went away is no matter of ours.
+        let _ = serve(&stream, role, &shared);
+        shared.open.fetch_sub(1, Ordering::Relaxed);
+    });
+}
+
+/// Answers what comes, in the mood of the moment, until one side has enough.
+fn serve(stream: &TcpStream, role: Role, shared: &Shared) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(SILENCE_MAX))?;
+    stream.set_write_timeout(Some(SILENCE_MAX))?;
+    let mut input = BufReader::new(stream);
+    while let Some(request) = Request::read(&mut input)? {
+        let answer = match (role, shared.mood(role)) {
+            (Role::Lighthouse, _) => Answer::of_lighthouse(&request),
+            (_, Mood::Closed | Mood::Silent) => return Ok(()),
+            (Role::Harbour(harbour), Mood::Busy) => Answer::busy(HARBOURS[harbour]),
+            (Role::Harbour(harbour), Mood::Open) => {
+                let now = shared.start.elapsed();
+                Answer::of_harbour(harbour, &request, &shared.weather, now)
             }
-            return output.write_all(page(name).as_bytes());
-        }
-        output.write_all(format!("{name} heard: {line}\n").as_bytes())?;
+        };
+        answer.write(&mut &*stream, &request.method)?;
     }
     Ok(())
 }
 
-/// The next line without its end; `None` at the end of input, or of our patience.
-fn line(input: &mut impl BufRead) -> io::Result<Option<String>> {
-    let mut bytes = Vec::new();
-    input.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes)?;
-    let whole = bytes.len() < LINE_BYTES_MAX as usize;
-    let text = String::from_utf8_lossy(&bytes);
-    let text = text.trim_end_matches(['\r', '\n']);
-    Ok((!bytes.is_empty() && whole).then(|| text.to_owned()))
-}
-
-fn page(name: &str) -> String {
-    let body = format!("This is {name}. The next connection reaches another harbour.\n");
-    let length = body.len();
-    format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\
-         Connection: close\r\n\r\n{body}"
-    )
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+
     use super::*;
 
-    fn answer(input: &[u8]) -> String {
-        let mut output = Vec::new();
-        converse(&mut &*input, &mut output, "Genoa").expect("memory does not fail");
-        String::from_utf8(output).expect("answers are text")
+    /// The status and the whole answer to one request.
+    fn ask(server: &Server, request: &str) -> io::Result<String> {
+        let mut stream = TcpStream::connect(server.address)?;
+        stream.write_all(format!("{request}\r\nHost: x\r\n\r\n").as_bytes())?;
+        stream.shutdown(std::net::Shutdown::Write)?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        Ok(text)
     }
 
     #[test]
-    fn a_browser_gets_a_page_and_nothing_more() {
-        let text = answer(b"GET / HTTP/1.1\r\nHost: x\r\n\r\nhello\n");
-        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
-        assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("Connection: close"), "{head}");
-        assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
-        assert!(body.contains("Genoa"), "{body}");
+    fn a_harbour_in_a_storm_refuses_connections_and_comes_back_at_its_port() {
+        let servers = start().expect("servers");
+        let [genoa, lisbon, _] = &servers.harbours[..] else { panic!("three harbours") };
+        let text = ask(lisbon, "PUT /storm/genoa HTTP/1.1").expect("an answer");
+        assert!(text.contains("\"Genoa\":\"closed\""), "{text}");
+        let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let until = |what: &str, reached: &mut dyn FnMut() -> bool| {
+            while !reached() {
+                assert!(Instant::now() < deadline, "{what}");
+                thread::sleep(Duration::from_millis(10));
+            }
+        };
+        until("closed", &mut || TcpStream::connect(genoa.address).is_err_and(refused));
+        until("open", &mut || ask(genoa, "GET /cabin HTTP/1.1").is_ok_and(|it| it.contains("200")));
     }
 
     #[test]
-    fn every_other_line_is_answered_by_a_line() {
-        assert_eq!(answer(b"ahoy\r\nland"), "Genoa heard: ahoy\nGenoa heard: land\n");
-    }
-
-    #[test]
-    fn a_line_without_an_end_is_not_collected_for_ever() {
-        assert_eq!(answer(&[b'x'; 10_000]), "");
+    fn a_connection_serves_several_requests() {
+        let servers = start().expect("servers");
+        let twice = "GET /cabin HTTP/1.1\r\n\r\nGET /captain HTTP/1.1";
+        let text = ask(&servers.harbours[0], twice).expect("answers");
+        assert!(text.contains("This is Genoa") && text.contains("captain."), "{text}");
+        let text = ask(&servers.lighthouse, "GET /api/x HTTP/1.1").expect("an answer");
+        assert!(text.contains("\"target\": \"/api/x\""), "{text}");
     }
 }
