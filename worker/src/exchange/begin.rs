@@ -133,7 +133,9 @@ impl Worker {
         exchange.client_leaves = !exchange.client_stays;
         exchange.head_ms = now.saturating_sub(exchange.began) as i32;
         exchange.keep_text(bytes, head, self.config.tune.http_logurilen as usize);
-        if let Some(index) = fields.first(Known::Accept) {
+        if self.http.pages_by_accept
+            && let Some(index) = fields.first(Known::Accept)
+        {
             exchange.text.accept = exchange.text.keep(fields.value(bytes, index));
         }
         let plan = &self.frontends[frontend_id as usize].captures;

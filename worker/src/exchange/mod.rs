@@ -29,7 +29,7 @@ mod request;
 mod response;
 mod rules;
 
-use portolan_shared::model::{BackendId, Config, ConnectionMode, ServerId};
+use portolan_shared::model::{BackendId, Config, ConnectionMode, ErrorFormat, ServerId};
 
 use crate::clock::Millis;
 use crate::http::auth::Checker;
@@ -277,6 +277,8 @@ pub struct Http {
     pub limits: Limits,
     /// The table of the head at hand.
     pub fields: Fields,
+    /// Some error page depends on what the client likes to get.
+    pub pages_by_accept: bool,
     /// Who the users are.
     pub checker: Checker,
     /// Where values of fields are put together.
@@ -318,6 +320,10 @@ impl Http {
                 value_bytes_max: tune.http_value_max,
             },
             fields: Fields::default(),
+            pages_by_accept: config
+                .error_pages
+                .iter()
+                .any(|pages| pages.format == Some(ErrorFormat::Accept)),
             checker: Checker::new(&config.userlists, key),
             draft: Vec::new(),
             encoded: Vec::new(),

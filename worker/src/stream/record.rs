@@ -183,6 +183,7 @@ impl Worker {
         record.destination = destination.map(Peer::from);
         record.line_number = state.lines - 1;
         let captured = stream.http.as_deref().map(|exchange| &exchange.captured);
+        let captured = captured.filter(|_| !state.captures.is_empty());
         let of_request: FieldList<'_> =
             captured.into_iter().flat_map(Captured::request_fields).collect();
         let of_response: FieldList<'_> =
