@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what the end-to-end tests talk to besides their own peers: Redis, MariaDB, PostgreSQL and
-# nginx with their clients, and ss, from Debian's packages. Without root it only says what is missing; the
-# tests then say which parts they leave out.
+# Installs what the end-to-end tests talk to besides their own peers: Redis, MariaDB, PostgreSQL,
+# nginx and HAProxy with their clients, and ss, from Debian's packages. Without root it only says what
+# is missing; the tests then say which parts they leave out.
 set -eu
 
 missing=""
@@ -15,6 +15,7 @@ need mariadbd mariadb-server
 need mariadb-slap mariadb-client
 need pgbench postgresql-contrib
 need nginx nginx
+need haproxy haproxy
 need curl curl
 need ss iproute2
 [ -n "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || missing="$missing postgresql"

@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod exchange;
+pub mod hostile;
 pub mod lax;
 pub mod log;
 pub mod message;

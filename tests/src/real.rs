@@ -71,15 +71,19 @@ impl Drop for Daemon {
     }
 }
 
-/// What is missing on this machine.
-pub fn missing() -> Vec<String> {
+/// Which of these programs are missing on this machine.
+pub fn missing_of(programs: &[&str]) -> Vec<String> {
     let found = |name: &str| {
         ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"]
             .iter()
             .any(|directory| Path::new(directory).join(name).exists())
     };
-    let mut missing: Vec<String> =
-        PROGRAMS.iter().filter(|name| !found(name)).map(|name| (*name).to_owned()).collect();
+    programs.iter().filter(|name| !found(name)).map(|name| (*name).to_owned()).collect()
+}
+
+/// What is missing on this machine.
+pub fn missing() -> Vec<String> {
+    let mut missing = missing_of(&PROGRAMS);
     if postgres_programs().is_none() {
         missing.push("PostgreSQL".to_owned());
     }
@@ -189,24 +193,69 @@ pub fn postgres() -> Daemon {
 /// When it does not start.
 pub fn nginx(seed: u64, length: u64) -> Daemon {
     let (directory, address) = (directory(), address::free());
-    let root = directory.path().to_path_buf();
-    let files = root.join("files");
+    let files = directory.path().join("files");
     fs::create_dir(&files).expect("a directory");
     setup::open_to_all(&files);
     let large = fs::File::create(files.join("large")).expect("a file");
     pattern::send(large, seed, length, |_| {}).expect("room on the disk");
+    let server = format!(
+        "access_log off; server {{ listen {address}; root {files};\n\
+         location / {{ dav_methods PUT; }} }}",
+        files = files.display(),
+    );
+    start_nginx(directory, address, &server)
+}
+
+/// nginx that answers each request with 200 and its target, and writes the target into the file
+/// `requests`; and one that forwards to `server`, at the address that is returned too.
+pub fn nginx_both_ways(server: SocketAddr) -> (Daemon, SocketAddr) {
+    let (directory, address, front) = (directory(), address::free(), address::free());
+    let text = format!(
+        "log_format target '$request_uri'; merge_slashes off;\n\
+         server {{ listen {address}; access_log {log} target;\n\
+         location / {{ return 200 $request_uri; }} }}\n\
+         server {{ listen {front}; access_log off; location / {{ proxy_pass http://{server};\n\
+         proxy_http_version 1.1; proxy_ignore_client_abort on; proxy_read_timeout 1s; }} }}",
+        log = directory.path().join("requests").display(),
+    );
+    (start_nginx(directory, address, &text), front)
+}
+
+/// HAProxy that does the same; it prints the targets.
+///
+/// # Panics
+/// When it does not start.
+pub fn haproxy_both_ways(server: SocketAddr) -> (Daemon, SocketAddr) {
+    let (directory, address, front) = (directory(), address::free(), address::free());
+    let text = format!(
+        "global\n log stdout format raw local0\n maxconn 500\n\
+         defaults\n mode http\n timeout connect 5s\n timeout client 10s\n timeout server 1s\n\
+         frontend origin\n bind {address}\n log global\n log-format %HU\n option dontlognull\n\
+         http-request return status 200 content-type text/plain lf-string %[pathq]\n\
+         frontend front\n bind {front}\n option http-buffer-request\n default_backend servers\n\
+         backend servers\n server one {server}\n"
+    );
+    let config = directory.path().join("haproxy.cfg");
+    fs::write(&config, text).expect("a configuration");
+    let mut command = Command::new("haproxy");
+    command.arg("-db").arg("-f").arg(&config);
+    (Daemon::start(directory, address, "haproxy", command), front)
+}
+
+/// nginx with this in its `http` block.
+fn start_nginx(directory: TempDir, address: SocketAddr, http: &str) -> Daemon {
+    let root = directory.path().to_path_buf();
     let path = |name: &str| root.join(name).display().to_string();
     let text = format!(
         "daemon off; master_process off; pid {pid}; error_log {error};\n\
          events {{ worker_connections 500; }}\n\
-         http {{ access_log off; client_max_body_size 0; client_body_temp_path {body};\n\
+         http {{ client_max_body_size 0; client_body_temp_path {body};\n\
          proxy_temp_path {tmp}; fastcgi_temp_path {tmp}; uwsgi_temp_path {tmp}; scgi_temp_path {tmp};\n\
-         server {{ listen {address}; root {files}; location / {{ dav_methods PUT; }} }} }}\n",
+         {http} }}\n",
         pid = path("pid"),
         error = path("error.log"),
         body = path("body"),
         tmp = path("tmp"),
-        files = files.display(),
     );
     let config = root.join("nginx.conf");
     fs::write(&config, text).expect("a configuration");
