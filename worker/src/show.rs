@@ -84,6 +84,9 @@ impl Worker {
             ("tasks_runnable", self.tasks.runnable() as u64),
             ("sessions", activity.sessions),
             ("streams", self.streams.len() as u64),
+            ("http_clients", self.sessions.len() as u64),
+            ("http_requests", self.http.requests),
+            ("kept_connections", self.kept_connections() as u64),
             ("descriptors", self.descriptors.len() as u64),
             ("descriptor_limit", self.descriptor_limit as u64),
             ("rings", activity.rings),
@@ -113,15 +116,16 @@ impl Worker {
     fn show_servers(&self) -> String {
         let mut text = String::new();
         let memory = self.lane.memory();
-        for backend in &self.config.backends {
+        for (backend, state) in self.config.backends.iter().zip(&self.backends) {
             let (name, queued) = (&backend.name, memory.waiting(backend.object));
-            for server in &backend.servers {
+            for (server, pool) in backend.servers.iter().zip(&state.kept) {
                 let _ = writeln!(
                     text,
-                    "server {name}/{}: weight={} current={} queued={queued}",
+                    "server {name}/{}: weight={} current={} queued={queued} kept={}",
                     server.name,
                     server.weight,
-                    memory.current(server.object)
+                    memory.current(server.object),
+                    pool.len()
                 );
             }
         }

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use crate::back::Input;
 use crate::descriptor::{Owner, READ, Token, WRITE};
 use crate::event_loop::Worker;
-use crate::kept::Kept;
+use crate::kept::{Kept, KeptPool};
 use crate::poller::{FAILED, HUNG};
 use crate::protocol;
 use crate::stream::{Side, StreamKey};
@@ -189,6 +189,13 @@ impl Worker {
             }
         }
         false
+    }
+
+    /// How many server connections wait for their next request.
+    pub(crate) fn kept_connections(&self) -> usize {
+        let shared = self.backends.iter().flat_map(|backend| &backend.kept).map(KeptPool::len);
+        let private = self.sessions.iter().filter(|(_, session)| session.private.is_some());
+        shared.sum::<usize>() + private.count()
     }
 
     /// A worker that stops keeps nothing.

@@ -74,6 +74,8 @@ impl Worker {
             }
             exchange.heard = true;
             stream.back.moved = now;
+            // A read that filled its buffer is the sign of bulk.
+            stream.back.splice |= stream.back.splice_allowed && count == room;
             let mut partial = std::mem::take(&mut exchange.partial);
             let mut scratch = std::mem::take(&mut self.scratch);
             let outcome = if partial.is_empty() {

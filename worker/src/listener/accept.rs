@@ -126,7 +126,7 @@ impl Worker {
     }
 
     fn accept_one(&mut self, key: ListenerKey) -> Accepted {
-        if !self.room_for_connection() {
+        if !self.make_room() {
             self.run_short(key, "descriptors");
             return Accepted::Halted;
         }
@@ -220,6 +220,16 @@ impl Worker {
         let (pipes_out, pipes_idle, ..) = self.pipes.figures();
         let open = self.descriptors.len() + self.fixed_descriptors + 2 * (pipes_out + pipes_idle);
         open + 2 + RESERVE <= self.descriptor_limit
+    }
+
+    /// The same, at the cost of connections that wait for their next request.
+    fn make_room(&mut self) -> bool {
+        while !self.room_for_connection() {
+            if !self.close_one_kept() {
+                return false;
+            }
+        }
+        true
     }
 
     /// Something is missing that accepting needs: this listener waits a while, and the master learns
