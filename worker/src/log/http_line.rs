@@ -7,7 +7,8 @@
 //! model's, whose readers take only letters, digits and `-_.:`.
 //!
 //! Differences from HAProxy 2.6: captured cookies are escaped like every other text of strangers, which
-//! it writes as they came; a long request line is cut after `http_logurilen` bytes, there one earlier.
+//! it writes as they came; a long request line is cut after `http_logurilen` bytes, there one earlier;
+//! with `logasap` a line that had to wait for the end has no `+`.
 
 #![expect(clippy::inline_always, reason = "the room for a line stays in registers only so")]
 

@@ -9,10 +9,10 @@
 //! | `error_log_format` | | | of errors: that template | that template |
 //!
 //! - A stream of mode tcp is one connection; *as soon as* is when the connection to its server stands.
-//! - In mode http it is one request: *at accept* is when its head has come, *as soon as* when the head
-//!   of the response has. What never became a request (a bad one, one that came too slowly, a client
-//!   that left before) has a line too, with `<BADREQ>`; a client that leaves, or is left, between two
-//!   requests has none.
+//! - In mode http it is one request, but *at accept* still one connection; *as soon as* is when the
+//!   head of the response has come. What never became a request (a bad one, one that came too slowly,
+//!   a client that left before) has a line too, with `<BADREQ>`; a client that leaves, or is left,
+//!   between two requests has none.
 
 mod brief_line;
 mod clf_line;
@@ -40,7 +40,7 @@ use crate::termination::{Cause, Termination};
 /// When a line can be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// The connection was accepted and has its session; in mode http: a request has come.
+    /// The connection was accepted and has its session.
     Accept,
     /// Mode tcp: the connection to the server stands.
     Connected,

@@ -111,7 +111,7 @@ impl Writer<'_> {
             V::Backend => self.text(Some(record.backend.as_bytes())),
             V::Server => self.text(Some(record.server_name().as_bytes())),
             V::HostName => self.text(Some(record.host_name.as_bytes())),
-            V::UniqueId => self.text(record.unique_id),
+            V::UniqueId => self.id(record.unique_id),
             V::TlsCipher | V::TlsVersion => self.text(None),
             V::RequestCookie => self.text(record.request_cookie),
             V::ResponseCookie => self.text(record.response_cookie),
@@ -221,6 +221,19 @@ impl Writer<'_> {
             None if self.style.quoted => self.plain(b"\"\""),
             None => self.plain(b"-"),
         }
+    }
+
+    /// An id, in which texts of others were escaped when it was made.
+    fn id(&mut self, id: Option<&[u8]>) {
+        let Some(id) = id else { return self.text(None) };
+        self.quoted(|line| {
+            for (place, part) in id.split(|byte| *byte == b'#').enumerate() {
+                if place > 0 {
+                    line.push(b'#');
+                }
+                push_field(line, part);
+            }
+        });
     }
 
     fn braces(&mut self, fields: &[Option<&[u8]>]) {

@@ -401,6 +401,16 @@ fn an_id_is_a_template_too() {
     assert_eq!(id, "0A000102:8225_0A00031F:1F4C_498C2996_00FF:11170");
 }
 
+#[test]
+fn an_id_is_not_escaped_a_second_time() {
+    let target = rendered(&template(&[("", Some((V::Target, PLAIN)))]), &full());
+    assert!(target.contains("#22"));
+    let record = HttpRecord { unique_id: Some(target.as_bytes()), ..full() };
+    assert_eq!(one(V::UniqueId, PLAIN, &record), target);
+    let odd = HttpRecord { unique_id: Some(b"#a\"\n"), ..full() };
+    assert_eq!(one(V::UniqueId, QUOTED, &odd), "\"#a#22#0A\"");
+}
+
 proptest! {
     #[test]
     fn any_template_gives_one_line_of_printable_ascii(
