@@ -160,8 +160,11 @@ impl Worker {
                 (false, true) => write::Persistence::KeepAlive,
                 (false, false) => write::Persistence::Close,
             };
+            // HTTP/1.1 must name a host; a client that named none (HTTP/1.0) gets the one it came to.
+            let host = if head.host.is_empty() { self.own_host(key) } else { String::new() };
             let out = write::RequestOut {
                 persistence,
+                host_default: host.as_bytes(),
                 via: frontend.http.via.as_deref(),
                 ..write::RequestOut::of(head)
             };
@@ -210,6 +213,11 @@ impl Worker {
             stream.front.limit = limit;
         }
         Taken { bytes: taken, stream }
+    }
+
+    /// The address that a client came to, as a host.
+    fn own_host(&self, key: SessionKey) -> String {
+        self.session_destination(key).map_or_else(|| "localhost".to_owned(), |it| it.to_string())
     }
 
     /// Whether the client means to go on with its connection.
