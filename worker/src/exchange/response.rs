@@ -366,10 +366,13 @@ impl Worker {
         }
         let Some(stream) = self.streams.get(key as usize) else { return };
         let Some(exchange) = &stream.http else { return };
-        if matches!(exchange.response, Content::Done) {
+        let over = matches!(exchange.response, Content::Done);
+        if self.config.frontends[stream.frontend as usize].log_options.logasap {
+            self.log_as_soon_as(key);
+        }
+        if over {
             self.exchange_over(key);
         } else {
-            self.log_as_soon_as(key);
             self.rest(key);
             self.relay(key, Side::Back);
         }

@@ -134,6 +134,10 @@ impl Worker {
             return;
         }
         let Some(level) = failure_level(frontend.log_options, received) else { return };
+        if frontend.error_log_template.is_some() {
+            self.write_error_line(key, level, why);
+            return;
+        }
         let listener = &self.listeners[stream.listener as usize];
         let bind = &frontend.binds[listener.bind as usize];
         let line = FailureLine {

@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 use portolan_shared::memory::{INSTANCE, Memory};
-use portolan_shared::model::{Config, Frontend, LogItem, LogTemplate, LogVariable, ServerAddress};
+use portolan_shared::model::{
+    Config, Frontend, LogItem, LogLevel, LogTemplate, LogVariable, ServerAddress,
+};
 
 use super::{NONE, Stream, StreamKey, peer};
 use crate::clock::Clock;
@@ -196,6 +198,33 @@ impl Worker {
         let at = self.clock.wall_of(now);
         let write = |clock: &mut _, text: &mut Vec<u8>| line.write(&record, clock, text);
         self.log.sender().push(&state.targets, level, now, at, write);
+        self.schedule_logs();
+    }
+
+    /// The line of a connection that failed before a stream began, as configured.
+    pub(crate) fn write_error_line(&mut self, key: StreamKey, level: LogLevel, why: Termination) {
+        let now = self.clock.now();
+        let Some(stream) = self.streams.get(key as usize) else { return };
+        let frontend = &self.config.frontends[stream.frontend as usize];
+        let state = &self.frontends[stream.frontend as usize];
+        let Some(template) = &frontend.error_log_template else { return };
+        let destination = if state.ends.destination { self.destination(key) } else { None };
+        let view = View {
+            config: &self.config,
+            listeners: &self.listeners,
+            backends: &self.backends,
+            memory: self.lane.memory(),
+            clock: &self.clock,
+            http: &self.http,
+        };
+        let mut record = view.record(stream, why, false);
+        record.destination = destination.map(Peer::from);
+        record.line_number = state.lines;
+        let at = self.clock.wall_of(now);
+        let write =
+            |clock: &mut _, text: &mut Vec<u8>| crate::log::render(template, &record, clock, text);
+        self.log.sender().push(&state.targets, level, now, at, write);
+        self.frontends[stream.frontend as usize].lines += 1;
         self.schedule_logs();
     }
 
