@@ -30,6 +30,20 @@ fn every_example_is_valid_and_gives_no_warning() {
 }
 
 #[test]
+fn the_readme_shows_examples_as_they_are() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let shown: Vec<_> =
+        readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(shown.len(), 2, "{shown:?}");
+    for (text, name) in shown.into_iter().zip(["web.toml", "mysql.toml"]) {
+        let file = fs::read_to_string(root.join("packaging/examples").join(name)).unwrap();
+        let sections = file.find("\n[").map_or("", |at| &file[at + 1..]);
+        assert_eq!(text, sections, "{name}");
+    }
+}
+
+#[test]
 fn the_examples_of_the_page_about_http_are_one_valid_configuration() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/http.md");
     let page = fs::read_to_string(page).unwrap();
