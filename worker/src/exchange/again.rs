@@ -96,12 +96,10 @@ impl Worker {
         let Some(exchange) = self.exchange(key) else { return };
         match (cause, exchange.answered) {
             (Cause::ServerTimeout, false) => self.mishap(key, Mishap::Late),
-            (Cause::ServerTimeout, true) => {
-                self.drive(key, Input::Over(Termination::new(cause, Phase::Data)));
-            }
-            // Without its content a request cannot be answered; who does not take the response gets
-            // no other.
-            _ => self.drive(key, Input::Over(Termination::new(cause, Phase::Data))),
+            // Without its content a request cannot be answered.
+            (_, false) => self.drive(key, Input::Over(Termination::new(cause, Phase::Headers))),
+            // Who does not take the response gets no other.
+            (_, true) => self.drive(key, Input::Over(Termination::new(cause, Phase::Data))),
         }
     }
 
