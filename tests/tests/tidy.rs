@@ -115,9 +115,10 @@ fn crates_import_in_one_direction_only() {
 
 /// The worker's modules from the ground up: a module imports from lower rows only, and the protocol and
 /// policy cores of the second row do not know each other. What is not listed is shell, on top.
-const WORKER_ROWS: [&[&str]; 3] = [
+const WORKER_ROWS: [&[&str]; 4] = [
     &["clock", "descriptor", "pool", "protocol", "signals", "task", "termination"],
-    &["back", "balance", "http1", "log", "proxy_protocol"],
+    &["back", "balance", "http1", "kept", "log", "proxy_protocol"],
+    &["http"],
     &["poller"],
 ];
 
@@ -142,6 +143,34 @@ fn the_workers_cores_never_import_upwards_nor_each_other() {
         }
     }
     none(&findings);
+}
+
+#[test]
+fn every_member_of_the_json_line_is_in_the_manual() {
+    let read = |name: &str| fs::read_to_string(root().join(name)).expect("a file of the tree");
+    let (header, source) =
+        (read("worker/src/log/json_line.rs"), read("packaging/man/portolan.toml.5"));
+    let (_, manual) = source.split_once(".Sh JSON LINES\n").expect("the section");
+    let (manual, _) = manual.split_once("\n.Sh ").expect("its end");
+    let said: Vec<&str> = manual
+        .lines()
+        .filter_map(|line| line.strip_prefix(".It Cm "))
+        .flat_map(|line| line.split(" , "))
+        .collect();
+    // A member's name in the code: `\"name\":`, with a bracket behind it where it is a list.
+    let code = header.split("#[cfg(test)]").next().unwrap_or_default();
+    let written: Vec<&str> = code
+        .split("\\\":")
+        .filter_map(|before| before.rsplit("\\\"").next())
+        .filter(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
+        .filter(|name| !name.is_empty())
+        .collect();
+    assert!(written.len() > 30, "{written:?}");
+    let missing = |one: &[&str], other: &[&str]| -> Vec<String> {
+        one.iter().filter(|name| !other.contains(name)).map(|name| (*name).to_owned()).collect()
+    };
+    none(&missing(&written, &said));
+    none(&missing(&said, &written));
 }
 
 /// What a file that calls itself core may not touch outside its tests.

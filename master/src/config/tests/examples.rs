@@ -54,3 +54,19 @@ fn the_examples_of_the_page_about_http_are_one_valid_configuration() {
     let loaded = loaded.unwrap_or_else(|found| panic!("{}", lines(&found)));
     assert_eq!(lines(&loaded.warnings), "");
 }
+
+#[test]
+fn the_examples_of_the_manual_page_are_valid() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/man/portolan.toml.5");
+    let page = fs::read_to_string(page).unwrap();
+    let (_, examples) = page.split_once(".Sh EXAMPLES\n").unwrap();
+    let (examples, _) = examples.split_once("\n.Sh ").unwrap();
+    let blocks = examples.split(".Bd -literal -offset indent\n").skip(1);
+    let blocks: Vec<_> = blocks.map(|rest| rest.split(".Ed").next().unwrap()).collect();
+    assert!(blocks.len() >= 2, "{blocks:?}");
+    for block in blocks {
+        let loaded = read_files(&[("example.toml", block)]);
+        let loaded = loaded.unwrap_or_else(|found| panic!("{}", lines(&found)));
+        assert_eq!(lines(&loaded.warnings), "", "{block}");
+    }
+}
