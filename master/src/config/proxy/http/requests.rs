@@ -113,7 +113,7 @@ Default: none.",
         "
 Name of this proxy in the field
 .Li Via
-of requests and responses, or a host with or without a port; false: the field is not added.
+of requests, or a host with or without a port; false: the field is not added.
 Default: \\(dqportolan\\(dq.
 Portolan's own.",
     )
