@@ -211,6 +211,20 @@ pub fn current<B: Board>(board: &B, object: Object) -> u64 {
     sum(board, |lane| board.gauge(lane, object))
 }
 
+/// The same of several objects.
+#[inline]
+pub fn current_all<B: Board, const N: usize>(board: &B, objects: [Object; N]) -> [u64; N] {
+    let mut sums = [0_u64; N];
+    for (word, live) in board.live_words().into_iter().enumerate() {
+        for lane in lanes(word, live) {
+            for (sum, object) in sums.iter_mut().zip(objects) {
+                *sum = sum.saturating_add(board.gauge(lane, object).load());
+            }
+        }
+    }
+    sums
+}
+
 /// All that wait.
 pub fn waiting<B: Board>(board: &B, object: Object) -> u64 {
     sum(board, |lane| board.waiting(lane, object))

@@ -445,6 +445,18 @@ fn an_object_given_to_another_name_starts_from_nothing() {
 }
 
 #[test]
+fn several_objects_are_summed_up_as_each_of_them_is() {
+    let (memory, lanes) = lanes(3);
+    for (lane, times) in lanes.iter().zip([1, 2, 4]) {
+        for _ in 0..times {
+            assert_eq!(lane.enter(&Place::new(7, None)), Entry::In);
+        }
+    }
+    assert_eq!(lanes[1].enter(&Place::new(9, Some(5))), Entry::In);
+    assert_eq!(memory.current_all([7, 8, 9, 7]), [7, 0, 1, 7]);
+}
+
+#[test]
 fn pages_that_nobody_wrote_cost_nothing() {
     let (memory, lanes) = lanes(8);
     for lane in &lanes {

@@ -179,6 +179,8 @@ pub struct Held {
 }
 
 impl Held {
+    const NOTHING: Self = Self { queue_place: false, slot: false, connection: false };
+
     const fn without(self, kept: Self) -> Self {
         Self {
             queue_place: self.queue_place && !kept.queue_place,
@@ -245,12 +247,15 @@ impl State {
     /// What is held in this state.
     #[inline]
     pub const fn holds(self) -> Held {
-        let connection = matches!(self, Self::Con | Self::Rdy | Self::Est | Self::Dis(_));
-        let waits_assigned = matches!(self, Self::Tar(After::Same) | Self::Ass | Self::Cer(_));
-        Held {
-            queue_place: matches!(self, Self::Que),
-            slot: connection || waits_assigned,
-            connection,
+        match self {
+            Self::Ini | Self::Req | Self::Tar(After::Any) | Self::Clo(_) => Held::NOTHING,
+            Self::Que => Held { queue_place: true, ..Held::NOTHING },
+            Self::Tar(After::Same) | Self::Ass | Self::Cer(_) => {
+                Held { slot: true, ..Held::NOTHING }
+            }
+            Self::Con | Self::Rdy | Self::Est | Self::Dis(_) => {
+                Held { queue_place: false, slot: true, connection: true }
+            }
         }
     }
 }
@@ -264,6 +269,8 @@ const fn end(cause: Cause, phase: Phase) -> (State, Action) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Back {
     state: State,
+    /// What that state holds.
+    held: Held,
     redispatched: bool,
     renewed: bool,
     retries: u32,
@@ -273,7 +280,8 @@ const _: () = assert!(size_of::<Back>() <= 12);
 
 impl Default for Back {
     fn default() -> Self {
-        Self { state: State::Ini, redispatched: false, renewed: false, retries: 0 }
+        let state = State::Ini;
+        Self { state, held: state.holds(), redispatched: false, renewed: false, retries: 0 }
     }
 }
 
@@ -311,8 +319,9 @@ impl Back {
         if let Input::Assigned { moved: true } = input {
             self.redispatched = true;
         }
-        let release = self.state.holds().without(next.holds());
-        self.state = next;
+        let holds = next.holds();
+        let release = self.held.without(holds);
+        (self.state, self.held) = (next, holds);
         Some(Step { release, action })
     }
 

@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 
 use portolan_shared::memory::{INSTANCE, Memory};
 use portolan_shared::model::{
-    Config, Frontend, LogItem, LogLevel, LogTemplate, LogVariable, ServerAddress,
+    Backend, Config, Frontend, LogItem, LogLevel, LogTemplate, LogVariable, Server, ServerAddress,
 };
 
 use super::{NONE, Stream, StreamKey, peer};
@@ -72,7 +72,6 @@ impl<'a> View<'a> {
         let frontend = &self.config.frontends[stream.frontend as usize];
         let backend = self.config.backends.get(stream.backend as usize);
         let server = backend.and_then(|backend| backend.servers.get(stream.server as usize));
-        let memory = self.memory;
         let exchange = stream.http.as_deref();
         let since = exchange.map_or(stream.accepted, Exchange::since);
         let known = |ms: i32| u64::try_from(ms).ok();
@@ -80,56 +79,67 @@ impl<'a> View<'a> {
             ServerAddress::Tcp(address) => Some(Peer::from(*address)),
             ServerAddress::TcpClientPort { .. } | ServerAddress::Unix(_) => None,
         });
-        let line = TcpLine {
+        let wall = self.clock.wall_of(since);
+        HttpRecord {
+            http: exchange.is_some(),
             client: peer(stream.client, self.listeners[stream.listener as usize].id),
-            accepted: self.clock.wall_of(since),
+            destination: None,
+            server_source: stream.source.as_deref().copied().map(Peer::from),
+            server_address: address,
+            accepted: wall,
+            requested: exchange.map_or(wall, |it| self.clock.wall_of(it.began)),
             frontend: &frontend.name,
             backend: backend.map_or(&frontend.name, |backend| &backend.name),
             server: server.filter(|_| stream.server != NONE).map(|server| server.name.as_str()),
-            queue_ms: known(stream.queue_ms),
-            connect_ms: known(stream.connect_ms),
-            total_ms: now.saturating_sub(since),
-            early,
-            bytes: stream.back.received,
-            termination: why,
-            load: Load {
-                process: memory.current(INSTANCE),
-                frontend: memory.current(frontend.object),
-                backend: backend.map_or(0, |backend| memory.current(backend.object)),
-                server: server.map_or(0, |server| memory.current(server.object)),
+            timers: Timers {
+                handshake_ms: exchange.map_or(0, |it| it.handshake_ms),
+                idle_ms: exchange.map(|it| it.idle_ms),
+                request_ms: exchange.and_then(|it| known(it.head_ms)),
+                queue_ms: known(stream.queue_ms),
+                connect_ms: known(stream.connect_ms),
+                response_ms: exchange.and_then(|it| known(it.response_ms)),
+                total_ms: now.saturating_sub(since),
             },
+            early,
+            status: exchange.map(|it| it.status).filter(|status| *status > 0),
+            bytes_out: stream.back.received,
+            bytes_in: stream.front.received,
+            request_cookie: exchange.and_then(|it| it.captured.request_cookie()),
+            response_cookie: exchange.and_then(|it| it.captured.response_cookie()),
+            termination: why,
+            cookie_letters: self.cookie_letters(stream),
+            load: self.load(frontend, backend, server),
             retries: stream.machine.retries(),
             redispatched: stream.machine.redispatched(),
             server_queue: 0,
             backend_queue: stream.queue_position,
-        };
-        let record = HttpRecord {
-            server_source: stream.source.as_deref().copied().map(Peer::from),
-            server_address: address,
-            bytes_in: stream.front.received,
+            request_fields: &[],
+            response_fields: &[],
+            request: exchange.and_then(|it| it.request_line(self.config.tune.http_logurilen)),
+            unique_id: exchange.and_then(|it| it.text.id()),
+            line_number: 0,
+            request_number: exchange.map_or(0, |_| self.http.requests.saturating_sub(1)),
             pid: self.http.pid,
             host_name: &self.http.host_name,
-            ..HttpRecord::of_tcp(&line)
-        };
-        let Some(exchange) = stream.http.as_deref() else { return record };
-        HttpRecord {
-            http: true,
-            requested: self.clock.wall_of(exchange.began),
-            timers: Timers {
-                handshake_ms: exchange.handshake_ms,
-                idle_ms: Some(exchange.idle_ms),
-                request_ms: known(exchange.head_ms),
-                response_ms: known(exchange.response_ms),
-                ..record.timers
-            },
-            status: Some(exchange.status).filter(|status| *status > 0),
-            request_cookie: exchange.captured.request_cookie(),
-            response_cookie: exchange.captured.response_cookie(),
-            cookie_letters: self.cookie_letters(stream),
-            request: exchange.request_line(self.config.tune.http_logurilen),
-            unique_id: exchange.text.id(),
-            request_number: self.http.requests.saturating_sub(1),
-            ..record
+        }
+    }
+
+    /// How many others there are.
+    fn load(
+        &self,
+        frontend: &Frontend,
+        backend: Option<&Backend>,
+        server: Option<&Server>,
+    ) -> Load {
+        let of_backend = backend.map_or(INSTANCE, |backend| backend.object);
+        let of_server = server.map_or(INSTANCE, |server| server.object);
+        let [process, frontend, in_backend, in_server] =
+            self.memory.current_all([INSTANCE, frontend.object, of_backend, of_server]);
+        Load {
+            process,
+            frontend,
+            backend: if backend.is_some() { in_backend } else { 0 },
+            server: if server.is_some() { in_server } else { 0 },
         }
     }
 
@@ -145,6 +155,11 @@ impl<'a> View<'a> {
             }
         }
     }
+}
+
+/// Captured fields, where there are any.
+fn list<'a>(fields: impl ExactSizeIterator<Item = Option<&'a [u8]>>) -> Option<FieldList<'a>> {
+    (fields.len() > 0).then(|| fields.collect())
 }
 
 impl Worker {
@@ -186,12 +201,10 @@ impl Worker {
         record.line_number = state.lines - 1;
         let captured = stream.http.as_deref().map(|exchange| &exchange.captured);
         let captured = captured.filter(|_| !state.captures.is_empty());
-        let of_request: FieldList<'_> =
-            captured.into_iter().flat_map(Captured::request_fields).collect();
-        let of_response: FieldList<'_> =
-            captured.into_iter().flat_map(Captured::response_fields).collect();
-        record.request_fields = of_request.as_slice();
-        record.response_fields = of_response.as_slice();
+        let of_request = captured.map(Captured::request_fields).and_then(list);
+        let of_response = captured.map(Captured::response_fields).and_then(list);
+        record.request_fields = of_request.as_ref().map_or(&[], FieldList::as_slice);
+        record.response_fields = of_response.as_ref().map_or(&[], FieldList::as_slice);
         let error = frontend.error_log_template.as_ref().filter(|_| outcome.is_error());
         let options = frontend.log_options.line;
         let line = Line::of(options, frontend.log_template.as_ref(), error);
