@@ -7,9 +7,7 @@ mod descriptor;
 mod event_loop;
 mod exchange;
 mod fit;
-#[cfg_attr(not(test), allow(dead_code, reason = "the log asks next"))]
 mod http;
-#[allow(dead_code, unused_imports, reason = "what is not needed is taken out next")]
 mod http1;
 mod kept;
 mod listener;

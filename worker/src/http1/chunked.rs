@@ -206,30 +206,6 @@ impl Decoder {
         Ok(Step { consumed: at, event })
     }
 
-    /// Bytes of the chunk whose data is expected next; 0 between chunks. So much may be forwarded
-    /// without looking at it: see [`Self::skip`].
-    pub fn left(&self) -> u64 {
-        if self.state == State::Data { self.left } else { 0 }
-    }
-
-    /// So much data, at most [`Self::left`], went past the decoder.
-    pub fn skip(&mut self, length: u64) {
-        debug_assert!(length <= self.left(), "more than the chunk has");
-        if self.state != State::Data {
-            return;
-        }
-        self.left = self.left.saturating_sub(length);
-        self.excess = self.excess.saturating_sub(length.min(u32::MAX.into()) as u32);
-        if self.left == 0 {
-            self.state = State::DataCr;
-        }
-    }
-
-    /// Whether the message has ended.
-    pub fn has_ended(&self) -> bool {
-        self.state == State::Ended
-    }
-
     /// After the end: reads the trailers into `fields`, those that may not be ones dropped; positions
     /// are offsets into the bytes that are returned.
     pub fn trailers(&self, fields: &mut Fields, limits: &Limits) -> &[u8] {

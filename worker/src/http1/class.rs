@@ -8,8 +8,6 @@ const TOKEN: u8 = 1;
 const ORDINARY: u8 = 2;
 /// What a host's name may consist of: unreserved and sub-delims (RFC 3986 section 3.2.2).
 const HOST: u8 = 4;
-/// Of a target: visible ASCII.
-const VISIBLE: u8 = 8;
 
 static CLASSES: [u8; 256] = classes();
 
@@ -17,7 +15,6 @@ const fn classes() -> [u8; 256] {
     let mut table = [0; 256];
     let mut byte = 0x21;
     while byte < 0x7f {
-        table[byte] |= VISIBLE;
         if (byte as u8).is_ascii_alphanumeric() {
             table[byte] |= TOKEN | ORDINARY | HOST;
         }
@@ -44,11 +41,6 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
 #[inline]
 pub(super) fn is_host_byte(byte: u8) -> bool {
     CLASSES[usize::from(byte)] & HOST != 0
-}
-
-#[inline]
-pub(super) fn is_visible(byte: u8) -> bool {
-    CLASSES[usize::from(byte)] & VISIBLE != 0
 }
 
 /// The first byte that no token has, counted from the start of `text`.
@@ -146,12 +138,6 @@ pub(super) fn target_end(bytes: &[u8], at: usize) -> usize {
     first(bytes, at, |word| {
         below(word, 0x21) | equal(word, b'#') | equal(word, 0x7f) | (word & HIGH)
     })
-}
-
-/// Where a path ends and its query begins, or the end of both.
-#[inline]
-pub(super) fn query(target: &[u8]) -> usize {
-    first(target, 0, |word| equal(word, b'?') | equal(word, 0))
 }
 
 /// The eight bytes from here, letters small.

@@ -65,11 +65,6 @@ impl Fields {
         self.list.len()
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
     /// Forgets all.
     #[inline]
     pub fn clear(&mut self) {
@@ -77,12 +72,6 @@ impl Fields {
         self.store.clear();
         self.present = 0;
         self.repeated = 0;
-    }
-
-    /// Gives memory back that one large message made the table take.
-    pub fn shrink(&mut self, fields: usize, bytes: usize) {
-        self.list.shrink_to(fields);
-        self.store.shrink_to(bytes);
     }
 
     /// Those that are not dropped, in order.
@@ -250,11 +239,5 @@ impl Fields {
 
     pub(super) fn list(&self) -> &[Field] {
         &self.list
-    }
-}
-
-impl Field {
-    pub(super) fn is_in_message(&self) -> bool {
-        !self.replaced
     }
 }

@@ -35,12 +35,11 @@ mod scan;
 mod tests;
 pub mod write;
 
-pub use chunked::{ChunkedError, Decoder, Event, Step};
-pub use connection::{Options, options};
+pub use chunked::{ChunkedError, Decoder, Event};
+pub use connection::options;
 pub use error::{RequestError, ResponseError};
-pub use fields::{Field, Fields};
+pub use fields::Fields;
 pub use known::Known;
-pub use line::FieldError;
 pub use request::{RequestHead, request};
 pub use response::{Asked, ResponseHead, response};
 pub use scan::Scan;

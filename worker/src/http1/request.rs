@@ -31,15 +31,9 @@ pub struct RequestHead {
     pub target: Span,
     /// How the target is written.
     pub form: Form,
-    /// `http` or `https` of an absolute form, as it was written; else empty.
-    pub scheme: Span,
-    /// Of an absolute or authority form; else empty.
-    pub authority: Span,
     /// Path and query. Of an absolute form it may be empty or begin with `?`; empty of an authority
     /// form; `*` is none.
     pub path: Span,
-    /// Where the query's `?` stands.
-    pub query_at: Option<u32>,
     /// The client's.
     pub version: Version,
     /// Who is asked: the target's authority, else Host's value, else empty.
@@ -81,7 +75,7 @@ struct Line {
     target: Span,
     version: Version,
     form: Form,
-    scheme: Span,
+    /// Of an absolute or authority form; else empty.
     authority: Span,
     path: Span,
     end: usize,
@@ -183,7 +177,6 @@ fn request_line(bytes: &[u8], at: usize, limits: &Limits) -> Result<Line, Early<
         target: Span::new(start, end),
         version,
         form: Form::Origin,
-        scheme: Span::default(),
         authority: Span::default(),
         path: Span::new(start, end),
         end: line_end,
@@ -289,7 +282,6 @@ fn other_form(bytes: &[u8], line: &mut Line) -> Result<(), RequestError> {
     }
     let begin = start + scheme as u32 + 3;
     line.form = Form::Absolute;
-    line.scheme = Span { start, end: start + scheme as u32 };
     line.authority = Span { start: begin, end: begin + length as u32 };
     line.path = Span { start: line.authority.end, end };
     Ok(())
@@ -341,7 +333,6 @@ fn judge(
             connection::drop_upgrade(fields);
         }
     }
-    let query_at = line.path.start + class::query(line.path.of(bytes)) as u32;
     Ok(Some(RequestHead {
         length,
         line: Span { start: line.method_text.start, end: line.end as u32 },
@@ -349,10 +340,7 @@ fn judge(
         method_text: line.method_text,
         target: line.target,
         form: line.form,
-        scheme: line.scheme,
-        authority: line.authority,
         path: line.path,
-        query_at: (query_at < line.path.end).then_some(query_at),
         version: line.version,
         host,
         framing,

@@ -25,8 +25,6 @@ pub struct Asked {
 pub struct ResponseHead {
     /// Bytes, the empty line included.
     pub length: usize,
-    /// The status line without its CRLF.
-    pub line: Span,
     /// The server's.
     pub version: Version,
     /// 100 to 999.
@@ -43,13 +41,6 @@ pub struct ResponseHead {
     pub upgrade: bool,
     /// It has a Date.
     pub has_date: bool,
-}
-
-impl ResponseHead {
-    /// Another response follows it (RFC 9110 section 15.2).
-    pub fn is_interim(&self) -> bool {
-        self.status < 200 && !self.upgrade
-    }
 }
 
 /// The response at the start of `bytes`; `None`: more must come.
@@ -224,7 +215,6 @@ fn judge(
     let wanted = !options.close && (line.version == Version::Http11 || options.keep_alive);
     Ok(Some(ResponseHead {
         length,
-        line: Span::new(0, line.end),
         version: line.version,
         status,
         reason: line.reason,

@@ -10,10 +10,11 @@ mod requests;
 mod responses;
 mod splits;
 
+use super::line::FieldError;
 use super::write::{self, RequestOut, ResponseOut};
 use super::{
-    Asked, FieldError, Fields, Form, Framing, Known, Limits, Method, RequestError, RequestHead,
-    ResponseError, ResponseHead, Scan, Version, request, response,
+    Asked, Fields, Form, Framing, Known, Limits, Method, RequestError, RequestHead, ResponseError,
+    ResponseHead, Scan, Version, request, response,
 };
 
 /// The defaults of a worker.
@@ -72,7 +73,7 @@ fn returned(text: &str, asked: Asked) -> String {
     let (head, fields) = valid_response(text, asked);
     let to = ResponseOut {
         client: Version::Http11,
-        framing: write::framing_for(head.framing, Version::Http11),
+        framing: head.framing,
         persistence: if head.upgrade {
             write::Persistence::Upgrade
         } else {

@@ -3,6 +3,7 @@
 
 use proptest::prelude::*;
 
+use super::super::{Decoder, Event};
 use super::*;
 
 /// Method, target and fields.
@@ -156,20 +157,22 @@ proptest! {
             text.extend([piece, write::CHUNK_END].concat());
             (rest, n) = (behind, n + 1);
         }
-        text.extend(write::LAST_CHUNK);
-        let mut decoder = super::super::Decoder::default();
-        let mut found = Vec::new();
+        write::last_chunk(&mut text, b"", &Fields::default());
+        let mut decoder = Decoder::default();
+        let (mut found, mut ended) = (Vec::new(), false);
         for piece in text.chunks(cut) {
             let mut at = 0;
             while at < piece.len() {
                 let step = decoder.decode(&piece[at..], &LIMITS).expect("valid");
-                if let super::super::Event::Data(range) = step.event {
-                    found.extend_from_slice(&piece[at..][range]);
+                match step.event {
+                    Event::Data(range) => found.extend_from_slice(&piece[at..][range]),
+                    Event::End => ended = true,
+                    Event::More => {}
                 }
                 at += step.consumed;
             }
         }
-        prop_assert!(decoder.has_ended());
+        prop_assert!(ended);
         prop_assert_eq!(found, data);
     }
 }

@@ -5,12 +5,9 @@
 //! parsed: neighbouring fields are copied together only where they stand exactly as they would be
 //! written.
 
-pub mod answer;
 pub mod reason;
 #[cfg(test)]
 mod tests;
-
-pub use answer::{Answer, answer};
 
 use super::class;
 use super::fields::Fields;
@@ -31,14 +28,9 @@ pub enum Persistence {
 /// What a request becomes.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestOut<'a> {
-    /// Instead of the request's own target: a whole target in origin form.
-    pub target: Option<&'a [u8]>,
-    /// Instead of the request's own Host.
-    pub host: Option<&'a [u8]>,
-    /// Where the request names no host (HTTP/1.0); HTTP/1.1 must have the field (RFC 9112 section 3.2).
+    /// Where the request names no host (HTTP/1.0); HTTP/1.1 must have the field (RFC 9112 section
+    /// 3.2), and some servers want it not empty.
     pub host_default: &'a [u8],
-    /// How the content is sent.
-    pub framing: Framing,
     /// The connection to the server.
     pub persistence: Persistence,
     /// The client takes trailers, and so do we.
@@ -53,10 +45,7 @@ impl RequestOut<'_> {
     /// Forwarded as it is, the connection kept.
     pub fn of(head: &RequestHead) -> Self {
         Self {
-            target: None,
-            host: None,
             host_default: b"",
-            framing: head.framing,
             persistence: if head.upgrade { Persistence::Upgrade } else { Persistence::KeepAlive },
             te_trailers: head.te_trailers,
             max_forwards: head.max_forwards.map(|left| left.saturating_sub(1)),
@@ -70,7 +59,7 @@ impl RequestOut<'_> {
 pub struct ResponseOut<'a> {
     /// The client's version.
     pub client: Version,
-    /// How the content is sent: see [`framing_for`].
+    /// How the content is sent.
     pub framing: Framing,
     /// The connection to the client.
     pub persistence: Persistence,
@@ -78,16 +67,6 @@ pub struct ResponseOut<'a> {
     pub date: Option<&'a [u8]>,
     /// Our name in Via.
     pub via: Option<&'a str>,
-}
-
-/// How a content goes on to a client of this version: HTTP/1.0 knows no chunks, and a content whose
-/// end is the server's close needs none of the client's when it can be chunked.
-pub fn framing_for(framing: Framing, client: Version) -> Framing {
-    match (framing, client) {
-        (Framing::Chunked, Version::Http10) => Framing::UntilClose,
-        (Framing::UntilClose, Version::Http11) => Framing::Chunked,
-        _ => framing,
-    }
 }
 
 /// Appends the request's head.
@@ -101,15 +80,12 @@ pub fn request_head(
     out.reserve(head.length + MARGIN);
     out.extend_from_slice(head.method_text.of(bytes));
     out.push(b' ');
-    match to.target {
-        Some(target) => out.extend_from_slice(target),
-        None => push_target(out, bytes, head),
-    }
+    push_target(out, bytes, head);
     out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
     let own = head.host.of(bytes);
-    out.extend_from_slice(to.host.unwrap_or(if own.is_empty() { to.host_default } else { own }));
+    out.extend_from_slice(if own.is_empty() { to.host_default } else { own });
     out.extend_from_slice(b"\r\n");
-    push_framing(out, to.framing);
+    push_framing(out, head.framing);
     push_fields(out, bytes, fields, to.max_forwards.is_some().then_some(Known::MaxForwards));
     if let Some(left) = to.max_forwards {
         out.extend_from_slice(b"Max-Forwards: ");
@@ -170,9 +146,6 @@ pub fn chunk_size(out: &mut Vec<u8>, length: u64) {
 
 /// Behind a chunk's data.
 pub const CHUNK_END: &[u8] = b"\r\n";
-
-/// The last chunk where there are no trailers.
-pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// Appends the last chunk and the trailers; `bytes` and `fields` are [`super::Decoder::trailers`]'.
 pub fn last_chunk(out: &mut Vec<u8>, bytes: &[u8], fields: &Fields) {

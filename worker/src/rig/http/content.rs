@@ -37,6 +37,18 @@ fn chunks_that_break_off_do_not_end_well_for_a_client_that_knows_none() {
     assert!(heard.ends_with("\r\n\r\nsome<reset>") || heard == "<reset>", "{heard}");
 }
 
+/// RFC 9112 section 3.3: who is asked follows from the connection where the request does not say it.
+#[test]
+fn a_request_that_names_no_host_asks_the_address_that_its_client_connected_to() {
+    let mut rig = rig(|_| {});
+    let mut client = rig.client(0);
+    let address = client.0.peer_addr().unwrap();
+    say(&mut rig, &mut client, "GET / HTTP/1.0\r\n\r\n");
+    let mut server = next(&rig);
+    let heard = hear(&mut server);
+    assert_eq!(heard, format!("GET / HTTP/1.1\r\nHost: {address}\r\n\r\n"));
+}
+
 #[test]
 fn a_connection_whose_server_has_not_taken_the_whole_request_is_not_kept() {
     let mut rig = rig(|config| config.tune.server_sndbuf = Some(2048));
