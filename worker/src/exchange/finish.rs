@@ -48,6 +48,7 @@ impl Worker {
         self.http.encoded.clear();
         self.finish_interim(key);
         let owed = self.owe(key, why);
+        let why = self.blame(key, why);
         self.release_server(key);
         self.release_backend(key);
         self.log_stream(key, Moment::End, why);
@@ -102,6 +103,16 @@ impl Worker {
             && let Pending::Buffer { buffer, start } = &stream.back.pending
         {
             self.http.encoded.extend_from_slice(&buffer[*start as usize..]);
+        }
+    }
+
+    /// A server that gave up when it was told that the client has left did so on the client's account.
+    fn blame(&mut self, key: StreamKey, why: Termination) -> Termination {
+        match self.exchange(key) {
+            Some(exchange) if exchange.half_closed && why.cause == Cause::Server => {
+                Termination::new(Cause::Client, why.phase)
+            }
+            _ => why,
         }
     }
 

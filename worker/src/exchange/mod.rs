@@ -123,6 +123,8 @@ pub struct Exchange {
     pub silent: bool,
     /// Who serves it, or [`NONE`].
     pub backend: BackendId,
+    /// Whose rules have answered it, or [`NONE`].
+    pub answerer: BackendId,
     /// When its first byte came.
     pub began: Millis,
     /// Milliseconds before the connection's first request could come (a PROXY header).
@@ -207,6 +209,7 @@ impl Default for Exchange {
             answer: None,
             silent: false,
             backend: NONE,
+            answerer: NONE,
             began: 0,
             handshake_ms: 0,
             idle_ms: 0,

@@ -142,6 +142,7 @@ impl Worker {
             return None;
         };
         let backend = &config.backends[id as usize];
+        exchange.answerer = id;
         if !passes(self.backends[id as usize].gate.as_ref(), Some(backend), exchange) {
             return None;
         }

@@ -73,6 +73,7 @@ impl<'a> View<'a> {
         let backend = self.config.backends.get(stream.backend as usize);
         let server = backend.and_then(|backend| backend.servers.get(stream.server as usize));
         let exchange = stream.http.as_deref();
+        let answerer = exchange.and_then(|one| self.config.backends.get(one.answerer as usize));
         let since = exchange.map_or(stream.accepted, Exchange::since);
         let known = |ms: i32| u64::try_from(ms).ok();
         let address = server.and_then(|server| match &server.address {
@@ -89,7 +90,7 @@ impl<'a> View<'a> {
             accepted: wall,
             requested: exchange.map_or(wall, |it| self.clock.wall_of(it.began)),
             frontend: &frontend.name,
-            backend: backend.map_or(&frontend.name, |backend| &backend.name),
+            backend: backend.or(answerer).map_or(&frontend.name, |backend| &backend.name),
             server: server.filter(|_| stream.server != NONE).map(|server| server.name.as_str()),
             timers: Timers {
                 handshake_ms: exchange.map_or(0, |it| it.handshake_ms),

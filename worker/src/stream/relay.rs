@@ -82,6 +82,8 @@ impl Worker {
         let before = stream.front.received;
         let halt = if http && self.is_chunked(key, from) {
             self.pump_chunks(key, from)
+        } else if http && from == Side::Front {
+            self.pump_request(key)
         } else {
             self.pump(key, from)
         };
@@ -257,7 +259,7 @@ impl Worker {
     }
 
     /// The loop of one direction.
-    fn pump(&mut self, key: StreamKey, from: Side) -> Halt {
+    pub(crate) fn pump(&mut self, key: StreamKey, from: Side) -> Halt {
         let Some(stream) = self.streams.get_mut(key as usize) else { return Halt::Drained };
         let now = self.clock.now();
         let (source, sink) = stream.direction(from);
