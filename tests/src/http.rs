@@ -11,6 +11,7 @@ pub mod log;
 pub mod message;
 pub mod origin;
 pub mod reader;
+pub mod scene;
 pub mod websocket;
 
 pub use client::HttpClient;
@@ -19,3 +20,4 @@ pub use lax::LaxOrigin;
 pub use log::HttpLog;
 pub use message::{Fields, Framing, Request, Response};
 pub use origin::HttpOrigin;
+pub use scene::Scene;

@@ -17,6 +17,9 @@ use crate::tcp_log::TcpLog;
 /// Between two looks at whether to stop.
 const POLL: Duration = Duration::from_millis(50);
 
+/// Bytes of datagrams that may wait to be taken.
+const ROOM: usize = 8 * 1024 * 1024;
+
 /// A running daemon; it stops when dropped.
 #[derive(Debug)]
 pub struct Syslog {
@@ -35,6 +38,12 @@ impl Syslog {
     pub fn udp() -> Self {
         let socket = UdpSocket::bind((crate::address::own_ip(), 0)).expect("a UDP port");
         let address = socket.local_addr().expect("its address");
+        // A storm of lines waits here while the machine is busy; only root may have that much.
+        if nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::RcvBufForce, &ROOM)
+            .is_err()
+        {
+            socket2::SockRef::from(&socket).set_recv_buffer_size(ROOM).expect("a receive buffer");
+        }
         socket.set_read_timeout(Some(POLL)).expect("a read timeout");
         Self::run(Some(address), None, move |buffer| socket.recv(buffer).ok())
     }

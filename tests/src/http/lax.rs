@@ -21,9 +21,11 @@ pub enum Taste {
     LastLength,
     /// Chunked wherever that word appears in a Transfer-Encoding, whatever else is said.
     Chunked,
+    /// As `FirstLength`, and `_` in a name is as good as `-`.
+    Underscores,
 }
 
-/// All tastes.
+/// What there may be behind any proxy; the last one needs `http_restrict_req_hdr_names`.
 pub const TASTES: [Taste; 3] = [Taste::FirstLength, Taste::LastLength, Taste::Chunked];
 
 /// A running server that answers each request, as it understands it, with 200.
@@ -120,7 +122,10 @@ fn serve(stream: &mut Stream, taste: Taste, lines: &Mutex<Vec<String>>) -> io::R
                     value.push_str(line.trim());
                 }
             } else if let Some((name, value)) = line.split_once(':') {
-                let name = name.trim().to_lowercase().replace('_', "-");
+                let mut name = name.trim().to_lowercase();
+                if taste == Taste::Underscores {
+                    name = name.replace('_', "-");
+                }
                 fields.push((name, value.trim().to_owned()));
             }
         }
@@ -138,7 +143,7 @@ fn content(source: &mut Source<'_>, taste: Taste, fields: &[(String, String)]) -
         name == "transfer-encoding" && value.to_lowercase().contains("chunked")
     });
     let length = match taste {
-        Taste::FirstLength => lengths.next(),
+        Taste::FirstLength | Taste::Underscores => lengths.next(),
         Taste::LastLength | Taste::Chunked => lengths.next_back(),
     };
     let number = |text: &str| {

@@ -3,6 +3,8 @@
 //! Core. Bytes beyond ASCII are kept as the characters of the same number, so that nothing is lost and
 //! everything can be compared with literals.
 
+use std::fmt;
+
 /// The bytes as characters of the same number.
 pub fn latin1(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| char::from(*byte)).collect()
@@ -66,7 +68,7 @@ pub enum Framing {
 }
 
 /// A request as it was received.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request {
     /// Every byte of the head.
     pub head: Vec<u8>,
@@ -102,7 +104,7 @@ impl Request {
 }
 
 /// A response as it was received.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Response {
     /// Every byte of the head.
     pub head: Vec<u8>,
@@ -142,10 +144,37 @@ impl Response {
     ///
     /// # Panics
     /// When it is another one.
-    #[must_use]
+    #[allow(clippy::return_self_not_must_use, reason = "often only the status matters")]
     pub fn expect(self, status: u16) -> Self {
         let head = latin1(&self.head);
         assert_eq!(self.status, status, "{head}{}", self.text());
         self
     }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { connection, number, complete, .. } = self;
+        let state = if *complete { "complete" } else { "incomplete" };
+        write!(f, "{state} request {number} of connection {connection}: ")?;
+        shown(f, &self.head, &self.content, &self.trailers)
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        shown(f, &self.head, &self.content, &self.trailers)
+    }
+}
+
+/// A message for people.
+fn shown(
+    f: &mut fmt::Formatter<'_>,
+    head: &[u8],
+    content: &[u8],
+    trailers: &Fields,
+) -> fmt::Result {
+    let start = &content[..content.len().min(200)];
+    write!(f, "{:?} + {} bytes {:?}", latin1(head), content.len(), latin1(start))?;
+    if trailers.0.is_empty() { Ok(()) } else { write!(f, " + {trailers:?}") }
 }
