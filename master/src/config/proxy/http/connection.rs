@@ -2,7 +2,7 @@
 
 use portolan_shared::model::{ConnectionMode, HttpReuse};
 
-use super::{BACK, BOTH, FRONT, Row};
+use super::{BACK, BOTH, Row};
 use crate::config::document::Node;
 use crate::config::proxy::Draft;
 use crate::config::reading::{Reading, assign, once};
