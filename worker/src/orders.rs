@@ -165,7 +165,6 @@ impl Worker {
         self.tasks.schedule(self.stop_task, now + millis(self.config.process.grace));
         self.signals.broadcast();
         self.close_all_kept();
-        self.let_idle_clients_go();
     }
 
     /// The stop task: the end of grace, then the end of patience.

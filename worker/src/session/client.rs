@@ -167,11 +167,7 @@ impl Worker {
                     }
                 }
                 Reading::Nothing => {
-                    if self.stopping && self.is_idle(key) {
-                        self.end_session(key);
-                    } else {
-                        self.rest_session(key);
-                    }
+                    self.rest_session(key);
                     return false;
                 }
                 Reading::End | Reading::Dead => {
@@ -190,21 +186,6 @@ impl Worker {
             self.start_exchange(stream);
         }
         true
-    }
-
-    /// Whether a client that has been served waits before its next request.
-    fn is_idle(&self, key: SessionKey) -> bool {
-        let idle = |session: &Session| session.requests > 0 && session.input.is_empty();
-        self.sessions.get(key as usize).is_some_and(idle)
-    }
-
-    /// The worker stops: clients that have been served do not keep it, unless they have just asked.
-    pub(crate) fn let_idle_clients_go(&mut self) {
-        for (_, session) in &self.sessions {
-            if session.stage == Stage::Head {
-                self.tasks.wake(session.task, Reasons::RESOURCE);
-            }
-        }
     }
 
     fn take_from_input(&mut self, key: SessionKey, mut input: Vec<u8>) -> Option<StreamKey> {
