@@ -9,6 +9,7 @@
 //! - One rig at a time in a process: workers set signal handlers and the title that `ps` shows.
 
 mod ends;
+mod exchanges;
 mod flow;
 mod http;
 mod random;
@@ -452,6 +453,20 @@ impl Peer {
                 }
                 Err(error) => panic!("{error}"),
             }
+        }
+    }
+
+    /// What is there, at most so many bytes.
+    pub fn look_at_most(&mut self, most: usize) -> Seen {
+        let mut bytes = vec![0; most];
+        match self.0.read(&mut bytes) {
+            Ok(0) => Seen::End(Vec::new()),
+            Ok(count) => {
+                bytes.truncate(count);
+                Seen::Bytes(bytes)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Seen::Nothing,
+            Err(_) => Seen::Reset(Vec::new()),
         }
     }
 
