@@ -7,6 +7,7 @@
 use portolan_shared::memory::Total;
 use portolan_shared::model::{BackendId, ConnectionMode, FrontendId};
 
+use super::content::recode;
 use super::{Content, Exchange, stricter};
 use crate::back::Back;
 use crate::descriptor::{READ, Token};
@@ -119,100 +120,133 @@ impl Worker {
         head: &RequestHead,
         fields: &mut Fields,
     ) -> Taken {
-        let now = self.clock.now();
         let Some(session) = self.sessions.get(key as usize) else { return Taken::default() };
-        let frontend_id = session.frontend;
-        let frontend_wants_id =
-            self.config.frontends[frontend_id as usize].http.unique_id.is_some();
+        let frontend = session.frontend;
         let mut exchange = self.new_exchange(key);
+        self.note_head(frontend, bytes, head, fields, &mut exchange);
+        if self.config.frontends[frontend as usize].http.unique_id.is_some() {
+            self.make_id(key, &mut exchange);
+        }
+        let backend = self.decide(key, bytes, head, fields, &mut exchange);
+        exchange.client_stays &= !self.stopping;
+        if let Some(id) = backend {
+            exchange.backend = id;
+            self.change_request(key, bytes, head, fields, &mut exchange, id);
+            self.write_request(key, bytes, head, fields, &mut exchange);
+        } else {
+            let mode = self.config.frontends[frontend as usize].http.connection_mode;
+            exchange.client_stays &= mode != ConnectionMode::Close;
+        }
+        let (content, left) = self.take_first_content(bytes, head, fields, &mut exchange);
+        exchange.buffers_request &= !exchange.request_read();
+        let taken = head.length + content;
+        let stream = self.new_stream(key, exchange, taken);
+        if let Some(stream) = stream.and_then(|stream| self.streams.get_mut(stream as usize)) {
+            stream.front.limit = left;
+        }
+        Taken { bytes: taken, stream }
+    }
+
+    /// What is wanted of the head when it is gone: for the response, for the log, for error pages.
+    fn note_head(
+        &mut self,
+        frontend: FrontendId,
+        bytes: &[u8],
+        head: &RequestHead,
+        fields: &Fields,
+        exchange: &mut Exchange,
+    ) {
         exchange.method = head.method;
         exchange.version = head.version;
         exchange.upgrade = head.upgrade;
         exchange.expects_continue = head.expect_continue;
-        exchange.client_stays = self.client_wants_to_stay(frontend_id, bytes, head, fields);
+        exchange.client_stays = self.client_wants_to_stay(frontend, bytes, head, fields);
         exchange.client_leaves = !exchange.client_stays;
-        exchange.head_ms = now.saturating_sub(exchange.began) as i32;
-        exchange.keep_text(bytes, head, self.config.tune.http_logurilen as usize);
+        exchange.head_ms = self.clock.now().saturating_sub(exchange.began) as i32;
+        let line = head.line.of(bytes);
+        let shown = line.len().min(self.config.tune.http_logurilen as usize);
+        exchange.text.line = exchange.text.keep(&line[..shown]);
         if self.http.pages_by_accept
             && let Some(index) = fields.first(Known::Accept)
         {
             exchange.text.accept = exchange.text.keep(fields.value(bytes, index));
         }
-        let plan = &self.frontends[frontend_id as usize].captures;
+        let plan = &self.frontends[frontend as usize].captures;
         plan.request(bytes, fields, &mut exchange.captured);
-        if frontend_wants_id {
-            self.make_id(key, &mut exchange);
-        }
-        let decision = self.decide(key, bytes, head, fields, &mut exchange);
-        let rest = &bytes[head.length..];
-        let config = std::rc::Rc::clone(&self.config);
-        let frontend = &config.frontends[frontend_id as usize];
-        let backend = decision.map(|id| (id, &config.backends[id as usize]));
-        let mode = backend.map_or(frontend.http.connection_mode, |(_, backend)| {
-            stricter(frontend.http.connection_mode, backend.http.connection_mode)
-        });
-        exchange.client_stays &= mode != ConnectionMode::Close && !self.stopping;
-        if let Some((id, backend)) = backend {
-            self.change_request(key, bytes, head, fields, &mut exchange, id);
-            let keeps = mode == ConnectionMode::KeepAlive || backend.http.pretend_keepalive;
-            let persistence = match (head.upgrade, keeps) {
+    }
+
+    /// The head as the server gets it.
+    fn write_request(
+        &mut self,
+        key: SessionKey,
+        bytes: &[u8],
+        head: &RequestHead,
+        fields: &Fields,
+        exchange: &mut Exchange,
+    ) {
+        let Some(session) = self.sessions.get(key as usize) else { return };
+        let frontend = &self.config.frontends[session.frontend as usize].http;
+        let backend = &self.config.backends[exchange.backend as usize].http;
+        let mode = stricter(frontend.connection_mode, backend.connection_mode);
+        exchange.client_stays &= mode != ConnectionMode::Close;
+        let keeps = mode == ConnectionMode::KeepAlive || backend.pretend_keepalive;
+        // HTTP/1.1 must name a host; a client that named none (HTTP/1.0) gets the one it came to.
+        let host = if head.host.is_empty() { self.own_host(key) } else { String::new() };
+        let out = write::RequestOut {
+            persistence: match (head.upgrade, keeps) {
                 (true, _) => write::Persistence::Upgrade,
                 (false, true) => write::Persistence::KeepAlive,
                 (false, false) => write::Persistence::Close,
-            };
-            // HTTP/1.1 must name a host; a client that named none (HTTP/1.0) gets the one it came to.
-            let host = if head.host.is_empty() { self.own_host(key) } else { String::new() };
-            let out = write::RequestOut {
-                persistence,
-                host_default: host.as_bytes(),
-                via: frontend.http.via.as_deref(),
-                ..write::RequestOut::of(head)
-            };
-            write::request_head(&mut exchange.out, bytes, head, fields, &out);
-            exchange.buffers_request =
-                backend.http.buffer_request || backend.http.retry_on.needs_request();
-        }
-        let mut limit = 0;
-        let mut taken = head.length;
+            },
+            host_default: host.as_bytes(),
+            via: frontend.via.as_deref(),
+            ..write::RequestOut::of(head)
+        };
+        write::request_head(&mut exchange.out, bytes, head, fields, &out);
+        exchange.buffers_request = backend.buffer_request || backend.retry_on.needs_request();
+    }
+
+    /// The content that came with the head: how much of it there is, and how much of a counted one is
+    /// still to come.
+    fn take_first_content(
+        &mut self,
+        bytes: &[u8],
+        head: &RequestHead,
+        fields: &mut Fields,
+        exchange: &mut Exchange,
+    ) -> (usize, u64) {
+        let rest = &bytes[head.length..];
         match head.framing {
+            Framing::None | Framing::UntilClose => (0, 0),
             Framing::Length(length) => {
                 let there = rest.len().min(usize::try_from(length).unwrap_or(usize::MAX));
                 exchange.out.extend_from_slice(&rest[..there]);
-                taken += there;
-                limit = length - there as u64;
-                if limit > 0 {
+                let left = length - there as u64;
+                if left > 0 {
                     exchange.request = Content::Counted;
                 }
+                (there, left)
             }
             Framing::Chunked => {
                 exchange.chunked_out = true;
                 let mut decoder = Box::<Decoder>::default();
                 let limits = &self.http.limits;
-                let out = &mut exchange.out;
                 if let Ok((there, done)) =
-                    super::content::recode(&mut decoder, rest, true, (fields, limits), out)
+                    recode(&mut decoder, rest, true, (fields, limits), &mut exchange.out)
                 {
-                    taken += there;
                     if !done {
                         exchange.request = Content::Chunked(decoder);
                     }
+                    (there, 0)
                 } else {
                     exchange.refusal = Some(Termination::new(Cause::Proxy, Phase::Request));
                     exchange.status = 400;
                     exchange.answer = None;
                     exchange.client_stays = false;
-                    taken = bytes.len();
+                    (rest.len(), 0)
                 }
             }
-            Framing::None | Framing::UntilClose => {}
         }
-        exchange.buffers_request &= !exchange.request_read();
-        exchange.backend = decision.unwrap_or(NONE);
-        let stream = self.new_stream(key, exchange, taken);
-        if let Some(stream) = stream.and_then(|stream| self.streams.get_mut(stream as usize)) {
-            stream.front.limit = limit;
-        }
-        Taken { bytes: taken, stream }
     }
 
     /// The address that a client came to, as a host.

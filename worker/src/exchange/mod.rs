@@ -35,7 +35,7 @@ use crate::clock::Millis;
 use crate::http::auth::Checker;
 use crate::http::capture::Captured;
 use crate::http::cookie::{Presented, ResponseCookie};
-use crate::http1::{Asked, Decoder, Fields, Limits, Method, RequestHead, Scan, Span, Version};
+use crate::http1::{Asked, Decoder, Fields, Limits, Method, Scan, Span, Version};
 use crate::log::Request;
 use crate::stream::NONE;
 use crate::termination::Termination;
@@ -244,12 +244,6 @@ impl Exchange {
     /// Everything of the request was read from the client.
     pub fn request_read(&self) -> bool {
         matches!(self.request, Content::Done)
-    }
-
-    /// Keeps the request line for the log, cut at so many bytes of its target.
-    pub fn keep_text(&mut self, bytes: &[u8], head: &RequestHead, target_max: usize) {
-        self.text.line = self.text.keep(head.line.of(bytes));
-        let _ = target_max;
     }
 
     /// Back to the beginning, its memory kept.
