@@ -16,7 +16,12 @@ need mariadb-slap mariadb-client
 need pgbench postgresql-contrib
 need nginx nginx
 need haproxy haproxy
+need haproxy haproxy
 need curl curl
+need wrk wrk
+need h2load nghttp2-client
+need ab apache2-utils
+[ -x /usr/bin/chromium ] || need chromium-headless-shell chromium-headless-shell
 need ss iproute2
 [ -n "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || missing="$missing postgresql"
 

@@ -73,12 +73,38 @@ impl Drop for Daemon {
 
 /// Which of these programs are missing on this machine.
 pub fn missing_of(programs: &[&str]) -> Vec<String> {
-    let found = |name: &str| {
-        ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"]
-            .iter()
-            .any(|directory| Path::new(directory).join(name).exists())
-    };
     programs.iter().filter(|name| !found(name)).map(|name| (*name).to_owned()).collect()
+}
+
+/// A program that is ended when dropped.
+#[derive(Debug)]
+pub struct Running(Child);
+
+impl Running {
+    /// Starts it; what it prints is not kept.
+    ///
+    /// # Panics
+    /// When it cannot be run.
+    pub fn start(program: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self(command.spawn().unwrap_or_else(|error| panic!("{program}: {error}")))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Not yet waited for, so the pid is still its own.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Whether this program is installed.
+pub fn found(name: &str) -> bool {
+    ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"]
+        .iter()
+        .any(|directory| Path::new(directory).join(name).exists())
 }
 
 /// What is missing on this machine.
@@ -269,6 +295,17 @@ fn start_nginx(directory: TempDir, address: SocketAddr, http: &str) -> Daemon {
 /// # Panics
 /// When it is not.
 pub fn client(program: &str, arguments: &[&str]) -> Output {
+    let output = client_that_says_error(program, arguments);
+    let text = String::from_utf8_lossy(&output.stderr).to_lowercase();
+    assert!(!text.contains("error"), "{program}: {text}");
+    output
+}
+
+/// The same with a client that uses the word `error` where there is none.
+///
+/// # Panics
+/// When it fails.
+pub fn client_that_says_error(program: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(program);
     let output = command
         .args(arguments)
@@ -276,8 +313,6 @@ pub fn client(program: &str, arguments: &[&str]) -> Output {
         .output()
         .unwrap_or_else(|error| panic!("{program}: {error}"));
     succeeded(&output);
-    let text = String::from_utf8_lossy(&output.stderr).to_lowercase();
-    assert!(!text.contains("error"), "{program}: {text}");
     output
 }
 
