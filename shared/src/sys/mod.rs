@@ -1,6 +1,7 @@
 //! Every unsafe operation of the project, each behind a safe function, one operation a block.
 #![allow(unsafe_code, reason = "this module is their home")]
 
+pub mod block;
 pub mod listen;
 pub mod poller;
 pub mod spawn;

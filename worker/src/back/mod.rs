@@ -11,6 +11,7 @@
 //!                   ↑ └──────── Connected at once ────────↗     │
 //!                   └──────────── TAR ←── the same again ───────┘
 //!  RDY ── Greeted ── EST ── Over ── DIS ── Disconnected ── CLO
+//!         ASS ── Ready (a kept connection) ── EST; EST ── Parted (kept again) ── CLO
 //!                     │ └─ Stale ── ASS (a kept connection was dead: a new one, not counted)
 //!                     └─── Lost ─── CER (no response came, and the request may be sent again)
 //! ```
@@ -117,6 +118,8 @@ pub enum Input {
     ConnectStarted,
     /// The connection is established (also: at once).
     Connected,
+    /// A kept connection is there, and nothing goes before the data.
+    Ready,
     /// The attempt failed, or what goes before the data could not be sent.
     ConnectFailed(Failure),
     /// The decision after a failure, see [`Back::retry`].
@@ -131,6 +134,8 @@ pub enum Input {
     Lost,
     /// The relay ended so.
     Over(Termination),
+    /// It ended so, and nothing has to be done to end the connection.
+    Parted(Termination),
     /// The connection is closed.
     Disconnected,
     /// The stream ends before data flowed and not by a server's doing: the client left, an operator
@@ -215,6 +220,7 @@ impl State {
 
             (Self::Ass, Input::ConnectStarted) => (Self::Con, Action::Wait),
             (Self::Ass | Self::Con, Input::Connected) => (Self::Rdy, Action::Greet),
+            (Self::Ass, Input::Ready) => (Self::Est, Action::Begin),
             (Self::Ass | Self::Con | Self::Rdy, Input::ConnectFailed(failure)) => {
                 (Self::Cer(failure), Action::Reconsider)
             }
@@ -232,6 +238,7 @@ impl State {
             (Self::Est, Input::Stale) => (Self::Ass, Action::Connect),
             (Self::Est, Input::Lost) => (Self::Cer(Failure::Lost), Action::Reconsider),
             (Self::Est, Input::Over(why)) => (Self::Dis(why), Action::Disconnect),
+            (Self::Est, Input::Parted(why)) => (Self::Clo(why), Action::End(why)),
             (Self::Dis(why), Input::Disconnected) => (Self::Clo(why), Action::End(why)),
 
             (Self::Ini, Input::Aborted(cause)) => end(cause, Phase::Request),

@@ -25,7 +25,7 @@ const STATES: [(&str, State); 12] = [
     ("CLO", State::Clo(NORMAL)),
 ];
 
-const INPUTS: [Input; 28] = [
+const INPUTS: [Input; 30] = [
     Input::Asked,
     Input::Assigned { moved: false },
     Input::Assigned { moved: true },
@@ -35,6 +35,7 @@ const INPUTS: [Input; 28] = [
     Input::QueueTimeout,
     Input::ConnectStarted,
     Input::Connected,
+    Input::Ready,
     Input::ConnectFailed(Failure::Refused),
     Input::ConnectFailed(Failure::TimedOut),
     Input::ConnectFailed(Failure::Resource),
@@ -50,6 +51,7 @@ const INPUTS: [Input; 28] = [
     Input::Stale,
     Input::Lost,
     Input::Over(NORMAL),
+    Input::Parted(NORMAL),
     Input::Disconnected,
     Input::Aborted(Cause::Client),
     Input::Aborted(Cause::Killed),
@@ -124,7 +126,9 @@ impl World {
                 assert!(!self.held.slot, "a second slot in {before:?}");
                 self.held.slot = true;
             }
-            Some(Input::ConnectStarted | Input::Connected) if before == State::Ass => {
+            Some(Input::ConnectStarted | Input::Connected | Input::Ready)
+                if before == State::Ass =>
+            {
                 assert!(!self.held.connection);
                 self.held.connection = true;
             }

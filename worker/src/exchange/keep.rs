@@ -51,7 +51,7 @@ impl Worker {
         if let Some(descriptor) = self.descriptors.get_mut(kept.token) {
             descriptor.owner = Owner::Back(key);
         }
-        Some(Input::Connected)
+        Some(Input::Ready)
     }
 
     fn take_kept(

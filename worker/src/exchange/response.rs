@@ -455,6 +455,6 @@ impl Worker {
         if sent && stream.front.pending.is_empty() {
             self.keep_connection(key);
         }
-        self.drive(key, Input::Over(crate::termination::Termination::NORMAL));
+        self.drive(key, Input::Parted(crate::termination::Termination::NORMAL));
     }
 }

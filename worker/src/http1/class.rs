@@ -1,6 +1,8 @@
-//! Classes of bytes, and searches through text eight bytes at a time.
+//! Classes of bytes, and searches through text sixteen or eight bytes at a time.
 //!
 //! Core. A search answers the first position that it looks for, or the end of the bytes.
+
+use portolan_shared::sys::block::Marks;
 
 /// A letter, digit or one of ``!#$%&'*+-.^_`|~`` (RFC 9110 section 5.6.2).
 const TOKEN: u8 = 1;
@@ -91,40 +93,60 @@ const fn equal(word: u64, byte: u8) -> u64 {
     below(word ^ (ONES * byte as u64), 1)
 }
 
-/// The first position from `at` whose byte is marked by its high bit. Zero bytes must be marked; marks
-/// above the first one may be wrong.
+const NAME: Marks = Marks { below: 0x21, equal: [b':', 0], beyond_ascii: true };
+const VALUE: Marks = Marks { below: 0x20, equal: [0x7f, 0], beyond_ascii: false };
+const TARGET: Marks = Marks { below: 0x21, equal: [b'#', 0x7f], beyond_ascii: true };
+
+/// High bits where a byte is such; those above the first may be wrong.
 #[inline]
-fn first(bytes: &[u8], at: usize, marks: impl Fn(u64) -> u64) -> usize {
+fn of_word(marks: Marks, word: u64) -> u64 {
+    let mut found = below(word, marks.below);
+    for byte in marks.equal {
+        found |= if byte == 0 { 0 } else { equal(word, byte) };
+    }
+    found | if marks.beyond_ascii { word & HIGH } else { 0 }
+}
+
+/// The first position from `at` whose byte is marked; NUL always is.
+#[inline]
+fn first(marks: Marks, bytes: &[u8], at: usize) -> usize {
     let mut rest = bytes.get(at..).unwrap_or_default();
     while let Some((block, behind)) = rest.split_first_chunk() {
-        let found = marks(u64::from_le_bytes(*block));
+        let found = marks.of(*block);
+        if found != 0 {
+            return bytes.len() - rest.len() + found.trailing_zeros() as usize;
+        }
+        rest = behind;
+    }
+    while let Some((word, behind)) = rest.split_first_chunk() {
+        let found = of_word(marks, u64::from_le_bytes(*word));
         if found != 0 {
             return bytes.len() - rest.len() + (found.trailing_zeros() / 8) as usize;
         }
         rest = behind;
     }
     let word = rest.iter().rfold(0, |word, byte| word << 8 | u64::from(*byte));
-    let end = ((marks(word).trailing_zeros() / 8) as usize).min(rest.len());
+    let end = ((of_word(marks, word).trailing_zeros() / 8) as usize).min(rest.len());
     bytes.len() - rest.len() + end
 }
 
 /// The end of what may be a field's name: a colon, blank, control or non-ASCII byte.
 #[inline]
 pub(super) fn name_end(bytes: &[u8], at: usize) -> usize {
-    first(bytes, at, |word| below(word, 0x21) | equal(word, b':') | (word & HIGH))
+    first(NAME, bytes, at)
 }
 
-/// The end of a value's part without control bytes; DEL is none here.
+/// The end of a value's part without control bytes.
 #[inline]
 pub(super) fn plain_end(bytes: &[u8], at: usize) -> usize {
-    first(bytes, at, |word| below(word, 0x20))
+    first(VALUE, bytes, at)
 }
 
 /// The end of a field's value: a control byte other than HTAB.
 #[inline]
 pub(super) fn value_end(bytes: &[u8], mut at: usize) -> usize {
     loop {
-        at = first(bytes, at, |word| below(word, 0x20) | equal(word, 0x7f));
+        at = first(VALUE, bytes, at);
         if bytes.get(at) != Some(&b'\t') {
             return at;
         }
@@ -135,9 +157,7 @@ pub(super) fn value_end(bytes: &[u8], mut at: usize) -> usize {
 /// The end of a target: `#`, or what is not visible ASCII.
 #[inline]
 pub(super) fn target_end(bytes: &[u8], at: usize) -> usize {
-    first(bytes, at, |word| {
-        below(word, 0x21) | equal(word, b'#') | equal(word, 0x7f) | (word & HIGH)
-    })
+    first(TARGET, bytes, at)
 }
 
 /// The eight bytes from here, letters small.
@@ -154,10 +174,10 @@ mod tests {
     #[test]
     fn each_byte_ends_what_it_should_in_each_place() {
         for byte in 0..=255_u8 {
-            for place in 0..20 {
-                let mut text = [b'a'; 20];
+            for place in 0..40 {
+                let mut text = [b'a'; 40];
                 text[place] = byte;
-                let ends = |end: bool| if end { place } else { 20 };
+                let ends = |end: bool| if end { place } else { 40 };
                 let visible = (0x21..0x7f).contains(&byte);
                 let control = byte < 0x20 && byte != b'\t' || byte == 0x7f;
                 let name = byte <= 0x20 || byte >= 0x80 || byte == b':';

@@ -105,32 +105,15 @@ pub(super) enum Side {
 /// Reads field lines up to the empty one; where the section ends.
 pub(super) fn section(
     bytes: &[u8],
-    start: usize,
-    fields: &mut Fields,
-    limits: &Limits,
-    side: Side,
-) -> Result<usize, Stop<FieldError>> {
-    let mut at = start;
-    let end = lines(bytes, &mut at, fields, limits, side);
-    // The quick way did not look for it; it comes before what else is wrong.
-    if let Some(del) = memchr::memchr(0x7f, &bytes[start..at]) {
-        return Err(Stop::Wrong(FieldError::BadValue, start + del));
-    }
-    end
-}
-
-/// Reads lines from `at`, and leaves there how far they were valid.
-fn lines(
-    bytes: &[u8],
-    at: &mut usize,
+    mut at: usize,
     fields: &mut Fields,
     limits: &Limits,
     side: Side,
 ) -> Result<usize, Stop<FieldError>> {
     loop {
-        let Some(rest) = bytes.get(*at..) else { return Err(Stop::More) };
+        let Some(rest) = bytes.get(at..) else { return Err(Stop::More) };
         if rest.starts_with(b"\r\n") {
-            return Ok(*at + 2);
+            return Ok(at + 2);
         }
         if let Some((colon, stop)) = quick(rest) {
             let known = Known::at(rest, colon);
@@ -138,20 +121,20 @@ fn lines(
                 Known::Other => class::token(&rest[..colon]),
                 _ => (true, true),
             };
-            let name = Span::new(*at, *at + colon);
-            let value = Span::new(*at + colon + 2, *at + stop);
+            let name = Span::new(at, at + colon);
+            let value = Span::new(at + colon + 2, at + stop);
             let line = Line { name, value, known, ordinary, canonical: true };
             if token && fields.len() < limits.fields_max as usize && line.excess(limits).is_none() {
                 fields.take(&line);
-                *at += stop + 2;
+                at += stop + 2;
                 continue;
             }
         }
-        let (line, next) = match read(bytes, *at, limits, side)? {
+        let (line, next) = match read(bytes, at, limits, side)? {
             Found::Field(line, next) => (line, next),
             Found::End(next) => return Ok(next),
         };
-        *at = next;
+        at = next;
         if fields.len() >= limits.fields_max as usize {
             return Err(Stop::Wrong(FieldError::TooMany, next - 1));
         }
@@ -160,7 +143,7 @@ fn lines(
 }
 
 /// Where colon and line end stand at the start of `rest`, if the line is as most are: `name: value`.
-/// `None`: [`read`] has to look at it. Whether the name is a token, and DEL, are not looked at.
+/// `None`: [`read`] has to look at it. Whether the name is a token is not looked at.
 #[inline]
 fn quick(rest: &[u8]) -> Option<(usize, usize)> {
     let colon = class::name_end(rest, 0);

@@ -105,9 +105,6 @@ impl Worker {
         let destination = self.destination_if(key, |server| server.send_proxy.is_some());
         let stream = self.streams.get_mut(key as usize)?;
         let server = &self.config.backends[stream.backend as usize].servers[stream.server as usize];
-        if stream.http.as_ref().is_some_and(|exchange| exchange.reuses.is_some()) {
-            return Some(Input::Greeted);
-        }
         if let Some(out) = &server.send_proxy
             && matches!(stream.back.pending, Pending::Empty)
         {
