@@ -362,7 +362,7 @@ pub(crate) fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channe
         waiting: BTreeMap::new(),
         rung_places: BTreeSet::new(),
         streams: Slab::with_capacity(connections),
-        sessions: Slab::new(),
+        sessions: Slab::with_capacity(connections),
         applets: Vec::new(),
         fixed_descriptors: parts.fixed_descriptors,
         descriptor_limit: parts.descriptor_limit,
