@@ -11,6 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use portolan_shared::model::{BindAddress, Keepalive};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, acceptfrom_with, connect,
@@ -275,6 +276,13 @@ pub fn pending_error(socket: impl AsFd) -> Option<Errno> {
 pub fn peek(socket: impl AsFd) -> Result<usize, Errno> {
     let mut byte = [0; 1];
     recv(socket, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT).map(|(count, _)| count)
+}
+
+/// Whether the kernel takes a good deal at once; also where the connection is dead, as sending then tells.
+pub fn has_room(socket: impl AsFd) -> bool {
+    let mut asked = [PollFd::new(&socket, PollFlags::OUT)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut asked, Some(&now)).is_ok_and(|ready| ready > 0)
 }
 
 /// Makes the coming close abrupt: what was not sent is thrown away and the peer gets a RST. A UNIX

@@ -10,9 +10,10 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use super::again::Mishap;
 use super::{Content, Http};
 use crate::back::Input;
-use crate::descriptor::{READ, WRITE};
+use crate::descriptor::{Descriptors, READ, Token, WRITE};
 use crate::event_loop::Worker;
 use crate::http1::{ChunkedError, Decoder, Event, Fields, Limits, write};
+use crate::protocol;
 use crate::stream::{COPY_BUDGET, Halt, Pending, Side, StreamKey};
 use crate::termination::{Cause, Phase, Termination};
 
@@ -54,6 +55,19 @@ pub fn recode(
             }
         }
     }
+}
+
+/// Asked where no buffer could be had for what this side does not take at once: whether it has room.
+/// Where it has not, it is to be waited for.
+#[cold]
+pub(super) fn has_room(descriptors: &mut Descriptors, sink: Token) -> bool {
+    let room = descriptors.get(sink).is_some_and(protocol::has_room);
+    if room {
+        descriptors.stop(sink, WRITE);
+    } else {
+        descriptors.cant(sink, WRITE);
+    }
+    room
 }
 
 impl Worker {
@@ -98,9 +112,12 @@ impl Worker {
             if !descriptor.ready(READ) {
                 return Halt::Drained;
             }
-            if !self.buffers.can_take() {
-                return Halt::Starved;
+            if !self.buffers.can_take() && !has_room(&mut self.descriptors, sink.token) {
+                return Halt::NoBuffer;
             }
+            let Some(descriptor) = self.descriptors.get(source.token) else {
+                return Halt::Drained;
+            };
             let room = self.scratch.len() - CHUNK_RESERVE;
             let count = match recv(descriptor, &mut self.scratch[..room], RecvFlags::empty()) {
                 Ok((0, _)) => {

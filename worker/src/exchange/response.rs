@@ -6,13 +6,13 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::again::{Follows, Mishap};
-use super::content::recode;
+use super::content::{has_room, recode};
 use super::{Content, stricter};
 use crate::back::Input;
 use crate::descriptor::{READ, WRITE};
 use crate::event_loop::Worker;
 use crate::http1::{self, Decoder, Fields, Framing, Method, ResponseHead, Version, write};
-use crate::stream::{Pending, Side, StreamKey};
+use crate::stream::{COPY_BUDGET, Pending, Side, StreamKey};
 use portolan_shared::model::ConnectionMode;
 
 /// What the bytes of a response came to.
@@ -31,6 +31,7 @@ impl Worker {
     /// Reads what a server answers, until the final response has begun.
     pub(crate) fn read_response(&mut self, key: StreamKey) {
         let now = self.clock.now();
+        let mut moved = 0;
         loop {
             if !self.flows(key) || !self.flush_interim(key) {
                 return;
@@ -46,10 +47,20 @@ impl Worker {
                 self.descriptors.want(token, READ);
                 return;
             }
-            if !self.buffers.can_take() {
+            if moved >= COPY_BUDGET {
+                // Interim responses without end: others have their turn.
+                self.descriptors.want(token, READ);
+                self.descriptors.again(token);
+                return;
+            }
+            let front = stream.front.token;
+            if !self.buffers.can_take() && !has_room(&mut self.descriptors, front) {
+                self.descriptors.stop(token, READ);
+                self.descriptors.want(front, WRITE);
                 self.buffers.wait(task);
                 return;
             }
+            let Some(descriptor) = self.descriptors.get(token) else { return };
             let room = self.http.limits.head_bytes_max as usize;
             let count = match recv(descriptor, &mut self.scratch[..room], RecvFlags::empty()) {
                 Ok((0, _)) => {
@@ -72,6 +83,7 @@ impl Worker {
             if count < room && !descriptor.hung {
                 self.descriptors.cant(token, READ);
             }
+            moved += count;
             exchange.heard = true;
             stream.back.moved = now;
             // A read that filled its buffer is the sign of bulk.

@@ -1,12 +1,14 @@
 //! Exchanges of mode http, one promise each; the submodules say about what.
 //!
 //! - `again`: what follows when a server's connection fails;
+//! - `buffers`: fewer of them than clients that do not read;
 //! - `content`: content of both directions, early answers, tunnels;
 //! - `kept`: who may use a kept connection, and when it is closed;
 //! - `ending`: how connections of clients end, and the stop of a worker;
 //! - `waits`: timeouts, by the rig's clock.
 
 mod again;
+mod buffers;
 mod content;
 mod ending;
 mod kept;
@@ -21,11 +23,15 @@ use super::{Peer, Rig, Seen};
 /// One worker with one frontend, backend and server in mode http.
 fn rig(shape: impl FnOnce(&mut Config)) -> Rig {
     Rig::new(1, |config| {
-        config.frontends[0].mode = Mode::Http;
-        config.backends[0].mode = Mode::Http;
-        config.backends[0].http.abort_on_close = true;
+        speaks_http(config);
         shape(config);
     })
+}
+
+fn speaks_http(config: &mut Config) {
+    config.frontends[0].mode = Mode::Http;
+    config.backends[0].mode = Mode::Http;
+    config.backends[0].http.abort_on_close = true;
 }
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";

@@ -8,7 +8,7 @@ use socket2::SockRef;
 
 use super::{Peer, Rig, Seen};
 
-const POLLERS: [&str; 3] = ["epoll", "polling", "poll"];
+pub(super) const POLLERS: [&str; 3] = ["epoll", "polling", "poll"];
 
 fn splicing(config: &mut Config) {
     config.frontends[0].splice = SpliceOptions { request: true, response: true, auto: false };

@@ -47,8 +47,6 @@ pub(crate) enum Halt {
     Blocked,
     /// No buffer could be had; it waits for one, or for the other side to take what it can at once.
     NoBuffer,
-    /// No buffer could be had, and nothing can be done without one.
-    Starved,
     /// The budget is spent.
     Budget,
     /// The source has ended and everything was passed on.
@@ -104,10 +102,6 @@ impl Worker {
             Halt::NoBuffer => {
                 self.descriptors.stop(source.token, READ);
                 self.descriptors.want(sink.token, WRITE);
-                self.buffers.wait(task);
-            }
-            Halt::Starved => {
-                self.descriptors.stop(source.token, READ);
                 self.buffers.wait(task);
             }
             Halt::Budget => {
