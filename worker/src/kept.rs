@@ -26,6 +26,8 @@ pub struct Kept {
 /// Those of one server.
 #[derive(Debug)]
 pub struct KeptPool {
+    /// Its owner has it among those that may hold connections.
+    pub listed: bool,
     idle: Vec<Kept>,
     most: usize,
     low: usize,
@@ -42,6 +44,7 @@ impl KeptPool {
         let delay = millis(server.pool_purge_delay);
         let most = server.pool_max_conn.map_or(usize::MAX, share);
         Self {
+            listed: false,
             idle: Vec::new(),
             most: if delay == 0 { 0 } else { most },
             low: server.pool_low_conn as usize,

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use crate::back::Input;
 use crate::descriptor::{Owner, READ, Token, WRITE};
 use crate::event_loop::Worker;
-use crate::kept::{Kept, KeptPool};
+use crate::kept::Kept;
 use crate::poller::{FAILED, HUNG};
 use crate::protocol;
 use crate::stream::{Side, StreamKey};
@@ -117,10 +117,15 @@ impl Worker {
             }
             Owner::Private(session_key)
         } else {
-            if self.backends[id as usize].kept[server as usize].keep(kept, now).is_err() {
+            let number = self.http.first[id as usize] + server;
+            let pool = &mut self.backends[id as usize].kept[server as usize];
+            if pool.keep(kept, now).is_err() {
                 return;
             }
-            Owner::Kept(self.http.first[id as usize] + server)
+            if !std::mem::replace(&mut pool.listed, true) {
+                self.http.keeping.push(number);
+            }
+            Owner::Kept(number)
         };
         if let Some(stream) = self.streams.get_mut(key as usize) {
             stream.back.token = Token::NONE;
@@ -166,34 +171,43 @@ impl Worker {
         }
     }
 
-    /// Closes what was not needed lately.
+    /// Closes what was not needed lately. Only servers that have connections are looked at.
     pub(crate) fn purge_kept(&mut self) {
         let now = self.clock.now();
-        for backend in &mut self.backends {
-            for pool in backend.kept.iter_mut().filter(|pool| pool.len() > 0) {
-                for kept in pool.purge(now) {
-                    drop(self.descriptors.remove(kept.token));
-                }
+        let Self { http, backends, descriptors, .. } = self;
+        let servers = &http.servers;
+        http.keeping.retain(|number| {
+            let (backend, server) = servers[*number as usize];
+            let pool = &mut backends[backend as usize].kept[server as usize];
+            for kept in pool.purge(now) {
+                drop(descriptors.remove(kept.token));
             }
-        }
+            pool.listed = pool.len() > 0;
+            pool.listed
+        });
     }
 
     /// Descriptors are short: a kept connection gives way. Whether there was one.
     pub(crate) fn close_one_kept(&mut self) -> bool {
-        for backend in &mut self.backends {
-            for pool in &mut backend.kept {
-                if let Some(kept) = pool.take_oldest() {
-                    drop(self.descriptors.remove(kept.token));
-                    return true;
-                }
+        while let Some(number) = self.http.keeping.last() {
+            let (backend, server) = self.http.servers[*number as usize];
+            let pool = &mut self.backends[backend as usize].kept[server as usize];
+            if let Some(kept) = pool.take_oldest() {
+                drop(self.descriptors.remove(kept.token));
+                return true;
             }
+            pool.listed = false;
+            self.http.keeping.pop();
         }
         false
     }
 
     /// How many server connections wait for their next request.
     pub(crate) fn kept_connections(&self) -> usize {
-        let shared = self.backends.iter().flat_map(|backend| &backend.kept).map(KeptPool::len);
+        let shared = self.http.keeping.iter().map(|number| {
+            let (backend, server) = self.http.servers[*number as usize];
+            self.backends[backend as usize].kept[server as usize].len()
+        });
         let private = self.sessions.iter().filter(|(_, session)| session.private.is_some());
         shared.sum::<usize>() + private.count()
     }

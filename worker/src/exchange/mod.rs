@@ -287,6 +287,8 @@ pub struct Http {
     spare: Vec<Box<Exchange>>,
     /// Each server's backend and position, by its number.
     pub servers: Vec<(BackendId, ServerId)>,
+    /// Numbers of servers that may have connections waiting for their next request.
+    pub keeping: Vec<u32>,
     /// The number of each backend's first server.
     pub first: Vec<u32>,
     /// This process, for logs and ids.
@@ -326,6 +328,7 @@ impl Http {
             encoded: Vec::new(),
             spare: Vec::new(),
             servers,
+            keeping: Vec::new(),
             first,
             pid: std::process::id(),
             host_name: host_name(config),
