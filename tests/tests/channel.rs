@@ -148,7 +148,10 @@ fn a_master_refuses_a_worker_that_talks_nonsense_or_nothing() {
 
 #[test]
 fn a_worker_that_dies_again_and_again_is_respawned_ever_more_slowly() {
-    let portolan = with_bad_worker("dies after ready").start();
+    // On a busy machine the first may die before the second is ready, which is a start that failed.
+    let portolan = (0..10)
+        .find_map(|_| with_bad_worker("dies after ready").try_start().ok())
+        .expect("one start in ten");
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..200 {
         seen.extend(portolan.all_workers().iter().map(|worker| worker.pid));
