@@ -94,6 +94,8 @@ pub struct Request {
     pub number: usize,
     /// Whether all of its content has come.
     pub complete: bool,
+    /// The PROXY line before the first request of its connection, where the origin takes one.
+    pub announced: Option<String>,
 }
 
 impl Request {

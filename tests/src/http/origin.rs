@@ -5,6 +5,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -20,6 +21,7 @@ const REFUSAL: &[u8] = b"HTTP/1.1 400 Refused\r\nConnection: close\r\nContent-Le
 /// What it has seen.
 #[derive(Debug, Default)]
 struct Record {
+    announced: bool,
     connections: AtomicUsize,
     requests: Mutex<Vec<Request>>,
     bytes: Mutex<Vec<Arc<Mutex<Vec<u8>>>>>,
@@ -36,6 +38,28 @@ pub struct HttpOrigin {
 }
 
 impl HttpOrigin {
+    /// A server that takes a PROXY line before the first request of each connection.
+    pub fn behind_proxy(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
+        let record = Arc::new(Record { announced: true, ..Record::default() });
+        let script = answered(answer);
+        let origin = Origin::at(address::free(), {
+            let record = Arc::clone(&record);
+            move |stream, seen| connection(stream, seen, &record, &script)
+        });
+        Self { address: origin.address, origin, record }
+    }
+
+    /// A server on a UNIX socket.
+    pub fn unix(path: &Path, answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
+        let record = Arc::new(Record::default());
+        let script = answered(answer);
+        let origin = Origin::unix(path, {
+            let record = Arc::clone(&record);
+            move |stream, seen| connection(stream, seen, &record, &script)
+        });
+        Self { address: origin.address, origin, record }
+    }
+
     /// A server at this address that leaves each exchange to `script`, which is called once the head
     /// has come.
     pub fn at(
@@ -59,11 +83,7 @@ impl HttpOrigin {
 
     /// Answers each request once it is complete.
     pub fn answering(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
-        Self::scripted(move |exchange| {
-            exchange.content()?;
-            let answer = answer(&exchange.request);
-            exchange.answer(&answer)
-        })
+        Self::scripted(answered(answer))
     }
 
     /// Answers each request with 200 and this content.
@@ -200,6 +220,17 @@ impl Drop for HttpOrigin {
     }
 }
 
+/// Answers each request once it is complete.
+fn answered(
+    answer: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+) -> impl Fn(&mut Exchange<'_>) -> io::Result<Next> + Send + Sync + 'static {
+    move |exchange| {
+        exchange.content()?;
+        let answer = answer(&exchange.request);
+        exchange.answer(&answer)
+    }
+}
+
 /// One connection, exchange after exchange.
 fn connection(
     stream: &mut Stream,
@@ -211,12 +242,14 @@ fn connection(
     record.bytes.lock().expect("the records").push(Arc::clone(&bytes));
     let connection = record.connections.fetch_add(1, Ordering::SeqCst);
     let mut reader = Reader::new(stream.try_clone()?).recording(bytes);
+    let announced = if record.announced { Some(reader.line()?) } else { None };
     for number in 0.. {
         let outcome = match reader.request_head() {
             Ok(None) => return Ok(()),
             Err(error) => Err(error),
             Ok(Some(mut request)) => {
                 (request.connection, request.number) = (connection, number);
+                request.announced.clone_from(&announced);
                 let mut exchange = Exchange::new(request, &mut reader, seen, &record.requests);
                 match script(&mut exchange) {
                     // What follows begins behind this request's content.

@@ -132,6 +132,7 @@ impl<S: Read> Reader<S> {
             connection: 0,
             number: 0,
             complete: false,
+            announced: None,
         }))
     }
 
@@ -240,7 +241,7 @@ impl<S: Read> Reader<S> {
     }
 
     /// A line without its CRLF.
-    fn line(&mut self) -> io::Result<String> {
+    pub fn line(&mut self) -> io::Result<String> {
         loop {
             if let Some(at) = self.buffer.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.buffer.drain(..=at).collect();
