@@ -1,4 +1,4 @@
-//! Classes of bytes, and searches through text sixteen or eight bytes at a time.
+//! Classes of bytes, and searches through text sixteen bytes at a time.
 //!
 //! Core. A search answers the first position that it looks for, or the end of the bytes.
 
@@ -78,36 +78,11 @@ pub(super) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(trimmed)
 }
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
-
-/// The high bits of bytes below `bound`, which is at most 0x80.
-#[inline]
-const fn below(word: u64, bound: u8) -> u64 {
-    word.wrapping_sub(ONES * bound as u64) & !word & HIGH
-}
-
-/// The high bits of bytes equal to `byte`.
-#[inline]
-const fn equal(word: u64, byte: u8) -> u64 {
-    below(word ^ (ONES * byte as u64), 1)
-}
-
 const NAME: Marks = Marks { below: 0x21, equal: [b':', 0], beyond_ascii: true };
 const VALUE: Marks = Marks { below: 0x20, equal: [0x7f, 0], beyond_ascii: false };
 const TARGET: Marks = Marks { below: 0x21, equal: [b'#', 0x7f], beyond_ascii: true };
 
-/// High bits where a byte is such; those above the first may be wrong.
-#[inline]
-fn of_word(marks: Marks, word: u64) -> u64 {
-    let mut found = below(word, marks.below);
-    for byte in marks.equal {
-        found |= if byte == 0 { 0 } else { equal(word, byte) };
-    }
-    found | if marks.beyond_ascii { word & HIGH } else { 0 }
-}
-
-/// The first position from `at` whose byte is marked; NUL always is.
+/// The first position from `at` whose byte is marked, or the end.
 #[inline]
 fn first(marks: Marks, bytes: &[u8], at: usize) -> usize {
     let mut rest = bytes.get(at..).unwrap_or_default();
@@ -118,16 +93,16 @@ fn first(marks: Marks, bytes: &[u8], at: usize) -> usize {
         }
         rest = behind;
     }
-    while let Some((word, behind)) = rest.split_first_chunk() {
-        let found = of_word(marks, u64::from_le_bytes(*word));
-        if found != 0 {
-            return bytes.len() - rest.len() + (found.trailing_zeros() / 8) as usize;
-        }
-        rest = behind;
-    }
-    let word = rest.iter().rfold(0, |word, byte| word << 8 | u64::from(*byte));
-    let end = ((of_word(marks, word).trailing_zeros() / 8) as usize).min(rest.len());
-    bytes.len() - rest.len() + end
+    let found = match bytes.last_chunk() {
+        Some(last) => marks.of(*last) >> (16 - rest.len()),
+        None => marks.of(filled(rest)),
+    };
+    bytes.len() - rest.len() + (found.trailing_zeros() as usize).min(rest.len())
+}
+
+#[cold]
+fn filled(few: &[u8]) -> [u8; 16] {
+    std::array::from_fn(|n| few.get(n).copied().unwrap_or_default())
 }
 
 /// The end of what may be a field's name: a colon, blank, control or non-ASCII byte.
@@ -160,11 +135,10 @@ pub(super) fn target_end(bytes: &[u8], at: usize) -> usize {
     first(TARGET, bytes, at)
 }
 
-/// The eight bytes from here, letters small.
+/// Eight bytes, letters small.
 #[inline]
-pub(super) fn folded(bytes: &[u8], at: usize) -> Option<u64> {
-    let eight = bytes.get(at..)?.first_chunk::<8>()?;
-    Some(u64::from_le_bytes(*eight) | 0x2020_2020_2020_2020)
+pub(super) fn folded(eight: [u8; 8]) -> u64 {
+    u64::from_le_bytes(eight) | 0x2020_2020_2020_2020
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Names of fields that mean something to a proxy, or are common.
 //!
-//! Core. A name is told by its length, its first and its last eight bytes; those that are longer than
-//! sixteen bytes are then compared whole.
+//! Core. A name is told by its length, its first and its last eight bytes; one that is longer than
+//! sixteen bytes has to be compared whole then.
 
 use super::class;
 
@@ -16,7 +16,8 @@ macro_rules! names {
             Other,
         }
 
-        const NAMES: &[(Known, &[u8])] = &[$((Known::$variant, $name.as_bytes()),)*];
+        /// Each one's name in small letters.
+        pub(super) const NAMES: &[(Known, &[u8])] = &[$((Known::$variant, $name.as_bytes()),)*];
     };
 }
 
@@ -85,14 +86,15 @@ struct Entry {
     first: u64,
     last: u64,
     length: u8,
+    known: Known,
 }
 
 impl Entry {
-    const NONE: Self = Self { first: 0, last: 0, length: u8::MAX };
+    const NONE: Self = Self { first: 0, last: 0, length: u8::MAX, known: Known::Other };
 
-    const fn of(name: &[u8]) -> Self {
+    const fn of(known: Known, name: &[u8]) -> Self {
         let last = packed(name, name.len().saturating_sub(8));
-        Self { first: packed(name, 0), last, length: name.len() as u8 }
+        Self { first: packed(name, 0), last, length: name.len() as u8, known }
     }
 }
 
@@ -113,7 +115,7 @@ const fn factor() -> u64 {
         let mut taken = [false; SLOTS];
         let mut n = 0;
         while n < COUNT {
-            let entry = Entry::of(NAMES[n].1);
+            let entry = Entry::of(NAMES[n].0, NAMES[n].1);
             let slot = slot(entry.first, entry.last, factor);
             if taken[slot] {
                 break;
@@ -128,26 +130,15 @@ const fn factor() -> u64 {
     }
 }
 
-/// In the order of [`NAMES`], then none.
-static ENTRIES: [Entry; COUNT + 1] = {
-    let mut entries = [Entry::NONE; COUNT + 1];
-    let mut n = 0;
-    while n < COUNT {
-        entries[n] = Entry::of(NAMES[n].1);
-        n += 1;
-    }
-    entries
-};
-
 /// Which name may be in each slot.
-static KNOWN: [Known; SLOTS] = {
-    let mut table = [Known::Other; SLOTS];
+static ENTRIES: [Entry; SLOTS] = {
+    let mut table = [Entry::NONE; SLOTS];
     let mut n = 0;
     while n < COUNT {
         let (known, name) = NAMES[n];
         assert!(name.len() <= LONGEST, "longer than LONGEST");
-        let entry = Entry::of(name);
-        table[slot(entry.first, entry.last, FACTOR)] = known;
+        let entry = Entry::of(known, name);
+        table[slot(entry.first, entry.last, FACTOR)] = entry;
         n += 1;
     }
     table
@@ -164,40 +155,28 @@ const fn packed(name: &[u8], from: usize) -> u64 {
 }
 
 impl Known {
-    /// The field whose name is the first `length` bytes, at least one and none of them a control byte.
+    /// The field whose name is the first `length` bytes of this word, fewer than eight.
     #[inline]
-    pub(super) fn at(bytes: &[u8], length: usize) -> Self {
-        let Some(mut first) = class::folded(bytes, 0) else { return Self::named(&bytes[..length]) };
-        let mut last = first;
-        if length > 8 {
-            match class::folded(bytes, length - 8) {
-                Some(word) => last = word,
-                None => return Self::Other,
-            }
-        } else {
-            // What follows a short name is none of its own.
-            first &= u64::MAX >> (64 - 8 * length);
-            last &= first;
-        }
-        let known = KNOWN[slot(first, last, FACTOR)];
-        let entry = &ENTRIES[known as usize];
-        let same =
-            entry.first == first && entry.last == last && usize::from(entry.length) == length;
-        if !same || length > 16 && !bytes[..length].eq_ignore_ascii_case(known.name()) {
-            return Self::Other;
-        }
-        known
+    pub(super) fn short(word: [u8; 8], length: usize) -> Self {
+        // What follows the name is none of its own.
+        let word = class::folded(word) & !(u64::MAX << (8 * length));
+        let entry = &ENTRIES[slot(word, word, FACTOR)];
+        if entry.first == word { entry.known } else { Self::Other }
+    }
+
+    /// The field whose name of `length` bytes, at least eight, begins and ends with these.
+    #[inline]
+    pub(super) fn middle(first: [u8; 8], last: [u8; 8], length: usize) -> Self {
+        let (first, last) = (class::folded(first), class::folded(last));
+        let entry = &ENTRIES[slot(first, last, FACTOR)];
+        let same = entry.first == first && entry.last == last;
+        if same && usize::from(entry.length) == length { entry.known } else { Self::Other }
     }
 
     /// The field of this name.
     pub fn named(name: &[u8]) -> Self {
         let found = NAMES.iter().find(|(_, one)| one.eq_ignore_ascii_case(name));
         found.map_or(Self::Other, |(known, _)| *known)
-    }
-
-    /// Its name in small letters; empty of others.
-    pub fn name(self) -> &'static [u8] {
-        NAMES.get(self as usize).map_or(b"", |(_, name)| *name)
     }
 
     /// Its bit in a set.

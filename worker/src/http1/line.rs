@@ -105,53 +105,75 @@ pub(super) enum Side {
 /// Reads field lines up to the empty one; where the section ends.
 pub(super) fn section(
     bytes: &[u8],
-    mut at: usize,
+    start: usize,
     fields: &mut Fields,
     limits: &Limits,
     side: Side,
 ) -> Result<usize, Stop<FieldError>> {
+    let bound = |bound: u32| if bound == 0 { usize::MAX } else { bound as usize };
+    let (name_max, value_max) = (bound(limits.name_bytes_max), bound(limits.value_bytes_max));
+    let fields_max = limits.fields_max as usize;
+    let mut at = start;
     loop {
         let Some(rest) = bytes.get(at..) else { return Err(Stop::More) };
-        if rest.starts_with(b"\r\n") {
-            return Ok(at + 2);
-        }
-        if let Some((colon, stop)) = quick(rest) {
-            let known = Known::at(rest, colon);
-            let (token, ordinary) = match known {
-                Known::Other => class::token(&rest[..colon]),
-                _ => (true, true),
-            };
+        if let Some(Quick { colon, stop, known, ordinary }) = quick(bytes, at)
+            && fields.len() < fields_max
+            && colon <= name_max
+            && stop - colon - 2 <= value_max
+        {
             let name = Span::new(at, at + colon);
             let value = Span::new(at + colon + 2, at + stop);
-            let line = Line { name, value, known, ordinary, canonical: true };
-            if token && fields.len() < limits.fields_max as usize && line.excess(limits).is_none() {
-                fields.take(&line);
-                at += stop + 2;
-                continue;
-            }
+            fields.take(&Line { name, value, known, ordinary, canonical: true });
+            at += stop + 2;
+            continue;
+        }
+        if rest.starts_with(b"\r\n") {
+            return Ok(at + 2);
         }
         let (line, next) = match read(bytes, at, limits, side)? {
             Found::Field(line, next) => (line, next),
             Found::End(next) => return Ok(next),
         };
         at = next;
-        if fields.len() >= limits.fields_max as usize {
+        if fields.len() >= fields_max {
             return Err(Stop::Wrong(FieldError::TooMany, next - 1));
         }
         fields.take(&line);
     }
 }
 
-/// Where colon and line end stand at the start of `rest`, if the line is as most are: `name: value`.
-/// `None`: [`read`] has to look at it. Whether the name is a token is not looked at.
+/// A line as most are: `name: value`.
+struct Quick {
+    /// Where the colon is.
+    colon: usize,
+    /// Where the line's end is.
+    stop: usize,
+    known: Known,
+    ordinary: bool,
+}
+
+/// The line at `at`. `None`: [`read`] has to look at it.
 #[inline]
-fn quick(rest: &[u8]) -> Option<(usize, usize)> {
-    let colon = class::name_end(rest, 0);
-    let [b':', b' ', begin, ..] = rest.get(colon..)? else { return None };
-    let stop = class::plain_end(rest, colon + 2);
+fn quick(bytes: &[u8], at: usize) -> Option<Quick> {
+    let rest = bytes.get(at..)?;
+    let colon = class::name_end(bytes, at) - at;
+    let (between, value) = rest.get(colon..)?.split_first_chunk::<2>()?;
+    if between != b": " || *value.first()? <= b' ' {
+        return None;
+    }
+    let first = rest.first_chunk::<8>()?;
+    let known = match colon {
+        0..8 => Known::short(*first, colon),
+        8..=16 => Known::middle(*first, *rest[colon - 8..].first_chunk()?, colon),
+        _ => Known::named(&rest[..colon]),
+    };
+    let (token, ordinary) = match known {
+        Known::Other => class::token(&rest[..colon]),
+        _ => (true, true),
+    };
+    let stop = class::plain_end(bytes, at + colon + 2) - at;
     let [last, b'\r', b'\n', ..] = rest.get(stop - 1..)? else { return None };
-    let plain = colon > 0 && *begin > b' ' && *last > b' ';
-    plain.then_some((colon, stop))
+    (token && *last > b' ').then_some(Quick { colon, stop, known, ordinary })
 }
 
 /// Reads the line that begins at `at`.
