@@ -20,6 +20,9 @@ pub(super) enum Want {
 
 /// Whether this is a host and perhaps a port.
 pub(super) fn is_valid(text: &[u8], want: Want) -> bool {
+    if want == Want::Any && is_plain(text) {
+        return true;
+    }
     let Some((host, rest)) = split(text) else { return false };
     let port = match rest {
         [] => None,
@@ -36,6 +39,22 @@ pub(super) fn is_valid(text: &[u8], want: Want) -> bool {
             Want::Any => !host.is_empty() || port.is_none(),
             Want::Host | Want::HostAndPort => !host.is_empty(),
         }
+}
+
+/// Whether this is a name or IPv4 address, perhaps with a port: the quick way for what most are.
+fn is_plain(text: &[u8]) -> bool {
+    let mut host = text;
+    while let [rest @ .., b'0'..=b'9'] = host {
+        host = rest;
+    }
+    match host {
+        [host @ .., b':'] => {
+            (1..=4).contains(&(text.len() - host.len() - 1))
+                && !host.is_empty()
+                && class::is_host_text(host)
+        }
+        _ => class::is_host_text(text),
+    }
 }
 
 /// The host, and what follows it.

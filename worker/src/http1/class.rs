@@ -45,6 +45,12 @@ pub(super) fn is_host_byte(byte: u8) -> bool {
     CLASSES[usize::from(byte)] & HOST != 0
 }
 
+/// Whether there are only bytes that a host's name may have.
+#[inline]
+pub(super) fn is_host_text(text: &[u8]) -> bool {
+    text.iter().fold(HOST, |all, byte| all & CLASSES[usize::from(*byte)]) != 0
+}
+
 /// The first byte that no token has, counted from the start of `text`.
 #[inline]
 pub(super) fn token_end(text: &[u8]) -> usize {
@@ -82,22 +88,22 @@ const NAME: Marks = Marks { below: 0x21, equal: [b':', 0], beyond_ascii: true };
 const VALUE: Marks = Marks { below: 0x20, equal: [0x7f, 0], beyond_ascii: false };
 const TARGET: Marks = Marks { below: 0x21, equal: [b'#', 0x7f], beyond_ascii: true };
 
-/// The first position from `at` whose byte is marked, or the end.
+/// The first position in `text` whose byte is marked, or its end; `all` ends with it.
 #[inline]
-fn first(marks: Marks, bytes: &[u8], at: usize) -> usize {
-    let mut rest = bytes.get(at..).unwrap_or_default();
+fn first(marks: Marks, all: &[u8], text: &[u8]) -> usize {
+    let mut rest = text;
     while let Some((block, behind)) = rest.split_first_chunk() {
         let found = marks.of(*block);
         if found != 0 {
-            return bytes.len() - rest.len() + found.trailing_zeros() as usize;
+            return text.len() - rest.len() + found.trailing_zeros() as usize;
         }
         rest = behind;
     }
-    let found = match bytes.last_chunk() {
+    let found = match all.last_chunk() {
         Some(last) => marks.of(*last) >> (16 - rest.len()),
         None => marks.of(filled(rest)),
     };
-    bytes.len() - rest.len() + (found.trailing_zeros() as usize).min(rest.len())
+    text.len() - rest.len() + (found.trailing_zeros() as usize).min(rest.len())
 }
 
 #[cold]
@@ -105,23 +111,25 @@ fn filled(few: &[u8]) -> [u8; 16] {
     std::array::from_fn(|n| few.get(n).copied().unwrap_or_default())
 }
 
-/// The end of what may be a field's name: a colon, blank, control or non-ASCII byte.
+/// The end of what may be a field's name: a colon, blank, control or non-ASCII byte. `all` ends with
+/// the text.
 #[inline]
-pub(super) fn name_end(bytes: &[u8], at: usize) -> usize {
-    first(NAME, bytes, at)
+pub(super) fn name_end(all: &[u8], text: &[u8]) -> usize {
+    first(NAME, all, text)
 }
 
-/// The end of a value's part without control bytes.
+/// The end of a value's part without control bytes; `all` ends with the text.
 #[inline]
-pub(super) fn plain_end(bytes: &[u8], at: usize) -> usize {
-    first(VALUE, bytes, at)
+pub(super) fn plain_end(all: &[u8], text: &[u8]) -> usize {
+    first(VALUE, all, text)
 }
 
 /// The end of a field's value: a control byte other than HTAB.
 #[inline]
 pub(super) fn value_end(bytes: &[u8], mut at: usize) -> usize {
     loop {
-        at = first(VALUE, bytes, at);
+        let text = bytes.get(at..).unwrap_or_default();
+        at = bytes.len() - text.len() + plain_end(bytes, text);
         if bytes.get(at) != Some(&b'\t') {
             return at;
         }
@@ -132,7 +140,8 @@ pub(super) fn value_end(bytes: &[u8], mut at: usize) -> usize {
 /// The end of a target: `#`, or what is not visible ASCII.
 #[inline]
 pub(super) fn target_end(bytes: &[u8], at: usize) -> usize {
-    first(TARGET, bytes, at)
+    let text = bytes.get(at..).unwrap_or_default();
+    bytes.len() - text.len() + first(TARGET, bytes, text)
 }
 
 /// Eight bytes, letters small.
@@ -155,7 +164,7 @@ mod tests {
                 let visible = (0x21..0x7f).contains(&byte);
                 let control = byte < 0x20 && byte != b'\t' || byte == 0x7f;
                 let name = byte <= 0x20 || byte >= 0x80 || byte == b':';
-                assert_eq!(name_end(&text, 0), ends(name), "{byte}");
+                assert_eq!(name_end(&text, &text), ends(name), "{byte}");
                 assert_eq!(value_end(&text, 0), ends(control), "{byte}");
                 assert_eq!(target_end(&text, 0), ends(!visible || byte == b'#'), "{byte}");
             }
@@ -173,7 +182,11 @@ mod tests {
                 for start in 0..=length {
                     let expected = if start <= end { end } else { length };
                     assert_eq!(value_end(&text, start), expected, "{length} {end} {start}");
-                    assert_eq!(name_end(&text, start), expected, "{length} {end} {start}");
+                    assert_eq!(
+                        start + name_end(&text, &text[start..]),
+                        expected,
+                        "{length} {end} {start}"
+                    );
                     assert_eq!(target_end(&text, start), expected, "{length} {end} {start}");
                 }
             }

@@ -50,20 +50,23 @@ impl Options {
 pub(super) fn take(bytes: &[u8], fields: &mut Fields) -> Options {
     let mut options = Options::default();
     if fields.has(Known::Connection) {
-        let mut at = fields.even_dropped(Known::Connection).next();
-        while let Some(index) = at {
-            let value = fields.field(index).value;
-            if !options.note(value.of(bytes)) {
-                take_list(bytes, fields, value, &mut options);
+        if let Some(only) = fields.only(Known::Connection).map(|only| only.value) {
+            take_list(bytes, fields, only, &mut options);
+        } else {
+            let mut at = fields.even_dropped(Known::Connection).next();
+            while let Some(index) = at {
+                take_list(bytes, fields, fields.field(index).value, &mut options);
+                at = fields.even_dropped(Known::Connection).find(|next| *next > index);
             }
-            at = fields.even_dropped(Known::Connection).find(|next| *next > index);
         }
     }
     options
 }
 
-#[cold]
 fn take_list(bytes: &[u8], fields: &mut Fields, value: Span, options: &mut Options) {
+    if options.note(value.of(bytes)) {
+        return;
+    }
     for option in class::elements(value.of(bytes)) {
         if options.note(option) || option.is_empty() {
             continue;

@@ -82,7 +82,18 @@ impl Fields {
     /// The first one of this kind that is not dropped.
     #[inline]
     pub fn first(&self, known: Known) -> Option<usize> {
-        self.all(known).next()
+        if self.present & !self.repeated & known.bit() == 0 {
+            return self.all(known).next();
+        }
+        let only = usize::from(self.last[known as usize & 63]);
+        (!self.list[only].dropped).then_some(only)
+    }
+
+    /// The only one of this kind that the message had, dropped or not.
+    #[inline]
+    pub(super) fn only(&self, known: Known) -> Option<&Field> {
+        let one = self.present & !self.repeated & known.bit() != 0;
+        if one { self.list.get(usize::from(self.last[known as usize & 63])) } else { None }
     }
 
     /// Those of this kind that are not dropped.

@@ -5,7 +5,7 @@
 
 use super::class;
 use super::fields::Fields;
-use super::known::Known;
+use super::known::{Known, set};
 use super::{LENGTH_MAX, Version};
 
 /// What the fields about a content's end say.
@@ -36,30 +36,30 @@ pub enum FramingError {
     BadCoding,
 }
 
+/// What they say.
 #[inline]
 pub(super) fn declared(
     bytes: &[u8],
     fields: &Fields,
     version: Version,
 ) -> Result<Declared, FramingError> {
-    let coded = fields.has(Known::TransferEncoding);
-    let measured = fields.has(Known::ContentLength);
-    if !coded && !measured {
+    if !fields.has_any(set(&[Known::TransferEncoding, Known::ContentLength])) {
         return Ok(Declared::Nothing);
     }
+    let coded = fields.has(Known::TransferEncoding);
+    let measured = fields.has(Known::ContentLength);
     if coded && version == Version::Http10 {
         return Err(FramingError::CodingInHttp10);
     }
     if coded && measured {
         return Err(FramingError::LengthAndCoding);
     }
-    if coded { coding(bytes, fields).map(|()| Declared::Chunked) } else { length(bytes, fields) }
+    if coded { coding(bytes, fields) } else { length(bytes, fields) }
 }
 
 fn length(bytes: &[u8], fields: &Fields) -> Result<Declared, FramingError> {
-    let mut all = fields.even_dropped(Known::ContentLength);
-    if let (Some(index), None) = (all.next(), all.next())
-        && let Some(length) = digits(fields.value(bytes, index))
+    if let Some(only) = fields.only(Known::ContentLength)
+        && let Some(length) = digits(only.value.of(bytes))
     {
         return Ok(Declared::Length(length));
     }
@@ -82,6 +82,14 @@ fn lengths(bytes: &[u8], fields: &Fields) -> Result<Declared, FramingError> {
 }
 
 fn digits(text: &[u8]) -> Option<u64> {
+    // So few cannot be too large.
+    if (1..=18).contains(&text.len()) {
+        let digit = |sum: u64, byte: &u8| {
+            let digit = u64::from(byte.wrapping_sub(b'0'));
+            (digit <= 9).then_some(sum * 10 + digit)
+        };
+        return text.iter().try_fold(0, digit);
+    }
     let mut sum = 0_u64;
     for byte in text {
         let digit = byte.wrapping_sub(b'0');
@@ -94,7 +102,8 @@ fn digits(text: &[u8]) -> Option<u64> {
     (!text.is_empty() && sum <= LENGTH_MAX).then_some(sum)
 }
 
-fn coding(bytes: &[u8], fields: &Fields) -> Result<(), FramingError> {
+#[inline(never)]
+fn coding(bytes: &[u8], fields: &Fields) -> Result<Declared, FramingError> {
     let codings = || {
         fields
             .even_dropped(Known::TransferEncoding)
@@ -103,7 +112,7 @@ fn coding(bytes: &[u8], fields: &Fields) -> Result<(), FramingError> {
     let chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
     let well_formed = codings().all(|coding| class::token(coding).0);
     match (codings().count(), codings().filter(|one| chunked(one)).count()) {
-        (1, 1) => Ok(()),
+        (1, 1) => Ok(Declared::Chunked),
         (_, 1) if well_formed && codings().last().is_some_and(chunked) => {
             Err(FramingError::UnknownCoding)
         }

@@ -116,7 +116,10 @@ pub(super) fn section(
     let mut at = start;
     loop {
         let Some(rest) = bytes.get(at..) else { return Err(Stop::More) };
-        if let Some(Quick { colon, stop, known, ordinary }) = quick(bytes, at)
+        if rest.starts_with(b"\r\n") {
+            return Ok(at + 2);
+        }
+        if let Some(Quick { colon, stop, known, ordinary }) = quick(bytes, rest)
             && fields.len() < fields_max
             && colon <= name_max
             && stop - colon - 2 <= value_max
@@ -126,9 +129,6 @@ pub(super) fn section(
             fields.take(&Line { name, value, known, ordinary, canonical: true });
             at += stop + 2;
             continue;
-        }
-        if rest.starts_with(b"\r\n") {
-            return Ok(at + 2);
         }
         let (line, next) = match read(bytes, at, limits, side)? {
             Found::Field(line, next) => (line, next),
@@ -152,11 +152,10 @@ struct Quick {
     ordinary: bool,
 }
 
-/// The line at `at`. `None`: [`read`] has to look at it.
+/// The line at the start of `rest`, with which `bytes` end. `None`: [`read`] has to look at it.
 #[inline]
-fn quick(bytes: &[u8], at: usize) -> Option<Quick> {
-    let rest = bytes.get(at..)?;
-    let colon = class::name_end(bytes, at) - at;
+fn quick(bytes: &[u8], rest: &[u8]) -> Option<Quick> {
+    let colon = class::name_end(bytes, rest);
     let (between, value) = rest.get(colon..)?.split_first_chunk::<2>()?;
     if between != b": " || *value.first()? <= b' ' {
         return None;
@@ -171,9 +170,9 @@ fn quick(bytes: &[u8], at: usize) -> Option<Quick> {
         Known::Other => class::token(&rest[..colon]),
         _ => (true, true),
     };
-    let stop = class::plain_end(bytes, at + colon + 2) - at;
-    let [last, b'\r', b'\n', ..] = rest.get(stop - 1..)? else { return None };
-    (token && *last > b' ').then_some(Quick { colon, stop, known, ordinary })
+    let (value, end) = value.split_at_checked(class::plain_end(bytes, value))?;
+    let whole = end.starts_with(b"\r\n") && *value.last()? > b' ';
+    (token && whole).then_some(Quick { colon, stop: colon + 2 + value.len(), known, ordinary })
 }
 
 /// Reads the line that begins at `at`.
@@ -184,7 +183,8 @@ pub(super) fn read(
     limits: &Limits,
     side: Side,
 ) -> Result<Found, Stop<FieldError>> {
-    let colon = class::name_end(bytes, at);
+    let rest = bytes.get(at..).unwrap_or_default();
+    let colon = at + class::name_end(bytes, rest);
     let mut end = colon;
     let mut after = colon + 1;
     if bytes.get(colon) != Some(&b':') || colon == at {

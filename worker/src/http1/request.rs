@@ -8,7 +8,7 @@ use super::class;
 use super::connection;
 use super::fields::Fields;
 use super::framing::{self, Declared};
-use super::known::Known;
+use super::known::{Known, set};
 use super::line::{self, FieldError, Side};
 use super::scan::{self, Early, Kind};
 use super::{
@@ -155,11 +155,11 @@ fn skip_blanks(bytes: &[u8]) -> Result<usize, Early<RequestError>> {
 
 #[inline]
 fn request_line(bytes: &[u8], at: usize, limits: &Limits) -> Result<Line, Early<RequestError>> {
-    let method_end = at + class::token_end(&bytes[at..bytes.len().min(at + METHOD_BYTES_MAX)]);
-    if method_end == at || bytes.get(method_end) != Some(&b' ') {
-        return Err(bad_method(bytes, at, method_end));
-    }
-    let method_text = &bytes[at..method_end];
+    let (method, method_end) = match bytes.get(at..) {
+        Some([b'G', b'E', b'T', b' ', ..]) => (Method::Get, at + 3),
+        Some([b'P', b'O', b'S', b'T', b' ', ..]) => (Method::Post, at + 4),
+        _ => other_method(bytes, at)?,
+    };
     let start = method_end + 1;
     let end = class::target_end(bytes, start);
     if end == start || bytes.get(end) != Some(&b' ') {
@@ -170,7 +170,6 @@ fn request_line(bytes: &[u8], at: usize, limits: &Limits) -> Result<Line, Early<
     if limits.target_bytes_max > 0 && end - start > limits.target_bytes_max as usize {
         return wrong(RequestError::TargetTooLong);
     }
-    let method = Method::of(method_text);
     let mut line = Line {
         method,
         method_text: Span::new(at, method_end),
@@ -182,12 +181,21 @@ fn request_line(bytes: &[u8], at: usize, limits: &Limits) -> Result<Line, Early<
         end: line_end,
         next: line_end + 2,
     };
-    if (bytes[start] != b'/' || method == Method::Connect)
+    if (bytes.get(start) != Some(&b'/') || method == Method::Connect)
         && let Err(error) = other_form(bytes, &mut line)
     {
         return wrong(error);
     }
     Ok(line)
+}
+
+#[inline(never)]
+fn other_method(bytes: &[u8], at: usize) -> Result<(Method, usize), Early<RequestError>> {
+    let end = at + class::token_end(&bytes[at..bytes.len().min(at + METHOD_BYTES_MAX)]);
+    if end == at || bytes.get(end) != Some(&b' ') {
+        return Err(bad_method(bytes, at, end));
+    }
+    Ok((Method::of(&bytes[at..end]), end))
 }
 
 #[cold]
@@ -223,11 +231,18 @@ fn bad_target(bytes: &[u8], start: usize, stop: usize) -> Early<RequestError> {
 /// The version, and where the line's CRLF is.
 #[inline]
 fn version(bytes: &[u8], at: usize) -> Result<(Version, usize), Early<RequestError>> {
-    match bytes.get(at..).and_then(<[u8]>::first_chunk::<10>) {
-        Some(b"HTTP/1.1\r\n") => Ok((Version::Http11, at + 8)),
-        Some(b"HTTP/1.0\r\n") => Ok((Version::Http10, at + 8)),
-        _ => other_version(bytes, at),
+    if let Some((version, behind)) = bytes.get(at..).and_then(<[u8]>::split_first_chunk)
+        && behind.starts_with(b"\r\n")
+    {
+        // Compared as numbers, which costs least.
+        let version = u64::from_le_bytes(*version);
+        if version == u64::from_le_bytes(*b"HTTP/1.1") {
+            return Ok((Version::Http11, at + 8));
+        } else if version == u64::from_le_bytes(*b"HTTP/1.0") {
+            return Ok((Version::Http10, at + 8));
+        }
     }
+    other_version(bytes, at)
 }
 
 #[cold]
@@ -299,41 +314,8 @@ fn judge(
     line: &Line,
     length: usize,
 ) -> Result<Option<RequestHead>, RequestError> {
-    let host = host(bytes, fields, line)?;
-    let framing = match framing::declared(bytes, fields, line.version)? {
-        Declared::Nothing => Framing::None,
-        Declared::Length(length) => Framing::Length(length),
-        Declared::Chunked => Framing::Chunked,
-    };
-    let content = !matches!(framing, Framing::None | Framing::Length(0));
-    if content {
-        if matches!(line.method, Method::Trace | Method::Connect) {
-            return Err(RequestError::Content);
-        }
-        let bare = matches!(line.method, Method::Get | Method::Head | Method::Delete);
-        if bare && line.version == Version::Http10 {
-            return Err(RequestError::ContentInHttp10);
-        }
-    }
-    let expected = fields.has(Known::Expect) && expects(bytes, fields, line.version)?;
-    let max_forwards = match line.method {
-        Method::Trace | Method::Options if fields.has(Known::MaxForwards) => {
-            Some(max_forwards(bytes, fields)?)
-        }
-        _ => None,
-    };
-    let te_trailers =
-        fields.has(Known::Te) && line.version == Version::Http11 && trailers(bytes, fields);
     let newer = line.version == Version::Http11;
-    let options = connection::take(bytes, fields);
-    let mut upgrade = false;
-    if fields.has_any(Known::Upgrade.bit() | Known::Http2Settings.bit()) {
-        upgrade = newer && options.upgrade && connection::offers(bytes, fields);
-        if !upgrade {
-            connection::drop_upgrade(fields);
-        }
-    }
-    Ok(Some(RequestHead {
+    let mut head = RequestHead {
         length,
         line: Span { start: line.method_text.start, end: line.end as u32 },
         method: line.method,
@@ -342,28 +324,83 @@ fn judge(
         form: line.form,
         path: line.path,
         version: line.version,
-        host,
-        framing,
-        keep_alive: !options.close && (newer || options.keep_alive),
-        upgrade,
-        expect_continue: expected && content,
-        te_trailers,
-        max_forwards,
-    }))
+        host: host(bytes, fields, line)?,
+        framing: Framing::None,
+        keep_alive: newer,
+        upgrade: false,
+        expect_continue: false,
+        te_trailers: false,
+        max_forwards: None,
+    };
+    if fields.has_any(TELLING) {
+        judge_fields(bytes, fields, &mut head)?;
+    }
+    Ok(Some(head))
+}
+
+/// Fields that say more than others.
+const TELLING: u64 = set(&[
+    Known::Connection,
+    Known::ContentLength,
+    Known::Expect,
+    Known::Http2Settings,
+    Known::MaxForwards,
+    Known::Te,
+    Known::TransferEncoding,
+    Known::Upgrade,
+]);
+
+#[inline(never)]
+fn judge_fields(
+    bytes: &[u8],
+    fields: &mut Fields,
+    head: &mut RequestHead,
+) -> Result<(), RequestError> {
+    head.framing = match framing::declared(bytes, fields, head.version)? {
+        Declared::Nothing => Framing::None,
+        Declared::Length(length) => Framing::Length(length),
+        Declared::Chunked => Framing::Chunked,
+    };
+    let newer = head.version == Version::Http11;
+    let content = !matches!(head.framing, Framing::None | Framing::Length(0));
+    if content {
+        if matches!(head.method, Method::Trace | Method::Connect) {
+            return Err(RequestError::Content);
+        }
+        let bare = matches!(head.method, Method::Get | Method::Head | Method::Delete);
+        if bare && !newer {
+            return Err(RequestError::ContentInHttp10);
+        }
+    }
+    if fields.has(Known::Expect) {
+        head.expect_continue = expects(bytes, fields, head.version)? && content;
+    }
+    if matches!(head.method, Method::Trace | Method::Options) && fields.has(Known::MaxForwards) {
+        head.max_forwards = Some(max_forwards(bytes, fields)?);
+    }
+    head.te_trailers = newer && fields.has(Known::Te) && trailers(bytes, fields);
+    let options = connection::take(bytes, fields);
+    head.keep_alive = !options.close && (newer || options.keep_alive);
+    if fields.has_any(set(&[Known::Upgrade, Known::Http2Settings])) {
+        head.upgrade = newer && options.upgrade && connection::offers(bytes, fields);
+        if !head.upgrade {
+            connection::drop_upgrade(fields);
+        }
+    }
+    Ok(())
 }
 
 /// Who is asked (RFC 9112 section 3.2).
 #[inline]
 fn host(bytes: &[u8], fields: &Fields, line: &Line) -> Result<Span, RequestError> {
-    let mut all = fields.even_dropped(Known::Host);
-    let Some(index) = all.next() else {
-        let needed = line.version == Version::Http11;
-        return if needed { Err(RequestError::NoHost) } else { Ok(line.authority) };
+    let Some(only) = fields.only(Known::Host) else {
+        return match line.version {
+            _ if fields.has(Known::Host) => Err(RequestError::HostRepeated),
+            Version::Http11 => Err(RequestError::NoHost),
+            Version::Http10 => Ok(line.authority),
+        };
     };
-    if all.next().is_some() {
-        return Err(RequestError::HostRepeated);
-    }
-    let value = fields.field(index).value;
+    let value = only.value;
     if !authority::is_valid(value.of(bytes), Want::Any) {
         return Err(RequestError::BadHost);
     }
