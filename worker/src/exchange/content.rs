@@ -179,22 +179,6 @@ impl Worker {
         }
     }
 
-    /// Content of known length on its way to the server. What passes here is not kept: the request cannot
-    /// be sent again.
-    pub(crate) fn pump_request(&mut self, key: StreamKey) -> Halt {
-        let received = |worker: &Self| {
-            worker.streams.get(key as usize).map_or(0, |stream| stream.front.received)
-        };
-        let before = received(self);
-        let halt = self.pump(key, Side::Front);
-        if received(self) != before
-            && let Some(exchange) = self.exchange(key)
-        {
-            exchange.unrepeatable = true;
-        }
-        halt
-    }
-
     /// One direction has come to an end: that of its content, or of its connection before that.
     pub(crate) fn content_ended(&mut self, key: StreamKey, from: Side) {
         let Some(stream) = self.streams.get_mut(key as usize) else { return };

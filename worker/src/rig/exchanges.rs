@@ -29,7 +29,7 @@ use client::Client;
 use server::{Book, Server};
 
 const SEEDS: u64 = 8;
-const STEPS: u32 = 900;
+const STEPS: u32 = 3000;
 const CLIENTS_MAX: usize = 6;
 /// So often in a row nothing moves, a millisecond each, before that is an error.
 const QUIET_MAX: u32 = 5000;
@@ -74,7 +74,7 @@ fn chunked(body: &[u8], random: &mut Random) -> Vec<u8> {
 }
 
 fn piece(random: &mut Random) -> usize {
-    let most = [1, 10, 100, 1500, 5000, 70_000][random.below(6)];
+    let most = [1, 10, 100, 1500, 5000, 70_000, 70_000, 70_000][random.below(8)];
     1 + random.below(most)
 }
 
@@ -97,7 +97,7 @@ fn shape(config: &mut Config, calm: bool, random: &mut Random) {
     tune.buffer_limit = [0, 1, 3][random.below(3)];
     tune.maxpipes = Some([0, 1, 10][random.below(3)]);
     for size in [&mut tune.server_rcvbuf, &mut tune.server_sndbuf] {
-        *size = [None, Some(2048), Some(20_000)][random.below(3)];
+        *size = [None, None, Some(2048), Some(20_000)][random.below(4)];
     }
     tune.disabled_pollers = match random.below(4) {
         0 => vec!["epoll".to_owned()],
@@ -216,10 +216,10 @@ impl World {
     /// Small buffers in the kernel make for many short reads and writes.
     fn squeeze(&mut self, peer: &Peer) {
         let socket = SockRef::from(&peer.0);
-        if self.random.below(2) == 0 {
+        if self.random.below(4) == 0 {
             socket.set_recv_buffer_size(2048).unwrap();
         }
-        if self.random.below(2) == 0 {
+        if self.random.below(4) == 0 {
             socket.set_send_buffer_size(2048).unwrap();
         }
     }
@@ -309,9 +309,9 @@ impl World {
     }
 
     fn reload(&mut self) {
-        if !self.reloaded && self.random.below(12) == 0 {
+        if !self.reloaded && self.random.below(80) == 0 {
             self.reloaded = true;
-            if self.random.below(2) == 0 {
+            if self.random.below(4) > 0 {
                 self.rig.reload();
             } else {
                 self.rig.order(0, &ToWorker::SoftStop);

@@ -85,8 +85,10 @@ impl Worker {
         let backend = &self.backends[stream.backend as usize];
         let server = &self.config.backends[stream.backend as usize].servers[stream.server as usize];
         let object = self.config.backends[stream.backend as usize].object;
-        self.lane.add(server.object, Total::ConnectErrors, 1);
-        self.lane.add(object, Total::ConnectErrors, 1);
+        if !matches!(stream.machine.state(), State::Cer(Failure::Lost)) {
+            self.lane.add(server.object, Total::ConnectErrors, 1);
+            self.lane.add(object, Total::ConnectErrors, 1);
+        }
         let around = Surroundings {
             usable: server.weight > 0,
             others: backend.schedule.server_count() > usize::from(server.weight > 0),

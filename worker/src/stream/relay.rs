@@ -80,8 +80,6 @@ impl Worker {
         let before = stream.front.received;
         let halt = if http && self.is_chunked(key, from) {
             self.pump_chunks(key, from)
-        } else if http && from == Side::Front {
-            self.pump_request(key)
         } else {
             self.pump(key, from)
         };
@@ -245,15 +243,17 @@ impl Worker {
 
     /// Reads what a side may have said.
     fn look_at(&mut self, key: StreamKey, side: Side) {
-        if self.is_exchange(key) {
-            self.go_on(key, side);
-        } else {
+        if !self.is_exchange(key) {
             self.relay(key, side);
+        } else if side == Side::Front && self.exchange(key).is_some_and(|it| it.request_read()) {
+            self.check_waiting_client(key);
+        } else {
+            self.go_on(key, side);
         }
     }
 
     /// The loop of one direction.
-    pub(crate) fn pump(&mut self, key: StreamKey, from: Side) -> Halt {
+    fn pump(&mut self, key: StreamKey, from: Side) -> Halt {
         let Some(stream) = self.streams.get_mut(key as usize) else { return Halt::Drained };
         let now = self.clock.now();
         let (source, sink) = stream.direction(from);

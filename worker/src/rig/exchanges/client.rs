@@ -73,7 +73,7 @@ impl Client {
             held: Vec::new(),
             asked: VecDeque::new(),
             reader: Reader::default(),
-            left: 1 + random.below(5),
+            left: 1 + random.below(8),
             pipelines: random.below(3) == 0,
             ended: false,
             reset: false,
@@ -118,7 +118,7 @@ impl Client {
         let mut body = Vec::new();
         let mut expects = false;
         if matches!(request.method, "POST" | "PUT") {
-            let most = [1, 10, 3000, 60_000][random.below(4)];
+            let most = [1, 10, 300, 3000, 3000, 60_000][random.below(6)];
             let length = random.below(most);
             body = content(id, length);
             let _ = write!(head, "X-Length: {length}\r\n");

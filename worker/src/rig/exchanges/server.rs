@@ -177,7 +177,7 @@ impl Server {
             self.early = true;
             return;
         }
-        let most = [1, 10, 3000, 80_000][random.below(4)];
+        let most = [1, 10, 300, 3000, 3000, 80_000][random.below(6)];
         let length = random.below(most);
         let status = [200, 200, 200, 404, 204, 304, 503][random.below(7)];
         let status = if calm && status == 503 { 200 } else { status };
