@@ -46,6 +46,8 @@ struct World {
     book: Book,
     /// Nobody fails.
     calm: bool,
+    /// The kernel holds little, nothing is small, and servers rather answer early.
+    tight: bool,
     reloaded: bool,
     requests: u64,
     descriptors: usize,
@@ -153,6 +155,7 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed);
         let calm = seed.is_multiple_of(2);
+        let tight = random.below(3) == 0;
         let second = super::listener();
         let rig = Rig::new(1, |config| {
             if random.below(2) == 0 {
@@ -160,7 +163,18 @@ impl World {
                 config.backends[0].servers.push(sample::server("t", address));
             }
             shape(config, calm, &mut random);
+            if tight {
+                config.tune.server_sndbuf = Some(2048);
+                config.tune.server_rcvbuf = Some(2048);
+            }
         });
+        if tight {
+            let sockets = rig.listeners.iter().map(|listening| &listening.socket);
+            for socket in sockets.chain([&rig.origin, &second]).map(SockRef::from) {
+                socket.set_recv_buffer_size(2048).unwrap();
+                socket.set_send_buffer_size(2048).unwrap();
+            }
+        }
         let mut world = Self {
             rig,
             random,
@@ -169,6 +183,7 @@ impl World {
             servers: Vec::new(),
             book: Book::new(),
             calm,
+            tight,
             reloaded: false,
             requests: 0,
             descriptors: 0,
@@ -209,17 +224,17 @@ impl World {
         if self.clients.len() < CLIENTS_MAX {
             let peer = self.rig.client(0);
             self.squeeze(&peer);
-            self.clients.push(Client::new(peer, &mut self.random));
+            self.clients.push(Client::new(peer, self.tight, &mut self.random));
         }
     }
 
     /// Small buffers in the kernel make for many short reads and writes.
     fn squeeze(&mut self, peer: &Peer) {
         let socket = SockRef::from(&peer.0);
-        if self.random.below(4) == 0 {
+        if self.tight || self.random.below(4) == 0 {
             socket.set_recv_buffer_size(2048).unwrap();
         }
-        if self.random.below(4) == 0 {
+        if self.tight || self.random.below(4) == 0 {
             socket.set_send_buffer_size(2048).unwrap();
         }
     }
@@ -227,7 +242,7 @@ impl World {
     fn accept(&mut self) {
         while let Some(peer) = self.rig.accept().or_else(|| Peer::accept(&self.second)) {
             self.squeeze(&peer);
-            self.servers.push(Server::new(peer));
+            self.servers.push(Server::new(peer, self.tight));
         }
         self.servers.retain(|server| server.peer.is_some());
     }

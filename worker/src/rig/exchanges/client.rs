@@ -39,6 +39,8 @@ pub struct Client {
     reader: Reader,
     /// So many requests it still wants to make.
     left: usize,
+    /// What it sends is not small.
+    tight: bool,
     pipelines: bool,
     /// It has ended its sending.
     ended: bool,
@@ -66,7 +68,7 @@ pub struct Client {
 
 impl Client {
     /// One that wants to make some requests.
-    pub fn new(peer: Peer, random: &mut Random) -> Self {
+    pub fn new(peer: Peer, tight: bool, random: &mut Random) -> Self {
         Self {
             peer: Some(peer),
             out: Vec::new(),
@@ -74,6 +76,7 @@ impl Client {
             asked: VecDeque::new(),
             reader: Reader::default(),
             left: 1 + random.below(8),
+            tight,
             pipelines: random.below(3) == 0,
             ended: false,
             reset: false,
@@ -119,7 +122,7 @@ impl Client {
         let mut expects = false;
         if matches!(request.method, "POST" | "PUT") {
             let most = [1, 10, 300, 3000, 3000, 60_000][random.below(6)];
-            let length = random.below(most);
+            let length = if self.tight { 8000 } else { 0 } + random.below(most);
             body = content(id, length);
             let _ = write!(head, "X-Length: {length}\r\n");
             if random.below(2) == 0 && !request.old {

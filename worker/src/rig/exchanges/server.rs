@@ -29,6 +29,8 @@ enum Then {
 pub struct Server {
     /// It, until it is closed here.
     pub peer: Option<Peer>,
+    /// It rather answers early, and at length.
+    tight: bool,
     reader: Reader,
     out: Vec<u8>,
     then: Then,
@@ -48,8 +50,9 @@ pub struct Server {
 
 impl Server {
     /// One that was accepted.
-    pub fn new(peer: Peer) -> Self {
+    pub fn new(peer: Peer, tight: bool) -> Self {
         Self {
+            tight,
             peer: Some(peer),
             reader: Reader::default(),
             out: Vec::new(),
@@ -99,7 +102,7 @@ impl Server {
         }
         self.heard_end = true;
         let answers = self.tunnel.is_some() || (self.now.is_some() && self.read);
-        if answers && !self.out.is_empty() {
+        if answers && (!self.out.is_empty() || self.then == Then::Reset) {
             // Who only ended its sending still wants it.
             if self.then != Then::Reset {
                 self.then = Then::Drop;
@@ -153,13 +156,14 @@ impl Server {
     ) {
         use std::fmt::Write as _;
         let id = request.id;
-        self.early = random.below(6) == 0;
+        self.early = random.below(if self.tight { 2 } else { 6 }) == 0;
         let mut head = String::new();
         if expects {
             head += "HTTP/1.1 100 Continue\r\n\r\n";
         }
-        for _ in 0..random.below(3) * random.below(2) {
-            let padding = "x".repeat(random.below(200));
+        let hints = if self.tight { 12 } else { 3 };
+        for _ in 0..random.below(hints) * random.below(2) {
+            let padding = "x".repeat(random.below(350));
             let hint = "HTTP/1.1 103 Early Hints";
             let _ = write!(head, "{hint}\r\nX-Id: {id}\r\nLink: {padding}\r\n\r\n");
         }
