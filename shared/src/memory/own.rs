@@ -70,6 +70,15 @@ impl OwnLane {
         admission::leave(&*self.memory, self.lane, place)
     }
 
+    /// The same of an object that is only counted: no place of it is ever limited, in no generation.
+    #[inline]
+    pub fn leave_counted(&self, object: Object) {
+        let gauge = &self.tally(object).cell[cell::GAUGE];
+        let inside = gauge.load(Relaxed);
+        debug_assert_ne!(inside, 0, "left object {object} without having entered");
+        gauge.store(inside.saturating_sub(1), Relaxed);
+    }
+
     /// Whom to ring after a stream left the own queue without this place.
     #[must_use = "whose turn it is must be rung"]
     pub fn pass_on(&self, place: &Place) -> Option<Lane> {

@@ -93,8 +93,7 @@ impl Worker {
     pub(crate) fn release_backend(&mut self, key: StreamKey) {
         let Some(stream) = self.streams.get_mut(key as usize) else { return };
         if std::mem::take(&mut stream.holds_backend) {
-            // Its gauge has no limit, so nobody waits for it.
-            let _ = self.lane.leave(&self.backends[stream.backend as usize].gauge);
+            self.lane.leave_counted(self.backends[stream.backend as usize].gauge.object);
         }
     }
 

@@ -114,11 +114,15 @@ pub fn response_head(
     to: &ResponseOut<'_>,
 ) {
     out.reserve(head.length + MARGIN);
-    out.extend_from_slice(b"HTTP/1.1 ");
-    push_number(out, head.status.into());
-    out.push(b' ');
-    out.extend_from_slice(head.reason.of(bytes));
-    out.extend_from_slice(b"\r\n");
+    if head.status == 200 && head.reason.of(bytes) == b"OK" {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    } else {
+        out.extend_from_slice(b"HTTP/1.1 ");
+        push_number(out, head.status.into());
+        out.push(b' ');
+        out.extend_from_slice(head.reason.of(bytes));
+        out.extend_from_slice(b"\r\n");
+    }
     match (to.framing, head.content_length) {
         (Framing::None, Some(length)) => push_framing(out, Framing::Length(length)),
         (framing, _) => push_framing(out, framing),
