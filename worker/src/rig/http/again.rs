@@ -1,6 +1,9 @@
 //! What follows when a server's connection fails before a response.
 
+use std::time::Instant;
+
 use portolan_shared::model::RetryOn;
+use socket2::SockRef;
 
 use super::{GET, OK, POST, acquainted, hear, next, rig, say, seconds, status};
 
@@ -157,5 +160,47 @@ fn a_request_that_is_to_be_repeatable_waits_for_its_content_before_it_asks_for_a
         assert!(request.ends_with("2\r\nab\r\n1\r\nc\r\n0\r\nX-T: t\r\n\r\n"), "{request}");
         drop(server);
         rig.settle();
+    }
+}
+
+#[test]
+fn an_interim_response_that_its_client_has_half_taken_is_finished_before_anything_else() {
+    const HINT: &str = "HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n";
+    for (retries, end) in [(false, "502 Bad Gateway"), (true, "200 OK")] {
+        let mut rig = rig(|config| config.backends[0].http.retry_on.empty_response = retries);
+        let listener = SockRef::from(&rig.listeners[0].socket);
+        listener.set_send_buffer_size(2048).unwrap();
+        let mut client = rig.client(0);
+        SockRef::from(&client.0).set_recv_buffer_size(2048).unwrap();
+        say(&mut rig, &mut client, GET);
+        let mut server = next(&rig);
+        let waits = |rig: &super::Rig| {
+            let mut streams = rig.members[0].worker.streams.iter();
+            streams.any(|(_, stream)| !stream.back.pending.is_empty())
+        };
+        let mut hints = 0;
+        while !waits(&rig) {
+            say(&mut rig, &mut server, &HINT.repeat(50));
+            hints += 50;
+        }
+        drop(server);
+        rig.settle();
+        let deadline = Instant::now() + seconds(20);
+        let mut heard = String::new();
+        let mut second = None;
+        while !heard.contains(end) {
+            heard += &hear(&mut client);
+            rig.settle();
+            if let Some(mut server) = rig.accept() {
+                say(&mut rig, &mut server, OK);
+                second = Some(server);
+            }
+            assert!(Instant::now() < deadline, "{heard}");
+        }
+        assert_eq!(second.is_some(), retries);
+        assert_eq!(heard.matches(HINT).count(), heard.matches("Early Hints").count());
+        assert!(heard.matches(HINT).count() <= hints);
+        let at = heard.find(end).unwrap();
+        assert!(heard[..at].ends_with("\r\n\r\nHTTP/1.1 "), "{heard}");
     }
 }
