@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use portolan_shared::message::ToWorker;
 use portolan_shared::model::{
-    Config, ConnectionMode, HttpReuse, Mode, Redispatch, RetryOn, SpliceOptions,
+    Config, ConnectionMode, HttpReuse, Mode, ProxyProtocolIn, Redispatch, RetryOn, SpliceOptions,
 };
 use socket2::SockRef;
 
@@ -117,6 +117,10 @@ fn shape(config: &mut Config, calm: bool, random: &mut Random) {
     };
     frontend.http.connection_mode = mode(random);
     frontend.http.ignore_probes = random.below(2) == 0;
+    if random.below(6) == 0 {
+        let told = ProxyProtocolIn { from: Vec::new(), timeout: None };
+        frontend.binds[0].accept_proxy = Some(told);
+    }
     frontend.nolinger = !calm && random.below(8) == 0;
     let seconds = |count| Some(Duration::from_secs(if calm { 10_000 } else { count }));
     frontend.timeouts.client = seconds(20);
@@ -224,7 +228,11 @@ impl World {
         if self.clients.len() < CLIENTS_MAX {
             let peer = self.rig.client(0);
             self.squeeze(&peer);
-            self.clients.push(Client::new(peer, self.tight, &mut self.random));
+            let mut client = Client::new(peer, self.tight, &mut self.random);
+            if self.rig.config.frontends[0].binds[0].accept_proxy.is_some() {
+                client.tell(b"PROXY TCP4 192.0.2.1 192.0.2.2 1000 2000\r\n");
+            }
+            self.clients.push(client);
         }
     }
 

@@ -92,6 +92,11 @@ impl Client {
         }
     }
 
+    /// It says this first.
+    pub fn tell(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
     /// Whether it has nothing more to do.
     pub fn is_done(&self) -> bool {
         self.broken || self.over
