@@ -247,14 +247,15 @@ pub fn nginx_both_ways(server: SocketAddr) -> (Daemon, SocketAddr) {
     (start_nginx(directory, address, &text), front)
 }
 
-/// HAProxy that does the same; it prints the targets.
+/// HAProxy that does the same; it prints the targets. (Threads that print at the same time would lose
+/// lines.)
 ///
 /// # Panics
 /// When it does not start.
 pub fn haproxy_both_ways(server: SocketAddr) -> (Daemon, SocketAddr) {
     let (directory, address, front) = (directory(), address::free(), address::free());
     let text = format!(
-        "global\n log stdout format raw local0\n maxconn 500\n\
+        "global\n nbthread 1\n log stdout format raw local0\n maxconn 500\n\
          defaults\n mode http\n timeout connect 5s\n timeout client 10s\n timeout server 1s\n\
          frontend origin\n bind {address}\n log global\n log-format %HU\n option dontlognull\n\
          http-request return status 200 content-type text/plain lf-string %[pathq]\n\
