@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use portolan_tests::http::client::head;
 use portolan_tests::http::{Answer, Next, Scene};
+use portolan_tests::origin::Gate;
 use portolan_tests::{HttpClient, HttpOrigin, Listen, Poller, deadline, per_poller};
 
 per_poller!(
@@ -390,6 +391,66 @@ fn a_client_may_stay_with_its_last_server() {
         names.dedup();
         assert_eq!(names.len(), expected, "{option}: {names:?}");
     }
+}
+
+/// A client's last server is not waited for where that is not wanted.
+#[test]
+fn a_clients_last_server_need_not_be_waited_for() {
+    let gate = Gate::default();
+    let slow = HttpOrigin::scripted({
+        let gate = gate.clone();
+        move |exchange| {
+            if exchange.request.target == "/hold" {
+                exchange.pass(&gate);
+            }
+            exchange.answer(&Answer::ok("slow"))
+        }
+    });
+    let quick = HttpOrigin::named("quick");
+    let scene = Scene::alone(|listen| {
+        let listen = listen.line("prefer_last_server = true").line("max_keep_alive_queue = 0");
+        let listen = listen.server_with("slow", slow.address, "maxconn = 1");
+        listen.server("quick", quick.address)
+    });
+    // One client at each server; they take turns.
+    let (mut one, mut two) = (scene.client(), scene.client());
+    if one.get("/").expect(200).text() == "quick" {
+        assert_eq!(two.get("/").expect(200).text(), "slow");
+        std::mem::swap(&mut one, &mut two);
+    }
+    let held = || slow.requests().iter().any(|one| one.target == "/hold");
+    let mut holder = scene.client();
+    while !held() {
+        holder = scene.client();
+        let before = quick.requests().len();
+        holder.head(&["GET /hold HTTP/1.1", "Host: x"]);
+        deadline::until("somebody holds", || quick.requests().len() > before || held());
+    }
+    assert_eq!(one.get("/again").expect(200).text(), "quick");
+    gate.open(1);
+    assert_eq!(holder.response().expect(200).text(), "slow");
+}
+
+/// Some idle connections stay though nobody needed them lately.
+#[test]
+fn a_few_idle_connections_are_kept_in_any_case() {
+    let (origin, gate) = HttpOrigin::gated();
+    let scene = Scene::alone(|listen| {
+        let keys = "pool_purge_delay = \"100ms\", pool_low_conn = 2";
+        listen.line("http_reuse = \"always\"").server_with("one", origin.address, keys)
+    });
+    let mut clients: Vec<HttpClient> = (0..6).map(|_| scene.client()).collect();
+    for client in &mut clients {
+        client.head(&["GET / HTTP/1.1", "Host: x"]);
+    }
+    origin.wait_requests(6);
+    gate.open(6);
+    for client in &mut clients {
+        client.response().expect(200);
+    }
+    drop(clients);
+    origin.wait_open(2);
+    assert_eq!(deadline::settled(Duration::from_millis(700), || origin.open()), 2);
 }
 
 /// A request of this kind is not understood as one for a proxy unless that is asked for.

@@ -125,7 +125,7 @@ impl Worker {
         let by_cookie = stream.http.as_ref().is_some_and(|it| it.presented.server.is_some());
         let backend = &self.config.backends[id as usize];
         let waiting = self.lane.memory().waiting(backend.object);
-        by_cookie || backend.http.max_keep_alive_queue.is_none_or(|most| waiting <= most)
+        by_cookie || backend.http.max_keep_alive_queue.is_none_or(|most| waiting < most)
     }
 
     fn try_server(
