@@ -119,6 +119,25 @@ fn host_goes_first_wherever_it_came() {
     assert_eq!(forwarded(text), "GET / HTTP/1.1\r\nHost: c\r\nA: 1\r\nB: 2\r\n\r\n");
 }
 
+#[test]
+fn a_length_stays_at_its_place_where_it_stands_as_it_would_be_written() {
+    let of = |lines: &str| hosted(lines).replace("GET", "POST");
+    for line in ["Content-Length: 5\r\n", "content-length: 5\r\n", "Content-Length: 0\r\n"] {
+        let text = of(&format!("A: 1\r\n{line}B: 2\r\n"));
+        assert_eq!(forwarded(&text), text);
+    }
+    let anew = of("Content-Length: 5\r\nA: 1\r\nB: 2\r\n");
+    for line in [
+        "Content-Length: 05\r\n",
+        "Content-Length: 5,5\r\n",
+        "Content-Length:5\r\n",
+        "Content-Length: 5 \r\n",
+        "Content-Length: 5\r\nContent-Length: 5\r\n",
+    ] {
+        assert_eq!(forwarded(&of(&format!("A: 1\r\n{line}B: 2\r\n"))), anew, "{line:?}");
+    }
+}
+
 /// RFC 9110 section 5.3: the order of fields with the same name is kept.
 #[test]
 fn fields_keep_their_order_and_spelling() {

@@ -165,6 +165,16 @@ fn a_response_without_date_gets_one() {
     assert_eq!(response_to(interim, &to), interim);
 }
 
+#[test]
+fn a_length_is_the_one_that_is_asked_for_whatever_stands_in_the_message() {
+    let text = "HTTP/1.1 200 OK\r\nX: 1\r\nContent-Length: 5\r\n\r\n";
+    assert_eq!(response_to(text, &ResponseOut { framing: Framing::Length(5), ..KEPT }), text);
+    let other = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: 1\r\n\r\n";
+    assert_eq!(response_to(text, &KEPT), other);
+    let until_close = ResponseOut { framing: Framing::UntilClose, ..KEPT };
+    assert_eq!(response_to(text, &until_close), "HTTP/1.1 200 OK\r\nX: 1\r\n\r\n");
+}
+
 /// RFC 9112 sections 7.1 and 9.3: HTTP/1.0 gets no chunks, and is told what it does not assume.
 #[test]
 fn each_version_of_client_is_told_what_it_does_not_assume() {

@@ -2,8 +2,8 @@
 //!
 //! Core. The first line, then what frames and routes, then the fields in their order with what was
 //! changed, then what this hop says of itself. Nothing that came is repeated without having been
-//! parsed: neighbouring fields are copied together only where they stand exactly as they would be
-//! written.
+//! parsed: neighbouring lines are copied together only where they stand exactly as they would be
+//! written. Host and Content-Length stay at their place then; Host only where it is the first field.
 
 pub mod reason;
 #[cfg(test)]
@@ -78,15 +78,24 @@ pub fn request_head(
     to: &RequestOut<'_>,
 ) {
     out.reserve(head.length + MARGIN);
-    out.extend_from_slice(head.method_text.of(bytes));
-    out.push(b' ');
-    push_target(out, bytes, head);
-    out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
-    let own = head.host.of(bytes);
-    out.extend_from_slice(if own.is_empty() { to.host_default } else { own });
-    out.extend_from_slice(b"\r\n");
-    push_framing(out, head.framing);
-    push_fields(out, bytes, fields, to.max_forwards.is_some().then_some(Known::MaxForwards));
+    let but = to.max_forwards.is_some().then_some(Known::MaxForwards);
+    let line = head.form == Form::Origin && head.line.of(bytes).ends_with(b"HTTP/1.1");
+    match standing(fields, head.framing) {
+        Some(length) if line && has_host_first(fields, head) => {
+            push_fields(out, bytes, fields, head.line, length | Known::Host.bit(), but);
+        }
+        _ => {
+            out.extend_from_slice(head.method_text.of(bytes));
+            out.push(b' ');
+            push_target(out, bytes, head);
+            out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
+            let own = head.host.of(bytes);
+            out.extend_from_slice(if own.is_empty() { to.host_default } else { own });
+            out.extend_from_slice(b"\r\n");
+            push_framing(out, head.framing);
+            push_fields(out, bytes, fields, Span::default(), 0, but);
+        }
+    }
     if let Some(left) = to.max_forwards {
         out.extend_from_slice(b"Max-Forwards: ");
         push_number(out, left.into());
@@ -100,7 +109,9 @@ pub fn request_head(
         (Persistence::Upgrade, false) => b"Connection: upgrade\r\n",
         (Persistence::Upgrade, true) => b"TE: trailers\r\nConnection: upgrade, TE\r\n",
     };
-    out.extend_from_slice(connection);
+    if !connection.is_empty() {
+        out.extend_from_slice(connection);
+    }
     push_via(out, head.version, to.via);
     out.extend_from_slice(b"\r\n");
 }
@@ -114,20 +125,27 @@ pub fn response_head(
     to: &ResponseOut<'_>,
 ) {
     out.reserve(head.length + MARGIN);
-    if head.status == 200 && head.reason.of(bytes) == b"OK" {
-        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-    } else {
-        out.extend_from_slice(b"HTTP/1.1 ");
-        push_number(out, head.status.into());
-        out.push(b' ');
-        out.extend_from_slice(head.reason.of(bytes));
-        out.extend_from_slice(b"\r\n");
+    let framing = match (to.framing, head.content_length) {
+        (Framing::None, Some(length)) => Framing::Length(length),
+        (framing, _) => framing,
+    };
+    // The reason's place tells whether the line is whole.
+    let line = bytes.starts_with(b"HTTP/1.1 ") && head.reason.start == STATUS_LINE_FIXED;
+    match standing(fields, framing) {
+        Some(length) if line && to.framing == head.framing => {
+            let line = Span { start: 0, end: head.reason.end };
+            push_fields(out, bytes, fields, line, length, None);
+        }
+        _ => {
+            out.extend_from_slice(b"HTTP/1.1 ");
+            push_number(out, head.status.into());
+            out.push(b' ');
+            out.extend_from_slice(head.reason.of(bytes));
+            out.extend_from_slice(b"\r\n");
+            push_framing(out, framing);
+            push_fields(out, bytes, fields, Span::default(), 0, None);
+        }
     }
-    match (to.framing, head.content_length) {
-        (Framing::None, Some(length)) => push_framing(out, Framing::Length(length)),
-        (framing, _) => push_framing(out, framing),
-    }
-    push_fields(out, bytes, fields, None);
     if let (false, Some(date)) = (head.has_date || head.status < 200, to.date) {
         out.extend_from_slice(b"Date: ");
         out.extend_from_slice(date);
@@ -154,12 +172,39 @@ pub const CHUNK_END: &[u8] = b"\r\n";
 /// Appends the last chunk and the trailers; `bytes` and `fields` are [`super::Decoder::trailers`]'.
 pub fn last_chunk(out: &mut Vec<u8>, bytes: &[u8], fields: &Fields) {
     out.extend_from_slice(b"0\r\n");
-    push_fields(out, bytes, fields, None);
+    push_fields(out, bytes, fields, Span::default(), 0, None);
     out.extend_from_slice(b"\r\n");
 }
 
 /// Room for what is added to a head.
 const MARGIN: usize = 256;
+
+/// `HTTP/1.1 200 `.
+const STATUS_LINE_FIXED: u32 = 13;
+
+/// The set of fields that say this framing as it would be written; `None`: none says it.
+fn standing(fields: &Fields, framing: Framing) -> Option<u64> {
+    match framing {
+        Framing::None | Framing::UntilClose => Some(0),
+        Framing::Chunked => None,
+        Framing::Length(length) => {
+            // A value that means this number and has as many bytes as it has digits is the number.
+            let digits = length.checked_ilog10().unwrap_or_default() as usize + 1;
+            let only = fields.only(Known::ContentLength)?;
+            (only.canonical && only.value.len() == digits).then_some(Known::ContentLength.bit())
+        }
+    }
+}
+
+/// Whether the first field is Host as it would be written.
+fn has_host_first(fields: &Fields, head: &RequestHead) -> bool {
+    fields.list().first().is_some_and(|first| {
+        first.known == Known::Host
+            && first.canonical
+            && first.value == head.host
+            && !head.host.is_empty()
+    })
+}
 
 /// The target for a server (RFC 9112 sections 3.2.1 and 3.2.4).
 fn push_target(out: &mut Vec<u8>, bytes: &[u8], head: &RequestHead) {
@@ -197,7 +242,9 @@ pub fn push_connection(out: &mut Vec<u8>, client: Version, persistence: Persiste
         (Persistence::Close, _) => b"Connection: close\r\n",
         (Persistence::Upgrade, _) => b"Connection: upgrade\r\n",
     };
-    out.extend_from_slice(line);
+    if !line.is_empty() {
+        out.extend_from_slice(line);
+    }
 }
 
 /// What came in which version went through here (RFC 9110 section 7.6.3).
@@ -211,13 +258,20 @@ fn push_via(out: &mut Vec<u8>, version: Version, name: Option<&str>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// The fields that are not dropped, in order.
+/// What stands in the message from `run`, if that is not empty: a first line whose CRLF follows it; and
+/// the fields in order that are not dropped, or of the set that is kept nevertheless.
 #[inline]
-fn push_fields(out: &mut Vec<u8>, bytes: &[u8], fields: &Fields, but: Option<Known>) {
-    // Neighbours that stand as they are to be written, the last one's CRLF not yet included.
-    let mut run = Span::default();
+fn push_fields(
+    out: &mut Vec<u8>,
+    bytes: &[u8],
+    fields: &Fields,
+    mut run: Span,
+    kept: u64,
+    but: Option<Known>,
+) {
+    // The run: neighbours that stand as they are to be written, the last one's CRLF not included.
     for (index, field) in fields.list().iter().enumerate() {
-        if field.dropped || but == Some(field.known) {
+        if field.dropped && field.known.bit() & kept == 0 || but == Some(field.known) {
             continue;
         }
         if field.canonical {
