@@ -5,7 +5,9 @@ use std::time::Instant;
 use portolan_shared::model::RetryOn;
 use socket2::SockRef;
 
-use super::{GET, OK, POST, acquainted, hear, next, rig, say, seconds, status};
+use super::{GET, OK, POST, acquainted, hear, next, rig, say, seconds, speaks_http, status};
+use crate::rig::Rig;
+use crate::rig::relaying::POLLERS;
 
 fn everything() -> RetryOn {
     RetryOn {
@@ -202,5 +204,21 @@ fn an_interim_response_that_its_client_has_half_taken_is_finished_before_anythin
         assert!(heard.matches(HINT).count() <= hints);
         let at = heard.find(end).unwrap();
         assert!(heard[..at].ends_with("\r\n\r\nHTTP/1.1 "), "{heard}");
+    }
+}
+
+#[test]
+fn a_request_of_which_no_byte_was_sent_gets_a_new_connection_whatever_it_asks() {
+    for poller in POLLERS {
+        let mut rig = Rig::with_poller(poller, speaks_http);
+        let (mut client, server) = acquainted(&mut rig);
+        // The request is seen first, and the kernel knows of the reset when it is to be sent.
+        client.say(POST.as_bytes());
+        server.reset();
+        rig.settle();
+        let mut second = next(&rig);
+        assert!(hear(&mut second).ends_with("\r\n\r\nhi"), "{poller}");
+        say(&mut rig, &mut second, OK);
+        assert_eq!(status(&mut client), "200 OK", "{poller}");
     }
 }
