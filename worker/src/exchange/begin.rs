@@ -9,12 +9,11 @@ use portolan_shared::model::{BackendId, ConnectionMode, FrontendId};
 
 use super::content::recode;
 use super::{Content, Exchange, stricter};
-use crate::back::Back;
-use crate::descriptor::{READ, Token};
+use crate::descriptor::READ;
 use crate::event_loop::Worker;
 use crate::http1::{self, Decoder, Fields, Form, Framing, Known, RequestError, RequestHead, write};
 use crate::session::{SessionKey, Stage, Taken};
-use crate::stream::{Endpoint, NONE, Stream, StreamKey};
+use crate::stream::{Arrival, Endpoint, NONE, Stream, StreamKey};
 use crate::task::NEVER;
 use crate::termination::{Cause, Phase, Termination};
 
@@ -83,31 +82,17 @@ impl Worker {
         let mut front = Endpoint::new(session.token, now);
         front.received = received as u64;
         front.ended = exchange.request_read();
-        entry.insert(Stream {
-            front,
-            back: Endpoint::new(Token::NONE, now),
-            machine: Back::default(),
+        let from = Arrival {
             frontend: session.frontend,
             listener: session.listener,
-            backend: NONE,
-            server: NONE,
-            task: session.task,
-            header: None,
-            queued: None,
             client: session.client,
-            told: session.told.clone(),
-            wait_ends: NEVER,
             accepted: session.accepted,
-            asked: now,
-            queue_ms: -1,
-            connect_ms: -1,
-            queue_position: 0,
-            logged: false,
-            holds_server: false,
-            holds_backend: false,
-            source: None,
+        };
+        entry.insert(Stream {
+            told: session.told.clone(),
             session: key,
             http: Some(exchange),
+            ..Stream::new(front, from, session.task, now)
         });
         Some(stream)
     }

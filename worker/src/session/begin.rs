@@ -12,15 +12,15 @@ use portolan_shared::model::{FrontendId, LogLine, Mode, ProxyProtocolIn};
 use rustix::io::Errno;
 
 use super::{Session, SessionKey, Stage};
-use crate::back::{Back, Input, State};
+use crate::back::{Input, State};
 use crate::clock::millis;
-use crate::descriptor::{Owner, READ, Token, Trigger};
+use crate::descriptor::{Owner, READ, Trigger};
 use crate::event_loop::Worker;
 use crate::listener::ListenerKey;
 use crate::log::{ConnectLine, Moment, Outcome, level};
 use crate::poller::{FAILED, HUNG};
 use crate::protocol::{self, Address};
-use crate::stream::{Endpoint, HeaderWait, NONE, Side, Stream, StreamKey, Told};
+use crate::stream::{Arrival, Endpoint, HeaderWait, Side, Stream, StreamKey, Told};
 use crate::task::{Job, NEVER};
 use crate::termination::{Cause, Termination};
 
@@ -52,32 +52,9 @@ impl Worker {
         let key = entry.key() as StreamKey;
         let token = self.descriptors.insert(socket, Owner::Front(key), Trigger::Edge);
         let task = self.tasks.create(Job::Stream(key), bind.nice);
-        entry.insert(Stream {
-            front: Endpoint::new(token, now),
-            back: Endpoint::new(Token::NONE, now),
-            machine: Back::default(),
-            frontend: frontend_id,
-            listener,
-            backend: NONE,
-            server: NONE,
-            task,
-            header,
-            queued: None,
-            client,
-            told: None,
-            wait_ends,
-            accepted: now,
-            asked: now,
-            queue_ms: -1,
-            connect_ms: -1,
-            queue_position: 0,
-            logged: false,
-            holds_server: false,
-            holds_backend: false,
-            source: None,
-            session: NONE,
-            http: None,
-        });
+        let front = Endpoint::new(token, now);
+        let from = Arrival { frontend: frontend_id, listener, client, accepted: now };
+        entry.insert(Stream { header, wait_ends, ..Stream::new(front, from, task, now) });
         self.activity.sessions += 1;
         for object in [INSTANCE, frontend.object] {
             self.lane.add(object, Total::Connections, 1);

@@ -35,10 +35,11 @@ use portolan_shared::model::{BackendId, FrontendId, ServerId};
 
 use crate::back::Back;
 use crate::clock::Millis;
+use crate::descriptor::Token;
 use crate::exchange::Exchange;
 use crate::protocol::Address;
 use crate::session::SessionKey;
-use crate::task::TaskId;
+use crate::task::{NEVER, TaskId};
 
 /// No backend or server.
 pub const NONE: u32 = u32::MAX;
@@ -115,7 +116,50 @@ pub struct HeaderWait {
     pub bytes: Vec<u8>,
 }
 
+/// Where a stream comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// The frontend.
+    pub frontend: FrontendId,
+    /// The listener.
+    pub listener: u32,
+    /// The client.
+    pub client: Address,
+    /// When the client's connection was accepted.
+    pub accepted: Millis,
+}
+
 impl Stream {
+    /// A stream that has asked for nothing yet.
+    pub fn new(front: Endpoint, from: Arrival, task: TaskId, now: Millis) -> Self {
+        Self {
+            front,
+            back: Endpoint::new(Token::NONE, now),
+            machine: Back::default(),
+            frontend: from.frontend,
+            listener: from.listener,
+            backend: NONE,
+            server: NONE,
+            task,
+            header: None,
+            queued: None,
+            client: from.client,
+            told: None,
+            wait_ends: NEVER,
+            accepted: from.accepted,
+            asked: now,
+            queue_ms: -1,
+            connect_ms: -1,
+            queue_position: 0,
+            logged: false,
+            holds_server: false,
+            holds_backend: false,
+            source: None,
+            session: NONE,
+            http: None,
+        }
+    }
+
     /// The side bytes come from and the side they go to.
     pub(crate) fn direction(&mut self, from: Side) -> (&mut Endpoint, &mut Endpoint) {
         match from {
