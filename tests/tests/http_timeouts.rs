@@ -165,9 +165,9 @@ fn a_client_that_does_not_read_is_given_up(poller: Poller) {
 fn a_tunnel_has_a_timeout_of_its_own(poller: Poller) {
     let origin = portolan_tests::http::websocket::echo();
     for (timeouts, closes) in [
-        (&[("tunnel", SHORT)][..], true),
-        (&[("client", SHORT), ("server", SHORT), ("tunnel", "60s")], false),
-        (&[("client", SHORT), ("server", "60s")], true),
+        (&[("tunnel", "1s")][..], true),
+        (&[("client", "700ms"), ("server", "700ms"), ("tunnel", "60s")], false),
+        (&[("client", "1s"), ("server", "60s")], true),
     ] {
         let scene = scene(poller, origin.address, |listen| {
             timeouts.iter().fold(listen, |listen, (name, time)| listen.timeout(name, time))
@@ -180,7 +180,7 @@ fn a_tunnel_has_a_timeout_of_its_own(poller: Poller) {
             assert!(["cD", "sD"].contains(&line.ending()), "{line:?}");
             assert_eq!(line.status, 101);
         } else {
-            deadline::pause(Duration::from_millis(900));
+            deadline::pause(Duration::from_millis(1500));
             portolan_tests::http::websocket::expect_echo(&mut socket, "still here");
         }
     }
@@ -190,7 +190,7 @@ fn a_tarpit_holds_its_client_for_a_while(poller: Poller) {
     let origin = HttpOrigin::named("ok");
     for (line, status) in [("tarpit = true", 500), ("tarpit = { status = 429 }", 429)] {
         let scene =
-            scene(poller, origin.address, |listen| listen.timeout("tarpit", "400ms").line(line));
+            scene(poller, origin.address, |listen| listen.timeout("tarpit", "1s").line(line));
         let mut client = scene.client();
         client.head(&["GET / HTTP/1.1", "Host: x"]);
         client.expect_silence(Duration::from_millis(150));
@@ -215,7 +215,7 @@ fn content_that_keeps_coming_keeps_the_exchange_alive() {
         Ok(Next::Keep)
     });
     let scene = Scene::shaped(origin.address, |listen| {
-        listen.timeout("client", "600ms").timeout("server", "2s").timeout("http_request", "600ms")
+        listen.timeout("client", "1s").timeout("server", "2s").timeout("http_request", "1s")
     });
     let mut client = scene.client();
     client.head(&["POST / HTTP/1.1", "Host: x", "Content-Length: 8"]);
