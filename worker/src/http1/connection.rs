@@ -35,14 +35,20 @@ impl Options {
     /// Answers whether it is one of these.
     fn note(&mut self, option: &[u8]) -> bool {
         let known = match option.len() {
-            5 if option.eq_ignore_ascii_case(b"close") => &mut self.close,
-            7 if option.eq_ignore_ascii_case(b"upgrade") => &mut self.upgrade,
-            10 if option.eq_ignore_ascii_case(b"keep-alive") => &mut self.keep_alive,
+            5 if is(option, b"close") => &mut self.close,
+            7 if is(option, b"upgrade") => &mut self.upgrade,
+            10 if is(option, b"keep-alive") => &mut self.keep_alive,
             _ => return false,
         };
         *known = true;
         true
     }
+}
+
+/// Whether it is this one; most are in small letters, which is told at once.
+#[inline]
+fn is<const LENGTH: usize>(option: &[u8], name: &[u8; LENGTH]) -> bool {
+    option == name || option.eq_ignore_ascii_case(name)
 }
 
 /// Reads Connection and drops what it names.

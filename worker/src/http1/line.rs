@@ -119,10 +119,11 @@ pub(super) fn section(
         if rest.starts_with(b"\r\n") {
             return Ok(at + 2);
         }
-        if let Some(Quick { colon, stop, known, ordinary }) = quick(bytes, rest)
+        if let Some(Quick { colon, stop, known }) = quick(bytes, rest)
             && fields.len() < fields_max
             && colon <= name_max
             && stop - colon - 2 <= value_max
+            && let Some(ordinary) = token(known, rest, colon)
         {
             let name = Span::new(at, at + colon);
             let value = Span::new(at + colon + 2, at + stop);
@@ -149,10 +150,25 @@ struct Quick {
     /// Where the line's end is.
     stop: usize,
     known: Known,
-    ordinary: bool,
 }
 
-/// The line at the start of `rest`, with which `bytes` end. `None`: [`read`] has to look at it.
+/// Whether the name before the colon has letters, digits and `-` only; `None`: it is no token.
+#[inline]
+fn token(known: Known, rest: &[u8], colon: usize) -> Option<bool> {
+    match known {
+        Known::Other => other_token(&rest[..colon]),
+        _ => Some(true),
+    }
+}
+
+#[inline(never)]
+fn other_token(name: &[u8]) -> Option<bool> {
+    let (token, ordinary) = class::token(name);
+    token.then_some(ordinary)
+}
+
+/// The line at the start of `rest`, with which `bytes` end; whether its name is a token is not
+/// looked at. `None`: [`read`] has to look at it.
 #[inline]
 fn quick(bytes: &[u8], rest: &[u8]) -> Option<Quick> {
     let colon = class::name_end(bytes, rest);
@@ -166,13 +182,9 @@ fn quick(bytes: &[u8], rest: &[u8]) -> Option<Quick> {
         8..=16 => Known::middle(*first, *rest[colon - 8..].first_chunk()?, colon),
         _ => Known::named(&rest[..colon]),
     };
-    let (token, ordinary) = match known {
-        Known::Other => class::token(&rest[..colon]),
-        _ => (true, true),
-    };
     let (value, end) = value.split_at_checked(class::plain_end(bytes, value))?;
     let whole = end.starts_with(b"\r\n") && *value.last()? > b' ';
-    (token && whole).then_some(Quick { colon, stop: colon + 2 + value.len(), known, ordinary })
+    whole.then_some(Quick { colon, stop: colon + 2 + value.len(), known })
 }
 
 /// Reads the line that begins at `at`.
