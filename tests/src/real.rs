@@ -12,7 +12,7 @@ use std::process::{Child, Command, Output, Stdio};
 use nix::unistd::User;
 use tempfile::TempDir;
 
-use crate::{address, deadline, pattern, setup};
+use crate::{address, deadline, pattern, processes, setup};
 
 /// The programs that have to be there, beside those of PostgreSQL.
 const PROGRAMS: [&str; 7] =
@@ -60,7 +60,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        crate::processes::signal(self.child.id() as i32, rustix::process::Signal::TERM);
+        processes::signal(self.child.id() as i32, rustix::process::Signal::TERM);
         let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
         while matches!(self.child.try_wait(), Ok(None)) && std::time::Instant::now() < end {
             deadline::pause(std::time::Duration::from_millis(20));
@@ -94,9 +94,16 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        // Some programs are scripts that start the real one, which has children of its own.
+        let below = processes::descendants(self.0.id() as i32);
         // Not yet waited for, so the pid is still its own.
         let _ = self.0.kill();
         let _ = self.0.wait();
+        for one in below {
+            if processes::process(one.pid).is_some_and(|now| now.title == one.title) {
+                processes::signal(one.pid, rustix::process::Signal::KILL);
+            }
+        }
     }
 }
 
