@@ -92,8 +92,11 @@ HAProxy's option prefer-last-server.",
             draft.http.backend.max_keep_alive_queue = u32::try_from(count).ok();
         },
         "
-Requests that may wait for a server before a client's next request leaves it for another one:
-0 to 2147483647; -1: any number.
+How long the backend's queue may be for a request whose server (by
+.Cm prefer_last_server )
+is full to join it, behind those who wait; with a longer queue it looks for another server at once: 0 to
+2147483647; -1: any number.
+Who waits takes the first place that comes free, at whichever server.
 Default: -1.",
     )
     .only(BACK)
