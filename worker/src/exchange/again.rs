@@ -131,6 +131,7 @@ impl Worker {
         let Some(exchange) = self.exchange(key) else { return };
         exchange.sent = 0;
         exchange.heard = false;
+        exchange.broke = false;
         exchange.reuses = None;
         exchange.wants_new = true;
         exchange.partial.clear();

@@ -183,6 +183,7 @@ impl Worker {
     pub(crate) fn content_ended(&mut self, key: StreamKey, from: Side) {
         let Some(stream) = self.streams.get_mut(key as usize) else { return };
         let Some(exchange) = stream.http.as_deref_mut() else { return };
+        let broke = exchange.broke;
         let (endpoint, content) = match from {
             Side::Front => (&stream.front, &mut exchange.request),
             Side::Back => (&stream.back, &mut exchange.response),
@@ -192,7 +193,9 @@ impl Worker {
                 self.descriptors.stop(endpoint.token, READ);
                 return;
             }
-            Content::Done | Content::UntilClose => true,
+            Content::Done => true,
+            // Where sending has told of a failure, reading only tells of an end.
+            Content::UntilClose => !broke,
             Content::Counted => endpoint.limit == 0,
             Content::Chunked(_) => false,
         };
@@ -218,6 +221,7 @@ impl Worker {
     pub(crate) fn content_failed(&mut self, key: StreamKey, side: Side, read: bool) {
         let Some(stream) = self.streams.get_mut(key as usize) else { return };
         let Some(exchange) = stream.http.as_deref_mut() else { return };
+        exchange.broke |= side == Side::Back && !read;
         match side {
             Side::Front => self.abandon(key, Cause::Client),
             Side::Back if !exchange.answered => self.server_closed(key),
@@ -230,10 +234,6 @@ impl Worker {
                 exchange.sent = exchange.out.len();
                 exchange.client_stays = false;
                 exchange.server_stays = false;
-                if matches!(exchange.response, Content::UntilClose) {
-                    // Its end cannot be told from the failure any more.
-                    exchange.response = Content::Counted;
-                }
                 stream.front.ended = true;
                 stream.front.pending.give_pipe_back(&mut self.pipes);
                 if let Pending::Buffer { buffer, .. } = std::mem::take(&mut stream.front.pending) {

@@ -95,6 +95,8 @@ pub struct Exchange {
     pub answered: bool,
     /// Any byte of a response has come on the present connection.
     pub heard: bool,
+    /// Sending to the server has failed: that its connection ends tells nothing any more.
+    pub broke: bool,
     /// The client's connection goes on after this.
     pub client_stays: bool,
     /// The client has said that this is its last request.
@@ -195,6 +197,7 @@ impl Default for Exchange {
             status: 0,
             answered: false,
             heard: false,
+            broke: false,
             client_stays: false,
             client_leaves: false,
             server_stays: false,

@@ -4,8 +4,10 @@ use std::io::Write;
 
 use socket2::SockRef;
 
-use super::{GET, OK, acquainted, hear, kept, next, rig, say, status};
+use super::{GET, OK, acquainted, hear, kept, next, rig, say, speaks_http, status};
 use crate::exchange::Content;
+use crate::rig::Rig;
+use crate::rig::relaying::POLLERS;
 
 #[test]
 fn a_response_whose_end_is_that_of_its_connection_is_not_ended_by_a_reset() {
@@ -18,6 +20,24 @@ fn a_response_whose_end_is_that_of_its_connection_is_not_ended_by_a_reset() {
     rig.settle();
     let heard = hear(&mut client);
     assert!(heard.ends_with("\r\n\r\nsome<reset>") || heard == "<reset>", "{heard}");
+}
+
+#[test]
+fn a_reset_that_sending_the_request_has_told_of_is_no_end_of_a_response_either() {
+    for poller in POLLERS {
+        let mut rig = Rig::with_poller(poller, speaks_http);
+        let mut client = rig.client(0);
+        say(&mut rig, &mut client, "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\na");
+        let mut server = next(&rig);
+        hear(&mut server);
+        // The content is seen first, and the kernel knows of the reset when it is to be sent.
+        client.say(b"b");
+        server.say(b"HTTP/1.1 200 OK\r\n\r\nsome");
+        server.reset();
+        rig.settle();
+        let heard = hear(&mut client);
+        assert!(heard.ends_with("<reset>") || heard.starts_with("HTTP/1.1 502 "), "{heard}");
+    }
 }
 
 #[test]
