@@ -58,6 +58,7 @@ fn main() -> ExitCode {
 }
 
 fn bench() -> Result<(), Box<dyn Error>> {
+    let busy = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let options = Options::of_environment()?;
     packages::ensure();
     let (mut contenders, missing) = Contender::find_all();
@@ -91,7 +92,7 @@ fn bench() -> Result<(), Box<dyn Error>> {
         eprintln!("  {:.0} s", start.elapsed().as_secs_f64());
     }
     let names = bench.contenders.iter().map(|contender| contender.name.clone()).collect();
-    let heading = Heading { facts: facts(&bench, &options), contenders: names };
+    let heading = Heading { facts: facts(&bench, &options, &busy), contenders: names };
     let text = report::markdown(&heading, &rows);
     fs::create_dir_all(&options.directory)?;
     fs::write(options.directory.join("bench.md"), &text)?;
@@ -102,7 +103,7 @@ fn bench() -> Result<(), Box<dyn Error>> {
 }
 
 /// What a reader must know to judge the figures.
-fn facts(bench: &Bench, options: &Options) -> Vec<String> {
+fn facts(bench: &Bench, options: &Options, busy: &str) -> Vec<String> {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     let model = model.map_or("unknown", |(_, model)| model.trim()).to_owned();
@@ -111,6 +112,7 @@ fn facts(bench: &Bench, options: &Options) -> Vec<String> {
     let quick = if options.quick { ", quick run" } else { "" };
     vec![
         format!("{model}; Linux {}", kernel.trim()),
+        format!("load average before the run: {}", busy.split(' ').next().unwrap_or("unknown")),
         format!("proxy on core {proxy}, clients and servers on core {load}; all on 127.0.0.1"),
         format!("one thread against one worker; {} rounds, alternating{quick}", bench.rounds),
         if options.logs {
