@@ -255,6 +255,8 @@ fn a_header_from_outside_is_passed_on_to_the_server() {
     let (source, destination) = pair();
     let mut stream = client::connect(front);
     stream.write_all(&proxy_header::v1(source, destination)).expect("a header");
+    // Who ends without having said anything before its server is there has left.
+    stream.write_all(b"hello").expect("a message");
     stream.end_sending().expect("an end");
     assert_eq!(stream.rest().expect("an answer"), b"kept");
     let parsed = proxy_header::parse(&kept.lock().expect("the bytes")).expect("a header");
