@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the end-to-end tests talk to besides their own peers: Redis, MariaDB, PostgreSQL,
-# nginx and HAProxy with their clients, and ss, from Debian's packages. Without root it only says what
+# nginx and HAProxy, clients of all kinds and a browser, and ss, from Debian's packages. Without root it only says what
 # is missing; the tests then say which parts they leave out.
 set -eu
 
@@ -15,7 +15,6 @@ need mariadbd mariadb-server
 need mariadb-slap mariadb-client
 need pgbench postgresql-contrib
 need nginx nginx
-need haproxy haproxy
 need haproxy haproxy
 need curl curl
 need wrk wrk
