@@ -323,6 +323,19 @@ fn no_idle_connection_is_kept_where_none_may_be() {
     }
 }
 
+/// So many clients ask at once, are answered, and leave.
+fn serve_at_once(scene: &Scene, origin: &HttpOrigin, gate: &Gate, count: usize) {
+    let mut clients: Vec<HttpClient> = (0..count).map(|_| scene.client()).collect();
+    for client in &mut clients {
+        client.head(&["GET / HTTP/1.1", "Host: x"]);
+    }
+    origin.wait_requests(count);
+    gate.open(count as u64);
+    for client in &mut clients {
+        client.response().expect(200);
+    }
+}
+
 #[test]
 fn no_more_idle_connections_are_kept_than_allowed() {
     let (origin, gate) = HttpOrigin::gated();
@@ -330,16 +343,7 @@ fn no_more_idle_connections_are_kept_than_allowed() {
         let keys = "pool_max_conn = 2, pool_purge_delay = \"60s\"";
         listen.line("http_reuse = \"always\"").server_with("one", origin.address, keys)
     });
-    let mut clients: Vec<HttpClient> = (0..8).map(|_| scene.client()).collect();
-    for client in &mut clients {
-        client.head(&["GET / HTTP/1.1", "Host: x"]);
-    }
-    origin.wait_requests(8);
-    gate.open(8);
-    for client in &mut clients {
-        client.response().expect(200);
-    }
-    drop(clients);
+    serve_at_once(&scene, &origin, &gate, 8);
     origin.wait_open(2);
     assert_eq!(deadline::settled(Duration::from_millis(300), || origin.open()), 2);
 }
@@ -351,16 +355,7 @@ fn idle_connections_that_are_not_needed_are_closed_after_a_while() {
         let keys = "pool_purge_delay = \"200ms\"";
         listen.line("http_reuse = \"always\"").server_with("one", origin.address, keys)
     });
-    let mut clients: Vec<HttpClient> = (0..8).map(|_| scene.client()).collect();
-    for client in &mut clients {
-        client.head(&["GET / HTTP/1.1", "Host: x"]);
-    }
-    origin.wait_requests(8);
-    gate.open(8);
-    for client in &mut clients {
-        client.response().expect(200);
-    }
-    drop(clients);
+    serve_at_once(&scene, &origin, &gate, 8);
     deadline::until("fewer idle connections", || origin.open() < 8);
     origin.wait_open(0);
 }
@@ -439,16 +434,7 @@ fn a_few_idle_connections_are_kept_in_any_case() {
         let keys = "pool_purge_delay = \"100ms\", pool_low_conn = 2";
         listen.line("http_reuse = \"always\"").server_with("one", origin.address, keys)
     });
-    let mut clients: Vec<HttpClient> = (0..6).map(|_| scene.client()).collect();
-    for client in &mut clients {
-        client.head(&["GET / HTTP/1.1", "Host: x"]);
-    }
-    origin.wait_requests(6);
-    gate.open(6);
-    for client in &mut clients {
-        client.response().expect(200);
-    }
-    drop(clients);
+    serve_at_once(&scene, &origin, &gate, 6);
     origin.wait_open(2);
     assert_eq!(deadline::settled(Duration::from_millis(700), || origin.open()), 2);
 }
