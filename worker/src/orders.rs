@@ -226,9 +226,12 @@ impl Worker {
     }
 
     fn show_draining(&mut self) {
-        let streams = self.jobs() as u32;
         // Told from the last accept on: until then the master keeps the sockets open.
-        if self.serving.stopped && self.told_streams != Some(streams) {
+        if !self.serving.stopped {
+            return;
+        }
+        let streams = self.jobs() as u32;
+        if self.told_streams != Some(streams) {
             self.told_streams = Some(streams);
             self.tell(&ToMaster::Draining { streams });
             title::set(&format!("{}, stopping, {streams} streams", self.name()));

@@ -10,7 +10,7 @@ use crate::http::answer::{self, Facts, Given};
 use crate::http1::{Method, Version};
 use crate::log::Moment;
 use crate::protocol;
-use crate::session::Then;
+use crate::session::{Stage, Then};
 use crate::stream::{Pending, Side, StreamKey};
 use crate::termination::{Cause, Phase, Termination};
 
@@ -52,14 +52,7 @@ impl Worker {
         self.release_server(key);
         self.release_backend(key);
         self.log_stream(key, Moment::End, why);
-        let Some(mut stream) = self.streams.try_remove(key as usize) else { return };
-        stream.front.pending.give_pipe_back(&mut self.pipes);
-        for side in [&mut stream.front, &mut stream.back] {
-            if let Pending::Buffer { buffer, .. } = std::mem::take(&mut side.pending) {
-                self.buffers.give(buffer);
-            }
-        }
-        stream.back.pending.give_pipe_back(&mut self.pipes);
+        let Some(mut stream) = self.remove_stream(key) else { return };
         self.count(&stream, why);
         let session_key = stream.session;
         let Some(exchange) = stream.http.take() else { return };
@@ -70,7 +63,7 @@ impl Worker {
         self.tell_jobs();
         let Some(session) = self.sessions.get_mut(session_key as usize) else { return };
         session.last = (stream.backend, stream.server);
-        session.stage = crate::session::Stage::Answering;
+        session.stage = Stage::Answering;
         match owed {
             Owed::Answer => {
                 let then = match (stays && read, read) {

@@ -85,7 +85,8 @@ impl Worker {
     pub(crate) fn keep_connection(&mut self, key: StreamKey) {
         let now = self.clock.now();
         let token = self.token_of(key, Side::Back);
-        if !self.is_quiet(token) {
+        let stays = self.exchange(key).is_some_and(|exchange| exchange.server_stays);
+        if !stays || self.stopping || !self.is_quiet(token) {
             return;
         }
         let Some(stream) = self.streams.get(key as usize) else { return };
@@ -94,10 +95,7 @@ impl Worker {
         let backend = &self.config.backends[id as usize];
         let of = &backend.servers[server as usize];
         let reuses = exchange.reuses.map_or(0, |reuses| reuses + 1);
-        if !exchange.server_stays
-            || self.stopping
-            || of.http.max_reuse.is_some_and(|most| reuses >= most)
-        {
+        if of.http.max_reuse.is_some_and(|most| reuses >= most) {
             return;
         }
         let source = of.source.as_ref().or(backend.source.as_ref()).map(|source| source.address);

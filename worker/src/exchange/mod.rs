@@ -37,7 +37,7 @@ use crate::http::capture::Captured;
 use crate::http::cookie::{Presented, ResponseCookie};
 use crate::http1::{Asked, Decoder, Fields, Limits, Method, Scan, Span, Version};
 use crate::log::Request;
-use crate::stream::NONE;
+use crate::stream::{NONE, Stream};
 use crate::termination::Termination;
 
 /// How content goes on in one direction.
@@ -244,6 +244,11 @@ impl Exchange {
         (!line.is_empty()).then(|| Request::new(line, length_max))
     }
 
+    /// The server's connection has taken all of `out`.
+    pub fn is_sent(&self) -> bool {
+        self.sent == self.out.len()
+    }
+
     /// Everything of the request was read from the client.
     pub fn request_read(&self) -> bool {
         matches!(self.request, Content::Done)
@@ -262,6 +267,14 @@ impl Exchange {
         }
         *self = Self { out, partial, captured, ..Self::default() };
         self.text.bytes = text;
+    }
+}
+
+impl Stream {
+    /// Whether the server's connection has taken all of the request, content included.
+    fn has_told_its_request(&self) -> bool {
+        let told = |exchange: &Exchange| exchange.request_read() && exchange.is_sent();
+        self.front.pending.is_empty() && self.http.as_deref().is_some_and(told)
     }
 }
 

@@ -19,13 +19,13 @@ impl Worker {
         let Some(stream) = self.streams.get_mut(key as usize) else { return };
         let Some(exchange) = &mut stream.http else { return };
         let token = stream.back.token;
-        while exchange.sent < exchange.out.len() {
+        while !exchange.is_sent() {
             let Some(descriptor) = self.descriptors.get(token) else { return };
             match send(descriptor, &exchange.out[exchange.sent..], SendFlags::NOSIGNAL) {
                 Ok(count) => {
                     exchange.sent += count;
                     stream.back.moved = now;
-                    if exchange.sent < exchange.out.len() {
+                    if !exchange.is_sent() {
                         self.descriptors.cant(token, WRITE);
                         self.descriptors.want(token, WRITE);
                         self.rest(key);
@@ -58,7 +58,7 @@ impl Worker {
     /// Something happened on the client's connection while the exchange goes on.
     pub(crate) fn handle_exchange_front(&mut self, key: StreamKey, bits: u8) {
         let Some(exchange) = self.exchange(key) else { return };
-        let (read, sent) = (exchange.request_read(), exchange.sent == exchange.out.len());
+        let (read, sent) = (exchange.request_read(), exchange.is_sent());
         if bits & READ != 0 && !read && sent {
             self.relay(key, Side::Front);
         } else if bits & (READ | HUNG) != 0 && read && bits & FAILED == 0 {
@@ -87,7 +87,7 @@ impl Worker {
     /// Something happened on the server's connection.
     pub(crate) fn handle_exchange_back(&mut self, key: StreamKey, bits: u8) {
         let Some(exchange) = self.exchange(key) else { return };
-        let unsent = exchange.sent < exchange.out.len();
+        let unsent = !exchange.is_sent();
         if bits & READ != 0 {
             self.go_on(key, Side::Back);
         }
@@ -114,7 +114,7 @@ impl Worker {
     /// Goes on with one direction of an exchange, in whatever part of it that stands.
     pub(crate) fn go_on(&mut self, key: StreamKey, from: Side) {
         let Some(exchange) = self.exchange(key) else { return };
-        let sent = exchange.sent == exchange.out.len();
+        let sent = exchange.is_sent();
         match (from, exchange.answered) {
             (Side::Back, true) => self.relay(key, Side::Back),
             (Side::Back, false) => self.read_response(key),

@@ -157,11 +157,10 @@ impl Worker {
             let Some(stream) = self.streams.get_mut(key as usize) else {
                 return Outcome::Failed(Mishap::Junk);
             };
-            let taken = stream.front.pending.is_empty();
+            let told = stream.has_told_its_request();
             let Some(exchange) = &mut stream.http else { return Outcome::Failed(Mishap::Junk) };
             let asked = exchange.asked();
             let connects = exchange.method == Method::Connect;
-            let told = taken && exchange.request_read() && exchange.sent == exchange.out.len();
             let parsed = http1::response(&bytes[at..], fields, &limits, &mut exchange.scan, asked);
             let head = match parsed {
                 Ok(Some(head)) => head,
@@ -460,11 +459,9 @@ impl Worker {
 
     /// The end of an exchange that went as it should.
     pub(crate) fn exchange_over(&mut self, key: StreamKey) {
-        let Some(exchange) = self.exchange(key) else { return };
-        let sent = exchange.request_read() && exchange.sent == exchange.out.len();
-        // Content that the server has not taken would be read as the next request.
         let Some(stream) = self.streams.get(key as usize) else { return };
-        if sent && stream.front.pending.is_empty() {
+        // Content that the server has not taken would be read as the next request.
+        if stream.has_told_its_request() {
             self.keep_connection(key);
         }
         self.drive(key, Input::Parted(crate::termination::Termination::NORMAL));

@@ -104,7 +104,7 @@ impl Worker {
         exchange.server_stays = false;
         exchange.client_stays = false;
         if taken
-            && exchange.sent == exchange.out.len()
+            && exchange.is_sent()
             && let Some(descriptor) = self.descriptors.get(token)
         {
             // A server that is gone is reported as such by its own side.
@@ -307,7 +307,7 @@ impl Worker {
         self.descriptors.stop(token, WRITE);
         self.descriptors.want(token, READ);
         let ready = self.descriptors.get(token).is_some_and(|descriptor| descriptor.ready(READ));
-        if waits || ready || self.stopping {
+        if waits || ready {
             self.tasks.wake(task, Reasons::RESOURCE);
         }
         self.rest_session(key);

@@ -35,16 +35,24 @@ impl Worker {
         }
         self.close_side(key, Side::Front);
         debug_assert!(front.is_none_or(|token| self.descriptors.get(token).is_none()));
-        let Some(mut stream) = self.streams.try_remove(key as usize) else { return };
-        for side in [&mut stream.front, &mut stream.back] {
-            if let Pending::Buffer { buffer, .. } = std::mem::take(&mut side.pending) {
-                self.buffers.give(buffer);
-            }
-        }
+        let Some(stream) = self.remove_stream(key) else { return };
         self.tasks.remove(stream.task);
         self.count(&stream, why);
         self.tell_jobs();
         self.release_client(stream.listener);
+    }
+
+    /// Takes a stream out of the table and gives back what its sides still held.
+    pub(crate) fn remove_stream(&mut self, key: StreamKey) -> Option<Stream> {
+        let mut stream = self.streams.try_remove(key as usize)?;
+        for side in [&mut stream.front, &mut stream.back] {
+            match std::mem::take(&mut side.pending) {
+                Pending::Buffer { buffer, .. } => self.buffers.give(buffer),
+                Pending::Pipe { pipe, held } => self.pipes.give(pipe, held),
+                Pending::Empty => {}
+            }
+        }
+        Some(stream)
     }
 
     /// Ends every stream that is left, because the process ends.

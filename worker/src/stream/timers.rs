@@ -109,7 +109,7 @@ impl Worker {
         let frontend = &self.config.frontends[stream.frontend as usize].timeouts;
         let backend = &self.config.backends[stream.backend as usize].timeouts;
         if let Some(exchange) = stream.http.as_deref().filter(|exchange| !exchange.tunnel) {
-            let unsent = exchange.sent < exchange.out.len();
+            let unsent = !exchange.is_sent();
             return exchange_expiries(stream, unsent, frontend.client, backend.server);
         }
         let tunnel = backend.tunnel.or(frontend.tunnel);
