@@ -1,8 +1,7 @@
 //! A configuration for the unit tests of the parts that are handed one.
 
 use portolan_shared::model::{
-    Bind, BindAddress, BindOptions, Config, Frontend, HttpFrontend, Keepalive, LogOptions, Mode,
-    Process, SpliceOptions, Timeouts, Tune,
+    Bind, BindAddress, BindOptions, Config, Frontend, Mode, Process, Tune,
 };
 
 /// One frontend that binds these addresses; a path is a UNIX socket.
@@ -26,22 +25,8 @@ pub fn config(binds: &[&str]) -> Config {
         tune: Tune::default(),
         logs: Vec::new(),
         frontends: vec![Frontend {
-            name: "f".to_owned(),
-            object: 0,
-            mode: Mode::Tcp,
             binds: (0..).zip(binds).map(bind).collect(),
-            maxconn: None,
-            default_backend: None,
-            timeouts: Timeouts::default(),
-            keepalive: Keepalive::default(),
-            nolinger: false,
-            splice: SpliceOptions::default(),
-            log_options: LogOptions::default(),
-            logs: Vec::new(),
-            log_tag: None,
-            log_template: None,
-            error_log_template: None,
-            http: HttpFrontend::default(),
+            ..Frontend::new("f", Mode::Tcp)
         }],
         backends: Vec::new(),
         userlists: Vec::new(),

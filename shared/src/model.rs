@@ -8,22 +8,31 @@
 //! - `object` fields are 0 when a reader returns the model; the master gives each object its place
 //!   in shared memory by name and position (see `memory`).
 
+mod balance;
+mod check;
 mod http;
 mod log_template;
 mod proxy;
 mod target;
 
+pub use balance::{Affinity, Balance, HashFunction, HashKey, HashMethod, Hashing, UriKey};
+pub use check::{
+    Agent, Check, CheckConnect, CheckHttpVersion, CheckKind, CheckRequest, CheckText, CheckValue,
+    Expect, ExpectStatus, FieldMatch, FieldMethod, Health, InitState, Matching, Observe, OnError,
+    Probe, Step, StepAction,
+};
 pub use http::{
     AddressField, Answer, Auth, CaptureCookie, CaptureField, Captures, ClientIdentity,
     ConnectionMode, Cookie, CookieMode, ErrorFormat, ErrorPage, ErrorPages, Forwarded,
-    ForwardedNode, HttpBackend, HttpFrontend, HttpReuse, HttpServer, Password, Redirect,
-    RedirectTo, Response, RestrictNames, RetryOn, Route, RouteHost, RouteTarget, User, Userlist,
+    ForwardedNode, HttpBackend, HttpFrontend, HttpReuse, HttpServer, Password, PersistRule,
+    Redirect, RedirectTo, Response, RestrictNames, RetryOn, Route, RouteHost, RouteTarget, User,
+    Userlist,
 };
 pub use log_template::{LogItem, LogStyle, LogTemplate, LogVariable};
 
 pub use proxy::{
-    Backend, BackendId, Balance, Bind, BindAddress, BindOptions, Fastopen, Frontend, FrontendId,
-    Keepalive, LogLine, LogOptions, Mode, ProxyProtocolIn, ProxyProtocolOut, ProxyProtocolVersion,
+    Backend, BackendId, Bind, BindAddress, BindOptions, Fastopen, Frontend, FrontendId, Keepalive,
+    LogLine, LogOptions, Mode, Priority, ProxyProtocolIn, ProxyProtocolOut, ProxyProtocolVersion,
     Redispatch, Server, ServerAddress, ServerId, Source, SourceAddress, SpliceOptions, Timeouts,
     Tlv, UnixOptions,
 };
@@ -72,6 +81,14 @@ pub struct Process {
     pub chroot: Option<PathBuf>,
     /// Most connections at once over all workers; `None`: derived from the descriptor limit.
     pub maxconn: Option<u32>,
+    /// `maxconnrate`: most connections accepted in a second over all workers; `None`: any number.
+    pub connections_per_second: Option<u32>,
+    /// `maxsessrate`: most sessions begun in a second over all workers; `None`: any number.
+    pub sessions_per_second: Option<u32>,
+    /// `external_check`: commands may be run to check servers.
+    pub external_check: bool,
+    /// `spread_checks`: per cent of its interval by which a check may come earlier or later. 0 to 50.
+    pub spread_checks: u8,
     /// `ulimit_n`: the soft limit of descriptors each worker asks for; `None`: computed from maxconn.
     pub descriptor_limit: Option<u64>,
     /// Whether workers may leave a core file.
@@ -111,6 +128,10 @@ impl Default for Process {
             groups: Vec::new(),
             chroot: None,
             maxconn: None,
+            connections_per_second: None,
+            sessions_per_second: None,
+            external_check: false,
+            spread_checks: 0,
             descriptor_limit: None,
             core_dumps: false,
             hard_stop_after: None,

@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use portolan_shared::model::{
-    Backend, BackendId, Bind, BindAddress, Config, ErrorPages, Frontend, HttpFrontend, LogLine,
-    LogTarget, Mode, ProxyProtocolOut,
+    Backend, BackendId, Bind, BindAddress, Config, ErrorPages, Frontend, LogLine, LogTarget, Mode,
+    ProxyProtocolOut, Server,
 };
 
 use super::diagnostic::{Diagnostic, Place};
@@ -331,9 +331,6 @@ fn frontend(
     global_logs: &[LogTarget],
 ) -> Frontend {
     Frontend {
-        name: name.to_owned(),
-        object: 0,
-        mode: draft.mode,
         binds: draft
             .binds
             .iter()
@@ -357,9 +354,7 @@ fn frontend(
             .cloned()
             .collect(),
         log_tag: draft.log_tag.clone(),
-        log_template: None,
-        error_log_template: None,
-        http: HttpFrontend::default(),
+        ..Frontend::new(name, draft.mode)
     }
 }
 
@@ -370,10 +365,8 @@ fn bind(draft: &Draft, bind: &Bind, id: u32) -> Bind {
 }
 
 fn backend(name: String, draft: Draft, errors: Option<u32>) -> Backend {
+    let mode = draft.mode;
     Backend {
-        name,
-        object: 0,
-        mode: draft.mode,
         balance: draft.balance,
         timeouts: draft.timeouts,
         retries: draft.retries,
@@ -382,7 +375,13 @@ fn backend(name: String, draft: Draft, errors: Option<u32>) -> Backend {
         nolinger: draft.nolinger,
         splice: draft.splice,
         source: draft.source,
-        servers: draft.servers.into_iter().map(|(server, _): server::Placed| server).collect(),
+        servers: draft
+            .servers
+            .into_iter()
+            .zip(1..)
+            .map(|((server, _), id): (server::Placed, u32)| Server { id, ..server })
+            .collect(),
         http: draft.http.backend(errors),
+        ..Backend::new(name, mode)
     }
 }

@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::{
-    Backend, Facility, Frontend, HttpFrontend, LogFormat, LogLevel, LogOptions, LogTarget, Mode,
-    Process, SpliceOptions, Timeouts, Tune,
+    Backend, Facility, Frontend, LogFormat, LogLevel, LogTarget, Mode, Process, Tune,
 };
 
 /// 2009-02-06T12:12:56Z
@@ -30,24 +29,8 @@ fn target(endpoint: LogEndpoint) -> LogTarget {
 }
 
 fn config(logs: Vec<LogTarget>, of_frontends: Vec<Vec<LogTarget>>) -> Config {
-    let frontend = |(number, logs)| Frontend {
-        name: format!("f{number}"),
-        object: 0,
-        mode: Mode::Tcp,
-        binds: Vec::new(),
-        maxconn: None,
-        default_backend: None,
-        timeouts: Timeouts::default(),
-        keepalive: crate::model::Keepalive::default(),
-        nolinger: false,
-        splice: SpliceOptions::default(),
-        log_options: LogOptions::default(),
-        logs,
-        log_tag: None,
-        log_template: None,
-        error_log_template: None,
-        http: HttpFrontend::default(),
-    };
+    let frontend =
+        |(number, logs)| Frontend { logs, ..Frontend::new(format!("f{number}"), Mode::Tcp) };
     Config {
         process: Process::default(),
         tune: Tune::default(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{BackendId, LogTemplate};
+use super::{BackendId, LogTemplate, Priority};
 
 /// What becomes of connections after a response. HAProxy's `option http-keep-alive`,
 /// `http-server-close` and `httpclose`.
@@ -94,6 +94,8 @@ pub struct HttpBackend {
     pub buffer_request: bool,
     /// Persistence by a cookie.
     pub cookie: Option<Cookie>,
+    /// What becomes of clients that belong to a server, where the route does not say.
+    pub persist: PersistRule,
     /// As a frontend's.
     pub auth: Option<Auth>,
     /// As a frontend's.
@@ -235,8 +237,24 @@ pub struct Route {
     pub path: String,
     /// Who may ask.
     pub auth: Option<Auth>,
+    /// Where such requests wait among others; `None`: as the frontend says.
+    pub priority: Option<Priority>,
+    /// What becomes of clients that belong to a server (`force-persist`, `ignore-persist`).
+    pub persist: PersistRule,
     /// What becomes of it.
     pub to: RouteTarget,
+}
+
+/// What becomes of clients that belong to a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PersistRule {
+    /// They go to it while it is up.
+    #[default]
+    Normal,
+    /// They go to it even while it is down.
+    Force,
+    /// They are balanced as all others.
+    Ignore,
 }
 
 /// Which hosts a route is for; letters are lower case, without a port.

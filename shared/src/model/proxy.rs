@@ -7,7 +7,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{HttpBackend, HttpFrontend, HttpServer, LogTarget, LogTemplate};
+use super::{
+    Balance, Check, HashKey, Hashing, Health, HttpBackend, HttpFrontend, HttpServer, LogTarget,
+    LogTemplate,
+};
 
 /// Position of a frontend in [`super::Config::frontends`].
 pub type FrontendId = u32;
@@ -43,6 +46,8 @@ pub struct Timeouts {
     pub tunnel: Option<Duration>,
     /// In the pending queue; `None`: `connect` applies.
     pub queue: Option<Duration>,
+    /// For a check, once connected; `None`: the interval between checks.
+    pub check: Option<Duration>,
     /// For a whole request head, from its first byte (of a connection's first request: from accept);
     /// `None`: `client` applies.
     pub http_request: Option<Duration>,
@@ -109,6 +114,15 @@ pub struct LogOptions {
     pub separate_errors: bool,
 }
 
+/// Where a stream stands in pending queues (`set-priority-class`, `set-priority-offset`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Priority {
+    /// Lower classes go first, −2047 to 2047.
+    pub class: i16,
+    /// Within a class: as if it had come so many milliseconds later, −524287 to 524287.
+    pub offset_ms: i32,
+}
+
 /// A set of binds and limits facing clients.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Frontend {
@@ -122,6 +136,10 @@ pub struct Frontend {
     pub binds: Vec<Bind>,
     /// Most connections at once over all workers; `None`: only the global limit holds.
     pub maxconn: Option<u32>,
+    /// `rate_limit_sessions`: most new sessions in a second over all workers; `None`: any number.
+    pub sessions_per_second: Option<u32>,
+    /// Where its streams wait among others.
+    pub priority: Priority,
     /// Where its connections go.
     pub default_backend: Option<BackendId>,
     /// `client`, `client_fin` and `tunnel` are used here.
@@ -144,6 +162,32 @@ pub struct Frontend {
     pub error_log_template: Option<LogTemplate>,
     /// What mode http adds.
     pub http: HttpFrontend,
+}
+
+impl Frontend {
+    /// One without binds, with what holds where nothing is said.
+    pub fn new(name: impl Into<String>, mode: Mode) -> Self {
+        Self {
+            name: name.into(),
+            object: 0,
+            mode,
+            binds: Vec::new(),
+            maxconn: None,
+            sessions_per_second: None,
+            priority: Priority::default(),
+            default_backend: None,
+            timeouts: Timeouts::default(),
+            keepalive: Keepalive::default(),
+            nolinger: false,
+            splice: SpliceOptions::default(),
+            log_options: LogOptions::default(),
+            logs: Vec::new(),
+            log_tag: None,
+            log_template: None,
+            error_log_template: None,
+            http: HttpFrontend::default(),
+        }
+    }
 }
 
 /// One address to listen on.
@@ -232,13 +276,6 @@ pub struct ProxyProtocolIn {
     pub timeout: Option<Duration>,
 }
 
-/// How servers are chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Balance {
-    /// Each in turn, by weight, over all workers together.
-    RoundRobin,
-}
-
 /// When a retry goes to another server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Redispatch {
@@ -263,7 +300,17 @@ pub struct Backend {
     pub mode: Mode,
     /// How servers are chosen.
     pub balance: Balance,
-    /// `connect`, `server`, `server_fin`, `tunnel` and `queue` are used here.
+    /// Where that is by a hash.
+    pub hashing: Hashing,
+    /// `allbackups`: without another server all backup servers are used, not only the first.
+    pub all_backups: bool,
+    /// So many streams in this backend let its servers have their `maxconn`; with fewer they have
+    /// less, down to `minconn`. `None`: where a server has a `minconn`, a tenth of the sum of
+    /// the `maxconn` of all frontends that may use it.
+    pub fullconn: Option<u32>,
+    /// What a check of its servers does.
+    pub check: Check,
+    /// `connect`, `check`, `server`, `server_fin`, `tunnel` and `queue` are used here.
     pub timeouts: Timeouts,
     /// Connection attempts after the first. Default 3.
     pub retries: u32,
@@ -283,6 +330,31 @@ pub struct Backend {
     pub http: HttpBackend,
 }
 
+impl Backend {
+    /// One without servers, with what holds where nothing is said.
+    pub fn new(name: impl Into<String>, mode: Mode) -> Self {
+        Self {
+            name: name.into(),
+            object: 0,
+            mode,
+            balance: Balance::default(),
+            hashing: Hashing::default(),
+            all_backups: false,
+            fullconn: None,
+            check: Check::default(),
+            timeouts: Timeouts::default(),
+            retries: 3,
+            redispatch: Redispatch::Off,
+            keepalive: Keepalive::default(),
+            nolinger: false,
+            splice: SpliceOptions::default(),
+            source: None,
+            servers: Vec::new(),
+            http: HttpBackend::default(),
+        }
+    }
+}
+
 /// One address in a backend.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Server {
@@ -296,6 +368,23 @@ pub struct Server {
     pub weight: u16,
     /// Most connections at once over all workers; `None`: no limit.
     pub maxconn: Option<u32>,
+    /// What `maxconn` is while the backend has few streams (see [`Backend::fullconn`]); `None`: it does not
+    /// change.
+    pub minconn: Option<u32>,
+    /// Most streams that wait for this server alone, over all workers; `None`: any number.
+    pub maxqueue: Option<u32>,
+    /// Its number in its backend, from 1: where nothing is said, its position.
+    pub id: u32,
+    /// Used only while no other server can be.
+    pub backup: bool,
+    /// It starts in maintenance.
+    pub disabled: bool,
+    /// How long after it came up it has its whole weight.
+    pub slowstart: Option<Duration>,
+    /// What places it on the ring of a consistent hash.
+    pub hash_key: HashKey,
+    /// How it is watched.
+    pub health: Health,
     /// A PROXY header that is sent first.
     pub send_proxy: Option<ProxyProtocolOut>,
     /// Overrides the backend's.
@@ -319,6 +408,14 @@ impl Server {
             address,
             weight: 1,
             maxconn: None,
+            minconn: None,
+            maxqueue: None,
+            id: 0,
+            backup: false,
+            disabled: false,
+            slowstart: None,
+            hash_key: HashKey::default(),
+            health: Health::default(),
             send_proxy: None,
             source: None,
             user_timeout: None,
@@ -343,6 +440,11 @@ pub enum ServerAddress {
     },
     /// A UNIX stream socket.
     Unix(PathBuf),
+    /// Its name stands for no address, which `init_addr` allows: it is never used.
+    Unresolved {
+        /// The name.
+        name: String,
+    },
 }
 
 /// Where connections to a server come from.
@@ -359,6 +461,15 @@ pub struct Source {
 pub enum SourceAddress {
     /// This address; port 0 lets the system choose.
     Fixed(SocketAddr),
+    /// This address and one of these ports, both ends included; each worker has its share of them.
+    Ports {
+        /// The address.
+        ip: IpAddr,
+        /// The lowest.
+        first: u16,
+        /// The highest.
+        last: u16,
+    },
     /// The client's own address (`usesrc clientip`), needs `IP_TRANSPARENT`.
     ClientIp,
     /// The client's own address and port (`usesrc client`).

@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use portolan_shared::model::{
-    Backend, Balance, Bind, BindAddress, BindOptions, Config, Facility, Frontend, HttpBackend,
-    HttpFrontend, Keepalive, LogEndpoint, LogFormat, LogLevel, LogLine, LogOptions, LogTarget,
-    Mode, Process, Redispatch, Server, ServerAddress, SpliceOptions, Timeouts, Tune,
+    Backend, Balance, Bind, BindAddress, BindOptions, Config, Facility, Frontend, LogEndpoint,
+    LogFormat, LogLevel, LogLine, LogOptions, LogTarget, Mode, Process, Server, ServerAddress,
+    Timeouts, Tune,
 };
 
 pub fn config(workers: u16, server: SocketAddr) -> Config {
@@ -32,37 +32,18 @@ pub fn config(workers: u16, server: SocketAddr) -> Config {
         tune: Tune::default(),
         logs: logs.clone(),
         frontends: vec![Frontend {
-            name: "f".to_owned(),
-            object: 0,
-            mode: Mode::Tcp,
             binds: vec![bind(0)],
-            maxconn: None,
             default_backend: Some(0),
             timeouts,
-            keepalive: Keepalive::default(),
-            nolinger: false,
-            splice: SpliceOptions::default(),
             log_options: LogOptions { line: LogLine::Tcp, ..LogOptions::default() },
             logs,
-            log_tag: None,
-            log_template: None,
-            error_log_template: None,
-            http: HttpFrontend::default(),
+            ..Frontend::new("f", Mode::Tcp)
         }],
         backends: vec![Backend {
-            name: "b".to_owned(),
-            object: 0,
-            mode: Mode::Tcp,
             balance: Balance::RoundRobin,
             timeouts,
-            retries: 3,
-            redispatch: Redispatch::Off,
-            keepalive: Keepalive::default(),
-            nolinger: false,
-            splice: SpliceOptions::default(),
-            source: None,
             servers: vec![self::server("s", server)],
-            http: HttpBackend::default(),
+            ..Backend::new("b", Mode::Tcp)
         }],
         userlists: Vec::new(),
         error_pages: Vec::new(),

@@ -159,6 +159,7 @@ fn target_of(server: &Server, destination: Option<SocketAddr>) -> Option<Target<
             let port = u16::try_from(port).ok()?;
             Some(Target::Ip(SocketAddr::new(*ip, port)))
         }
+        ServerAddress::Unresolved { .. } => None,
     }
 }
 
@@ -167,6 +168,7 @@ fn source_of(source: Option<&Source>, client: Address) -> (Option<SocketAddr>, b
     let Some(source) = source else { return (None, false) };
     match (source.address, client) {
         (SourceAddress::Fixed(address), _) => (Some(address), false),
+        (SourceAddress::Ports { ip, .. }, _) => (Some(SocketAddr::new(ip, 0)), false),
         (SourceAddress::ClientIp, Address::Ip(client)) => {
             (Some(SocketAddr::new(client.ip(), 0)), true)
         }

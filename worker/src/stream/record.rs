@@ -78,7 +78,9 @@ impl<'a> View<'a> {
         let known = |ms: i32| u64::try_from(ms).ok();
         let address = server.and_then(|server| match &server.address {
             ServerAddress::Tcp(address) => Some(Peer::from(*address)),
-            ServerAddress::TcpClientPort { .. } | ServerAddress::Unix(_) => None,
+            ServerAddress::TcpClientPort { .. }
+            | ServerAddress::Unix(_)
+            | ServerAddress::Unresolved { .. } => None,
         });
         let wall = self.clock.wall_of(since);
         HttpRecord {

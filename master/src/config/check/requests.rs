@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use portolan_shared::model::{
     Answer, Auth, Backend, BackendId, Frontend, LogItem, LogLine, LogTemplate, LogVariable, Mode,
-    RedirectTo, Route, RouteHost, RouteTarget, Tune,
+    PersistRule, RedirectTo, Route, RouteHost, RouteTarget, Tune,
 };
 
 use super::{Kind, Modes, Proxy, check_mode};
@@ -235,6 +235,8 @@ fn routes(
             host: host.clone(),
             path: path.clone(),
             auth: auth.clone(),
+            priority: None,
+            persist: PersistRule::Normal,
             to: to.clone(),
         }));
     }

@@ -5,9 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::super::*;
 use crate::model::{
-    Backend, Balance, Bind, BindAddress, BindOptions, Config, Frontend, HttpBackend, HttpFrontend,
-    Keepalive, LogOptions, Mode, Process, Redispatch, Server, ServerAddress, SpliceOptions,
-    Timeouts, Tune,
+    Backend, Bind, BindAddress, BindOptions, Config, Frontend, Mode, Process, Server,
+    ServerAddress, Tune,
 };
 
 const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
@@ -27,22 +26,8 @@ fn config(frontends: &[(&str, &[&str])], backends: &[(&str, &[&str])]) -> Config
 
 fn frontend(name: &str, binds: &[&str]) -> Frontend {
     Frontend {
-        name: name.to_owned(),
-        object: 0,
-        mode: Mode::Tcp,
         binds: binds.iter().map(|written| bind(written)).collect(),
-        maxconn: None,
-        default_backend: None,
-        timeouts: Timeouts::default(),
-        keepalive: Keepalive::default(),
-        nolinger: false,
-        splice: SpliceOptions::default(),
-        log_options: LogOptions::default(),
-        logs: Vec::new(),
-        log_tag: None,
-        log_template: None,
-        error_log_template: None,
-        http: HttpFrontend::default(),
+        ..Frontend::new(name, Mode::Tcp)
     }
 }
 
@@ -62,19 +47,8 @@ fn bind(written: &str) -> Bind {
 
 fn backend(name: &str, servers: &[&str]) -> Backend {
     Backend {
-        name: name.to_owned(),
-        object: 0,
-        mode: Mode::Tcp,
-        balance: Balance::RoundRobin,
-        timeouts: Timeouts::default(),
-        retries: 3,
-        redispatch: Redispatch::Off,
-        keepalive: Keepalive::default(),
-        nolinger: false,
-        splice: SpliceOptions::default(),
-        source: None,
         servers: servers.iter().map(|name| server(name)).collect(),
-        http: HttpBackend::default(),
+        ..Backend::new(name, Mode::Tcp)
     }
 }
 

@@ -63,7 +63,7 @@ fn dynamic(key: &[u8], address: &ServerAddress) -> Option<Box<[u8]>> {
     let (ip, port) = match address {
         ServerAddress::Tcp(address) => (address.ip(), i32::from(address.port())),
         ServerAddress::TcpClientPort { ip, offset } => (*ip, *offset),
-        ServerAddress::Unix(_) => return None,
+        ServerAddress::Unix(_) | ServerAddress::Unresolved { .. } => return None,
     };
     let mut text = key.to_vec();
     match ip {

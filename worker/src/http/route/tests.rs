@@ -1,6 +1,6 @@
 //! Routes against a plain reading of the rules.
 
-use portolan_shared::model::RouteTarget;
+use portolan_shared::model::{PersistRule, RouteTarget};
 use proptest::prelude::*;
 
 use super::*;
@@ -13,7 +13,14 @@ fn route(host: &str, path: &str) -> Route {
             None => RouteHost::Exact(name.into()),
         },
     };
-    Route { host, path: path.into(), auth: None, to: RouteTarget::Backend(0) }
+    Route {
+        host,
+        path: path.into(),
+        auth: None,
+        priority: None,
+        persist: PersistRule::Normal,
+        to: RouteTarget::Backend(0),
+    }
 }
 
 fn routes(list: &[(&str, &str)]) -> Routes {
