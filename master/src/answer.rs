@@ -230,6 +230,7 @@ fn role(role: Role) -> &'static str {
     match role {
         Role::Worker => "worker",
         Role::Checker => "checker",
+        Role::Runner => "runner",
     }
 }
 

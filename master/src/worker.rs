@@ -136,6 +136,7 @@ impl Worker {
                 (format!("portolan: worker {}/{slots} gen {generation}", slot + 1), c"worker")
             }
             Role::Checker => (format!("portolan: checker gen {generation}"), c"checker"),
+            Role::Runner => (format!("portolan: runner gen {generation}"), c"runner"),
         };
         let title = CString::new(format!("{name:TITLE_LENGTH$}"))?;
         let argv = [title, c"--role".to_owned(), flag.to_owned()];

@@ -9,6 +9,8 @@
 //! | worker | master | [`ToMaster`] | `Hello`, then `Ready` or `Failed`, then reports |
 //! | wrapper | master | [`wrapper::FromWrapper`] | kept descriptors at start, then relayed signals and reaped orphans |
 //! | master | wrapper | [`wrapper::ToWrapper`] | descriptors to keep, states for sd_notify, upgrade |
+//! | checker | runner | [`runner::ToRunner`] | a server's external check is due, or is given up |
+//! | runner | checker | [`runner::FromRunner`] | a command has ended |
 //!
 //! Limits: [`MESSAGE_MAX`] bytes and [`DESCRIPTORS_MAX`] descriptors a message (SCM_RIGHTS itself ends
 //! at 253); longer state is split.
@@ -17,6 +19,7 @@
 //! so that a neighbour one version older still reads the orders it knows (soft-stop, adoption).
 //! Descriptors travel in the order in which the message names them.
 
+pub mod runner;
 pub mod wrapper;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +42,8 @@ pub enum Role {
     Worker,
     /// Watches over servers for all workers.
     Checker,
+    /// Runs the commands that check servers, for the checker.
+    Runner,
 }
 
 /// What a new process is told first.
@@ -129,6 +134,32 @@ pub enum ToWorker {
         /// What is asked.
         what: Query,
     },
+    /// One descriptor: this end of a socketpair between the checker and the runner of one generation,
+    /// over which [`runner::ToRunner`] and [`runner::FromRunner`] go. Sent to both, before `Done` or
+    /// at any time later, and again with a new pair when either was replaced.
+    RunnerPeer,
+    /// To the checker: the operator has judged a server; checks go on from there.
+    Judge {
+        /// The server, by its place in shared memory.
+        object: u32,
+        /// What it is to be.
+        judgement: Judgement,
+    },
+}
+
+/// What an operator makes of a server's health (`set server … health`, `set server … agent`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Judgement {
+    /// It is up, as after every success.
+    HealthUp,
+    /// It is up but gets no new clients.
+    HealthStopping,
+    /// It is down, as after every failure.
+    HealthDown,
+    /// Its agent has nothing against it.
+    AgentUp,
+    /// Its agent says that it is down.
+    AgentDown,
 }
 
 /// What a worker can be asked about itself.

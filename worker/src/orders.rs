@@ -136,7 +136,9 @@ impl Worker {
             | ToWorker::Memory(_)
             | ToWorker::Listeners(_)
             | ToWorker::Piece(_)
-            | ToWorker::Done { .. } => {
+            | ToWorker::Done { .. }
+            | ToWorker::RunnerPeer
+            | ToWorker::Judge { .. } => {
                 self.log.say(LogLevel::Err, format_args!("an order came out of its time"));
             }
         }
