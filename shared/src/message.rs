@@ -7,6 +7,8 @@
 //! | --- | --- | --- | --- |
 //! | master | worker | [`ToWorker`] | start: `Hello`, memory, doorbells, log sockets, listeners, pieces, `Done`; then orders |
 //! | worker | master | [`ToMaster`] | `Hello`, then `Ready` or `Failed`, then reports |
+//! | master | checker | [`ToWorker`] | as a worker, without listeners; it checks only after `Resume`: no other checker is left then |
+//! | master | runner | [`ToWorker`] | as a worker, of memory the head only, without doorbells and listeners |
 //! | wrapper | master | [`wrapper::FromWrapper`] | kept descriptors at start, then relayed signals and reaped orphans |
 //! | master | wrapper | [`wrapper::ToWrapper`] | descriptors to keep, states for sd_notify, upgrade |
 //! | checker | runner | [`runner::ToRunner`] | a server's external check is due, or is given up |
@@ -116,7 +118,7 @@ pub enum ToWorker {
     HardStop,
     /// Stop accepting.
     Pause,
-    /// Accept again.
+    /// Accept again; to the checker: begin to check.
     Resume,
     /// Serve another slot's listeners, or no longer.
     Deputy {
@@ -144,6 +146,11 @@ pub enum ToWorker {
         object: u32,
         /// What it is to be.
         judgement: Judgement,
+    },
+    /// End all streams that are with this server.
+    ShutdownSessions {
+        /// The server, by its place in shared memory.
+        object: u32,
     },
 }
 

@@ -138,7 +138,8 @@ impl Worker {
             | ToWorker::Piece(_)
             | ToWorker::Done { .. }
             | ToWorker::RunnerPeer
-            | ToWorker::Judge { .. } => {
+            | ToWorker::Judge { .. }
+            | ToWorker::ShutdownSessions { .. } => {
                 self.log.say(LogLevel::Err, format_args!("an order came out of its time"));
             }
         }
