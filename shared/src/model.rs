@@ -18,8 +18,8 @@ mod target;
 pub use balance::{Affinity, Balance, HashFunction, HashKey, HashMethod, Hashing, UriKey};
 pub use check::{
     Agent, Check, CheckConnect, CheckHttpVersion, CheckKind, CheckRequest, CheckText, CheckValue,
-    Expect, ExpectStatus, FieldMatch, FieldMethod, Health, InitState, Matching, Observe, OnError,
-    Probe, Step, StepAction,
+    Expect, ExpectStatus, FieldMatch, FieldMethod, Health, InitState, Matching, MysqlClient,
+    Observe, OnError, Probe, Step, StepAction,
 };
 pub use http::{
     AddressField, Answer, Auth, CaptureCookie, CaptureField, Captures, ClientIdentity,

@@ -28,16 +28,19 @@ pub struct Check {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum CheckKind {
     /// Bytes; without a step a connection is all. `option tcp-check`.
+    ///
+    /// A script that begins with neither `Connect` nor steps about variables and comments before one
+    /// has a `Connect` with `default` before it, which is not counted as a step.
     Tcp(Vec<Step>),
-    /// Requests and responses; at least one `Step::Send…` and, from the reader, at least one
-    /// expectation. `option httpchk`.
+    /// Requests and responses: from the reader, at least one `SendHttp`, and an `Expect` after the
+    /// last one. `option httpchk`. The connection is opened as in `Tcp`.
     Http(Vec<Step>),
     /// A handshake with MySQL or MariaDB.
     Mysql {
         /// As whom; `None`: only the server's greeting is read.
         user: Option<String>,
-        /// The protocol from before MySQL 4.1.
-        pre_41: bool,
+        /// How that is said.
+        client: MysqlClient,
     },
     /// A start message to PostgreSQL, answered by a request for authentication.
     Pgsql {
@@ -64,6 +67,18 @@ pub enum CheckKind {
     },
 }
 
+/// As which client of MySQL a check introduces itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MysqlClient {
+    /// One from before MySQL 4.1.
+    Pre41,
+    /// One since MySQL 4.1.
+    #[default]
+    Post41,
+    /// One since MySQL 8.0: it names mysql_native_password as its way to authenticate.
+    Post80,
+}
+
 impl Default for CheckKind {
     fn default() -> Self {
         Self::Tcp(Vec::new())
@@ -86,7 +101,8 @@ pub enum StepAction {
     Connect(CheckConnect),
     /// Sends bytes.
     Send(CheckText),
-    /// Sends bytes written as hexadecimal digits.
+    /// Sends bytes, which the text spells as hexadecimal digits; a text without variables has an even
+    /// number of them and nothing else.
     SendBinary(CheckText),
     /// Sends a request.
     SendHttp(CheckRequest),
@@ -94,10 +110,10 @@ pub enum StepAction {
     Expect(Expect),
     /// Sets a variable.
     Set {
-        /// Its name with its scope (`check.name`, `proc.name`).
+        /// Its name with its scope (`check.name`, `sess.name`); both live as long as the check.
         name: String,
-        /// To this.
-        value: CheckValue,
+        /// To this; one part alone is its value (`set-var`), several are one text (`set-var-fmt`).
+        value: CheckText,
     },
     /// Forgets a variable.
     Unset {
@@ -203,15 +219,17 @@ pub struct Expect {
     pub negated: bool,
     /// It is not looked for in fewer bytes; −1 in HAProxy is `None`: it is looked for at once.
     pub min_recv: Option<u32>,
-    /// What a fulfilled expectation makes of the server. Default `L7OK`.
+    /// What a fulfilled expectation makes of the server: `L7OK`, `L7OKC`, `L6OK` or `L4OK`. Default
+    /// `L7OK`.
     pub ok_status: ExpectStatus,
-    /// What a failed one does. Default `L7RSP` (http: `L7STS`).
+    /// What a failed one does: `L7OKC`, `L7RSP`, `L7STS`, `L6RSP` or `L4CON`. Default `L7RSP` (status
+    /// codes and fields: `L7STS`).
     pub error_status: ExpectStatus,
-    /// What it is when the time is over. Default `L7TOUT`.
+    /// What it is when the time is over: `L7TOUT`, `L6TOUT` or `L4TOUT`. Default `L7TOUT`.
     pub timeout_status: ExpectStatus,
-    /// What is said then.
+    /// What is said when it is fulfilled and the last.
     pub on_success: Option<CheckText>,
-    /// What is said then.
+    /// What is said when it fails.
     pub on_error: Option<CheckText>,
     /// The code that is reported.
     pub status_code: Option<CheckValue>,
@@ -220,11 +238,14 @@ pub struct Expect {
 /// What is looked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Matching {
-    /// These bytes.
+    /// These bytes (`string`).
     Bytes(CheckText),
-    /// This regular expression on what came as text.
+    /// Bytes that the text spells as hexadecimal digits (`binary`), as in [`StepAction::SendBinary`].
+    Binary(CheckText),
+    /// This regular expression on what came; like all of them in the syntax of the crate regex, and
+    /// known to be valid as one on bytes (`rstring`).
     Regex(String),
-    /// This regular expression on what came as hexadecimal digits (`rbinary`).
+    /// This regular expression on what came as upper-case hexadecimal digits (`rbinary`).
     HexRegex(String),
     /// One of these ranges of status codes, both ends included.
     Status(Vec<(u16, u16)>),
@@ -291,6 +312,10 @@ pub enum ExpectStatus {
     L6Tout,
     /// Layer 4 is well.
     L4Ok,
+    /// No connection.
+    L4Con,
+    /// No connection in time.
+    L4Tout,
 }
 
 /// Whether and how a server is watched.
