@@ -5,15 +5,18 @@
 //! Limits: one step writes at most [`ENTRIES_PER_STEP`] entries, so that a long list does not hold the
 //! loop; an applet rests while the channel to the master is full.
 
-use std::fmt::Write as _;
+use std::fmt::{Debug, Write as _};
+use std::os::fd::{AsFd, AsRawFd};
 
 use portolan_shared::memory::INSTANCE;
 use portolan_shared::message::{PIECE_MAX, Query, ToMaster};
 use portolan_shared::model::LogLevel;
 
-use crate::descriptor::{READ, WRITE};
+use crate::clock::Millis;
+use crate::descriptor::{Belongs, Descriptors, READ, WRITE};
 use crate::event_loop::Worker;
 use crate::stream::NONE;
+use crate::task::{NEVER, Scheduler};
 
 /// Entries written in one step; each is at most some 200 bytes, so that a part fits a message.
 const ENTRIES_PER_STEP: usize = 128;
@@ -25,12 +28,25 @@ pub struct Applet {
     what: Query,
     /// How many entries of the list were written.
     written: usize,
+    /// Whether the last part was written.
+    pub done: bool,
 }
 
 impl Applet {
     /// An answer to this question.
     pub fn new(id: u32, what: Query) -> Self {
-        Self { id, what, written: 0 }
+        Self { id, what, written: 0, done: false }
+    }
+
+    /// Its next part: `part` answers the text from this entry on, and whether it was the last.
+    pub fn step(&mut self, part: impl FnOnce(Query, usize) -> (String, bool)) -> ToMaster {
+        let (mut text, last) = part(self.what, self.written);
+        self.written += ENTRIES_PER_STEP;
+        self.done = last;
+        while text.len() > PIECE_MAX {
+            text.pop();
+        }
+        ToMaster::Reply { id: self.id, text, last }
     }
 }
 
@@ -41,21 +57,16 @@ impl Worker {
             return;
         }
         let mut applet = self.applets.remove(0);
-        let from = applet.written;
-        let (mut text, last) = match applet.what {
+        let reply = applet.step(|what, from| match what {
             Query::Activity => (self.show_activity(), true),
             Query::Pools => (self.show_pools(), true),
             Query::Listeners => listing(self.show_listeners(from)),
-            Query::Tasks => listing(self.show_tasks(from)),
-            Query::Descriptors => listing(self.show_descriptors(from)),
+            Query::Tasks => tasks(&self.tasks, self.clock.now(), from),
+            Query::Descriptors => descriptors(&self.descriptors, from),
             Query::Streams => listing(self.show_streams(from)),
-        };
-        applet.written += ENTRIES_PER_STEP;
-        while text.len() > PIECE_MAX {
-            text.pop();
-        }
-        self.tell(&ToMaster::Reply { id: applet.id, text, last });
-        if !last {
+        });
+        self.tell(&reply);
+        if !applet.done {
             self.applets.push(applet);
         }
     }
@@ -154,56 +165,6 @@ impl Worker {
         (text, count)
     }
 
-    fn show_tasks(&self, from: usize) -> (String, usize) {
-        let now = self.clock.now();
-        let mut text = String::new();
-        let mut count = 0;
-        for (id, task) in self.tasks.iter().skip(from).take(ENTRIES_PER_STEP) {
-            count += 1;
-            let due = match task.deadline() {
-                crate::task::NEVER => "never".to_owned(),
-                deadline => format!("{}ms", deadline.saturating_sub(now)),
-            };
-            let _ = writeln!(
-                text,
-                "{id} {:?} state={:?} reasons={} nice={} calls={} due={due}",
-                task.job,
-                task.state(),
-                task.reasons(),
-                task.nice(),
-                task.calls()
-            );
-        }
-        (text, count)
-    }
-
-    fn show_descriptors(&self, from: usize) -> (String, usize) {
-        let mut text = String::new();
-        let mut count = 0;
-        let letters = |bits: u8| match (bits & READ != 0, bits & WRITE != 0) {
-            (true, true) => "RW",
-            (true, false) => "R-",
-            (false, true) => "-W",
-            (false, false) => "--",
-        };
-        for (_, entry) in self.descriptors.iter().skip(from).take(ENTRIES_PER_STEP) {
-            count += 1;
-            let (want, ready) = entry.state();
-            let number = std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(entry));
-            let _ = writeln!(
-                text,
-                "{number} {:?} want={} ready={} polled={} edge={} hung={}",
-                entry.owner,
-                letters(want),
-                letters(ready),
-                letters(entry.polled()),
-                u8::from(entry.edge()),
-                u8::from(entry.hung)
-            );
-        }
-        (text, count)
-    }
-
     fn show_streams(&self, from: usize) -> (String, usize) {
         let now = self.clock.now();
         let mut text = String::new();
@@ -229,6 +190,57 @@ impl Worker {
         }
         (text, count)
     }
+}
+
+/// A step's part of a table of tasks, and whether it was the last one.
+pub fn tasks<J: Copy + Debug>(tasks: &Scheduler<J>, now: Millis, from: usize) -> (String, bool) {
+    let mut text = String::new();
+    let mut count = 0;
+    for (id, task) in tasks.iter().skip(from).take(ENTRIES_PER_STEP) {
+        count += 1;
+        let due = match task.deadline() {
+            NEVER => "never".to_owned(),
+            deadline => format!("{}ms", deadline.saturating_sub(now)),
+        };
+        let _ = writeln!(
+            text,
+            "{id} {:?} state={:?} reasons={} nice={} calls={} due={due}",
+            task.job,
+            task.state(),
+            task.reasons(),
+            task.nice(),
+            task.calls()
+        );
+    }
+    listing((text, count))
+}
+
+/// A step's part of a table of descriptors, and whether it was the last one.
+pub fn descriptors<O: Belongs>(table: &Descriptors<O>, from: usize) -> (String, bool) {
+    let mut text = String::new();
+    let mut count = 0;
+    let letters = |bits: u8| match (bits & READ != 0, bits & WRITE != 0) {
+        (true, true) => "RW",
+        (true, false) => "R-",
+        (false, true) => "-W",
+        (false, false) => "--",
+    };
+    for (_, entry) in table.iter().skip(from).take(ENTRIES_PER_STEP) {
+        count += 1;
+        let (want, ready) = entry.state();
+        let number = entry.as_fd().as_raw_fd();
+        let _ = writeln!(
+            text,
+            "{number} {:?} want={} ready={} polled={} edge={} hung={}",
+            entry.owner,
+            letters(want),
+            letters(ready),
+            letters(entry.polled()),
+            u8::from(entry.edge()),
+            u8::from(entry.hung)
+        );
+    }
+    listing((text, count))
 }
 
 /// A step's entries, and whether they were the last ones.

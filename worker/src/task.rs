@@ -67,7 +67,7 @@ impl std::fmt::Display for Reasons {
     }
 }
 
-/// Whose task it is.
+/// Whose task it is in a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Job {
     /// A stream's timeouts and waits, by its key.
@@ -95,9 +95,9 @@ pub enum State {
 
 /// One task.
 #[derive(Clone, Debug)]
-pub struct Task {
+pub struct Task<J = Job> {
     /// Whose.
-    pub job: Job,
+    pub job: J,
     reasons: Reasons,
     nice: i16,
     calls: u32,
@@ -108,7 +108,7 @@ pub struct Task {
     runs: Option<(i64, u64)>,
 }
 
-impl Task {
+impl<J> Task<J> {
     /// Where it is.
     pub fn state(&self) -> State {
         if self.runs.is_some() { State::Queued } else { State::Waiting }
@@ -136,22 +136,27 @@ impl Task {
 }
 
 /// All tasks and their two queues.
-#[derive(Debug, Default)]
-pub struct Scheduler {
-    tasks: Slab<Task>,
+#[derive(Debug)]
+pub struct Scheduler<J = Job> {
+    tasks: Slab<Task<J>>,
     run_queue: BTreeMap<(i64, u64), TaskId>,
     wait_queue: BTreeMap<(Millis, u64), TaskId>,
     arrivals: u64,
 }
 
-impl Scheduler {
+impl<J: Copy> Scheduler<J> {
     /// No task, and room for `expected`.
     pub fn new(expected: usize) -> Self {
-        Self { tasks: Slab::with_capacity(expected), ..Self::default() }
+        Self {
+            tasks: Slab::with_capacity(expected),
+            run_queue: BTreeMap::new(),
+            wait_queue: BTreeMap::new(),
+            arrivals: 0,
+        }
     }
 
     /// A new task that waits for its first wake.
-    pub fn create(&mut self, job: Job, nice: i16) -> TaskId {
+    pub fn create(&mut self, job: J, nice: i16) -> TaskId {
         let id = self.tasks.insert(Task {
             job,
             reasons: Reasons::default(),
@@ -177,17 +182,17 @@ impl Scheduler {
 
     /// The task, if there is one.
     #[cfg(test)]
-    pub fn get(&self, id: TaskId) -> Option<&Task> {
+    pub fn get(&self, id: TaskId) -> Option<&Task<J>> {
         self.tasks.get(id as usize)
     }
 
     /// A task's priority.
     pub fn nice(&self, id: TaskId) -> i16 {
-        self.tasks.get(id as usize).map_or(0, Task::nice)
+        self.tasks.get(id as usize).map_or(0, |task| task.nice)
     }
 
     /// All tasks.
-    pub fn iter(&self) -> impl Iterator<Item = (TaskId, &Task)> {
+    pub fn iter(&self) -> impl Iterator<Item = (TaskId, &Task<J>)> {
         self.tasks.iter().map(|(id, task)| (id as TaskId, task))
     }
 
@@ -238,7 +243,7 @@ impl Scheduler {
     }
 
     /// The next task to run, out of the run queue, and why.
-    pub fn next(&mut self) -> Option<(TaskId, Job, Reasons)> {
+    pub fn next(&mut self) -> Option<(TaskId, J, Reasons)> {
         let (_, id) = self.run_queue.pop_first()?;
         let task = self.tasks.get_mut(id as usize)?;
         task.runs = None;

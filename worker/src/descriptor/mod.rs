@@ -51,7 +51,13 @@ impl Token {
     }
 }
 
-/// Whose readiness this is.
+/// Those to whom a kind of process's descriptors can belong.
+pub trait Belongs: Copy + std::fmt::Debug {
+    /// Whether it is one side of a connection, which may fail while nothing is wanted of it.
+    fn is_connection(self) -> bool;
+}
+
+/// Whose readiness this is in a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// The signal queue.
@@ -74,6 +80,15 @@ pub enum Owner {
     Private(u32),
 }
 
+impl Belongs for Owner {
+    fn is_connection(self) -> bool {
+        matches!(
+            self,
+            Self::Front(_) | Self::Back(_) | Self::Client(_) | Self::Kept(_) | Self::Private(_)
+        )
+    }
+}
+
 /// How the poller reports a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
@@ -85,11 +100,11 @@ pub enum Trigger {
 
 /// One entry.
 #[derive(Debug)]
-pub struct Descriptor {
+pub struct Descriptor<O = Owner> {
     fd: OwnedFd,
     version: u32,
     /// Who handles its readiness.
-    pub owner: Owner,
+    pub owner: O,
     /// What the owner wants.
     want: u8,
     /// What the kernel is believed to allow.
@@ -103,7 +118,7 @@ pub struct Descriptor {
     pub hung: bool,
 }
 
-impl Descriptor {
+impl<O: Belongs> Descriptor<O> {
     /// What the poller should watch for.
     fn watched(&self) -> u8 {
         if self.edge { READ | WRITE } else { self.want & !self.ready }
@@ -111,14 +126,7 @@ impl Descriptor {
 
     /// Whether it is one side of a stream.
     pub fn is_connection(&self) -> bool {
-        matches!(
-            self.owner,
-            Owner::Front(_)
-                | Owner::Back(_)
-                | Owner::Client(_)
-                | Owner::Kept(_)
-                | Owner::Private(_)
-        )
+        self.owner.is_connection()
     }
 
     /// Whether it is told to the poller once in its life.
@@ -142,7 +150,7 @@ impl Descriptor {
     }
 }
 
-impl AsFd for Descriptor {
+impl<O> AsFd for Descriptor<O> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
@@ -160,9 +168,9 @@ pub struct Change {
 }
 
 /// The table.
-#[derive(Debug, Default)]
-pub struct Descriptors {
-    entries: Slab<Descriptor>,
+#[derive(Debug)]
+pub struct Descriptors<O = Owner> {
+    entries: Slab<Descriptor<O>>,
     next_version: u32,
     /// Whether the poller reports edges; level-triggered pollers treat every descriptor as level.
     edges: bool,
@@ -170,14 +178,20 @@ pub struct Descriptors {
     rounds: VecDeque<Token>,
 }
 
-impl Descriptors {
+impl<O: Belongs> Descriptors<O> {
     /// An empty table with room for `expected`; untouched room costs nothing.
     pub fn new(expected: usize, edges: bool) -> Self {
-        Self { entries: Slab::with_capacity(expected), edges, ..Self::default() }
+        Self {
+            entries: Slab::with_capacity(expected),
+            next_version: 0,
+            edges,
+            changed: Vec::new(),
+            rounds: VecDeque::new(),
+        }
     }
 
     /// Takes a descriptor in; nothing is wanted of it yet.
-    pub fn insert(&mut self, fd: OwnedFd, owner: Owner, trigger: Trigger) -> Token {
+    pub fn insert(&mut self, fd: OwnedFd, owner: O, trigger: Trigger) -> Token {
         self.next_version = (self.next_version + 1) % (u32::MAX - 1);
         let version = self.next_version;
         let index = self.entries.insert(Descriptor {
@@ -197,18 +211,18 @@ impl Descriptors {
 
     /// Takes a descriptor out; dropping it closes it. What is open in another process too has to
     /// leave the poller before.
-    pub fn remove(&mut self, token: Token) -> Option<Descriptor> {
+    pub fn remove(&mut self, token: Token) -> Option<Descriptor<O>> {
         self.get(token)?;
         self.entries.try_remove(token.index())
     }
 
     /// The entry, unless it was closed.
-    pub fn get(&self, token: Token) -> Option<&Descriptor> {
+    pub fn get(&self, token: Token) -> Option<&Descriptor<O>> {
         self.entries.get(token.index()).filter(|entry| entry.version == token.version())
     }
 
     /// The entry, unless it was closed.
-    pub fn get_mut(&mut self, token: Token) -> Option<&mut Descriptor> {
+    pub fn get_mut(&mut self, token: Token) -> Option<&mut Descriptor<O>> {
         self.entries.get_mut(token.index()).filter(|entry| entry.version == token.version())
     }
 
@@ -218,7 +232,7 @@ impl Descriptors {
     }
 
     /// All entries with their tokens.
-    pub fn iter(&self) -> impl Iterator<Item = (Token, &Descriptor)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Token, &Descriptor<O>)> {
         self.entries.iter().map(|(index, entry)| (Token::new(index, entry.version), entry))
     }
 
@@ -284,7 +298,7 @@ impl Descriptors {
     }
 
     /// The next of the rounds, with what is wanted and ready.
-    pub fn next_in_rounds(&mut self) -> Option<(Token, Owner, u8)> {
+    pub fn next_in_rounds(&mut self) -> Option<(Token, O, u8)> {
         while let Some(token) = self.rounds.pop_front() {
             if let Some(entry) = self.get_mut(token) {
                 entry.in_rounds = false;

@@ -12,7 +12,7 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventData, EventFlags};
 
 use super::{Event, FAILED, HUNG};
-use crate::descriptor::{Change, Descriptor, READ, Token, WRITE};
+use crate::descriptor::{Belongs, Change, Descriptor, READ, Token, WRITE};
 
 /// The kernel's list and room for what it reports.
 pub struct Epoll {
@@ -31,7 +31,11 @@ impl Epoll {
         Ok(Self { poller: ::polling::Poller::new()?, list: Vec::with_capacity(events_max.max(1)) })
     }
 
-    pub fn update(&mut self, descriptor: &Descriptor, change: Change) -> io::Result<()> {
+    pub fn update<O: Belongs>(
+        &mut self,
+        descriptor: &Descriptor<O>,
+        change: Change,
+    ) -> io::Result<()> {
         let data = EventData::new_u64(change.token.to_bits());
         let flags = flags(descriptor, change.new);
         match (change.old, change.new) {
@@ -62,7 +66,7 @@ impl Epoll {
     }
 }
 
-fn flags(descriptor: &Descriptor, want: u8) -> EventFlags {
+fn flags<O: Belongs>(descriptor: &Descriptor<O>, want: u8) -> EventFlags {
     if descriptor.edge() {
         let reads = EventFlags::IN | EventFlags::RDHUP | EventFlags::PRI;
         return reads | EventFlags::OUT | EventFlags::ET;

@@ -22,7 +22,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use crate::descriptor::{Change, Descriptors, READ, Token, WRITE};
+use crate::descriptor::{Belongs, Change, Descriptors, READ, Token, WRITE};
 
 /// What was reported of one descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,14 +124,14 @@ impl Poller {
     }
 
     /// Opens the kernel's object anew, as after a fork; everything has to be told again.
-    pub fn fork(&mut self, table: &mut Descriptors) -> io::Result<()> {
+    pub fn fork<O: Belongs>(&mut self, table: &mut Descriptors<O>) -> io::Result<()> {
         self.backend = (self.kind.init)(self.events_max)?;
         table.poll_anew();
         Ok(())
     }
 
     /// Tells one difference.
-    pub fn update(&mut self, table: &Descriptors, change: Change) -> io::Result<()> {
+    pub fn update<O: Belongs>(&mut self, table: &Descriptors<O>, change: Change) -> io::Result<()> {
         let Some(descriptor) = table.get(change.token) else { return Ok(()) };
         match &mut self.backend {
             Backend::Epoll(epoll) => epoll.update(descriptor, change),
@@ -150,9 +150,9 @@ impl Poller {
     }
 
     /// Waits until something is ready or the time is over; interrupted waits report nothing.
-    pub fn wait(
+    pub fn wait<O: Belongs>(
         &mut self,
-        table: &Descriptors,
+        table: &Descriptors<O>,
         timeout: Option<Duration>,
         events: &mut Vec<Event>,
     ) -> io::Result<()> {

@@ -6,14 +6,14 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::{Event, level_bits};
-use crate::descriptor::{Descriptors, READ, WRITE};
+use crate::descriptor::{Belongs, Descriptors, READ, WRITE};
 
 pub fn test() -> bool {
     rustix::event::poll(&mut [], Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok()
 }
 
-pub fn wait(
-    table: &Descriptors,
+pub fn wait<O: Belongs>(
+    table: &Descriptors<O>,
     timeout: Option<Duration>,
     events: &mut Vec<Event>,
 ) -> io::Result<()> {

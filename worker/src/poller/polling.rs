@@ -11,7 +11,7 @@ use std::time::Duration;
 use ::polling::{Events, PollMode, Poller};
 
 use super::{Event, level_bits};
-use crate::descriptor::{Change, Descriptor, READ, Token, WRITE};
+use crate::descriptor::{Belongs, Change, Descriptor, READ, Token, WRITE};
 
 /// The crate's poller and room for what it reports.
 #[derive(Debug)]
@@ -30,7 +30,11 @@ impl Polling {
         Ok(Self { poller, events: Events::with_capacity(capacity) })
     }
 
-    pub fn update(&mut self, descriptor: &Descriptor, change: Change) -> io::Result<()> {
+    pub fn update<O: Belongs>(
+        &mut self,
+        descriptor: &Descriptor<O>,
+        change: Change,
+    ) -> io::Result<()> {
         let interest = ::polling::Event::new(
             change.token.to_bits() as usize,
             change.new & READ != 0,

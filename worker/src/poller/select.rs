@@ -8,7 +8,7 @@ use nix::sys::select::{FD_SETSIZE, FdSet, select};
 use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::{Event, level_bits};
-use crate::descriptor::{Descriptors, READ, WRITE};
+use crate::descriptor::{Belongs, Descriptors, READ, WRITE};
 
 pub fn test() -> bool {
     select(0, None, None, None, &mut TimeVal::seconds(0)).is_ok()
@@ -26,8 +26,8 @@ pub fn init() -> io::Result<()> {
     if test() { Ok(()) } else { Err(io::ErrorKind::Unsupported.into()) }
 }
 
-pub fn wait(
-    table: &Descriptors,
+pub fn wait<O: Belongs>(
+    table: &Descriptors<O>,
     timeout: Option<Duration>,
     events: &mut Vec<Event>,
 ) -> io::Result<()> {
