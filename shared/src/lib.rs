@@ -4,11 +4,13 @@
 //! `model` is the configuration as both of its readers produce it; `message` and `channel` are how
 //! processes talk; `memory` is what workers share; `log` and `notify` are how we speak to the
 //! system; `signal` is the queue of signals that all three main loops read; `crypt` says which
-//! hashes of passwords can be checked; `check_result` is what a health check finds.
+//! hashes of passwords can be checked; `check_result` is what a health check finds; `expression`
+//! compiles regular expressions.
 
 pub mod channel;
 pub mod check_result;
 pub mod crypt;
+pub mod expression;
 pub mod log;
 pub mod memory;
 pub mod message;
