@@ -1,221 +1,366 @@
-//! Round robin by weight: whose turn it is, as a sequence computed once.
+//! Which of a backend's usable servers is to have a stream.
 //!
-//! Core: no I/O, no clock. Every worker derives the same [`Schedule`] from the same weights, and all
-//! of them draw turns from one shared index: so the rotation is exact over the workers together.
+//! Core: no I/O, no clock, no randomness of its own. The shell says who is usable and how heavy
+//! ([`Candidate`]), makes a [`Farm`] of them whenever that changes, and asks the farm for a server by
+//! the backend's algorithm. How busy servers are it answers itself ([`Loads`]).
 //!
-//! The order is that of smooth weighted round robin (each turn every server earns its weight, the
-//! richest is chosen, the first of equals, and pays the sum of all weights), which spreads a heavy
-//! server's turns evenly: 5, 1, 1 gives `a a b a c a a`.
+//! | algorithm | asked by | what it reads |
+//! | --- | --- | --- |
+//! | round robin, static round robin | [`Farm::turns`] | one index that all workers share |
+//! | a key without a value | [`Farm::turns`] | the same |
+//! | least connections | [`Farm::least`] | loads, and when this worker chose whom |
+//! | first | [`Farm::first`] | loads, up to the first with a place |
+//! | random | [`Farm::random`] | loads of those drawn |
+//! | source, URI, parameter, field, RDP cookie | [`Farm::by_key`] | nothing; loads with a bound |
 //!
 //! Invariants:
 //!
-//! - Over one period (`len` turns from any index) each server has exactly `weight / gcd` turns.
-//! - A server of weight 0 has none.
-//!
-//! Limits: a period is at most [`TURNS_MAX`] turns plus one per server (1 MiB and 4 bytes a server).
-//! Every backend of at most 1,024 servers is below that whatever its weights. Above it weights are
-//! scaled down together, each at least to 1, so that the period fits; the ratios are then kept as
-//! well as whole numbers can.
+//! - Only usable servers are in a farm: of a weight above 0, and backup servers only while no other
+//!   is usable, of those the first alone unless all are allowed.
+//! - Who is to be avoided is only chosen where nobody else can be.
+//! - Two farms of the same backend and candidates give a key to the same server.
+//! - Policies that do not change while running (static round robin and hashes by map) take weights as
+//!   they are configured; all others take the effective ones, slow starts included.
 
+#![expect(dead_code, unused_imports, reason = "the shell takes it into use with checks and limits")]
+
+mod hash;
+pub mod key;
+mod least;
+mod map;
+mod random;
+mod ring;
+mod schedule;
 #[cfg(test)]
 mod tests;
 
-use portolan_shared::model::ServerId;
+use portolan_shared::model::{Affinity, Backend, Balance, HashMethod, ServerId};
 
-/// Turns of one period before weights are scaled down: 1,024 servers of weight 256.
-pub const TURNS_MAX: usize = 1 << 18;
+use least::Least;
+use random::Urn;
+use ring::Ring;
 
-/// Whose turn it is at each index.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Schedule {
-    turns: Box<[ServerId]>,
-    /// Servers that have turns, in their order.
-    servers: Box<[ServerId]>,
+pub use hash::{Key, hash};
+pub use schedule::Schedule;
+
+/// A server that may be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Which.
+    pub id: ServerId,
+    /// Its effective weight: sixteen times that of the configuration, less while it starts slowly.
+    pub weight: u32,
+    /// Only used while no other is.
+    pub backup: bool,
 }
 
-/// All servers of one weight: they take their turns one after the other.
-struct Class<'a> {
-    weight: i64,
-    servers: &'a [ServerId],
-    /// Which of them is next.
-    next: usize,
-    /// What the next one has earned and not paid.
-    credit: i64,
+/// Whether a server could have one stream more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Room {
+    /// At once.
+    Free,
+    /// Once another ends: its `maxconn` is reached.
+    Taken,
+    /// Not even its queue would have it: its `maxqueue` is reached too.
+    Full,
 }
 
-impl Schedule {
-    /// Derives the schedule; the position of a weight is its server's id.
-    pub fn new(weights: impl IntoIterator<Item = u16>) -> Self {
-        let mut weighted: Vec<(u32, ServerId)> = weights
-            .into_iter()
-            .zip(0..)
-            .filter(|(weight, _)| *weight > 0)
-            .map(|(weight, id)| (u32::from(weight), id))
-            .collect();
-        let servers: Box<[ServerId]> = weighted.iter().map(|(_, id)| *id).collect();
-        reduce(&mut weighted);
-        Self { turns: smooth(weighted), servers }
-    }
+/// How busy a server is, over all workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Load {
+    /// Streams it serves and those that wait for it alone.
+    pub streams: u32,
+    /// Whether it could have one more.
+    pub room: Room,
+}
 
-    /// Turns in one period.
-    #[cfg(test)]
-    pub fn len(&self) -> usize {
-        self.turns.len()
+/// How busy servers are: asked of the shell, for as few servers as an algorithm can do with.
+pub trait Loads {
+    /// A server's load now, over all workers.
+    fn load(&self, id: ServerId) -> Load;
+    /// The streams of all servers of the backend together, over all workers; may be more than the
+    /// sum of their loads, but not less.
+    fn total(&self) -> u32;
+}
+
+/// Servers that may be chosen, and what the backend's algorithm needs to choose among them.
+#[derive(Clone, Debug, Default)]
+pub struct Farm {
+    schedule: Schedule,
+    policy: Policy,
+    /// By position in the backend: the effective weight; 0 where it is not usable.
+    weights: Box<[u32]>,
+    /// The sum of them.
+    total_weight: u64,
+    /// Per cent of the mean load that one may have.
+    balance_factor: Option<u32>,
+    affinity: Affinity,
+}
+
+/// What an algorithm keeps.
+#[derive(Clone, Debug, Default)]
+enum Policy {
+    /// Turns alone; also those of keys found by map, whose map they are.
+    #[default]
+    Turns,
+    /// Who was chosen when.
+    Least(Least),
+    /// Their order.
+    First(Box<[ServerId]>),
+    /// What is drawn from.
+    Random(Urn),
+    /// Points of a consistent hash.
+    Ring(Ring),
+}
+
+impl Farm {
+    /// Makes the farm of those who can be used now, in the order of the backend's servers.
+    pub fn new(backend: &Backend, candidates: &[Candidate]) -> Self {
+        let usable = usable(backend, candidates);
+        let mut weights = vec![0; backend.servers.len()];
+        for (weight, id) in &usable {
+            weights[*id as usize] = *weight;
+        }
+        let hashed = is_hashed(&backend.balance);
+        let by_map = hashed && backend.hashing.method == HashMethod::MapBased;
+        let policy = match &backend.balance {
+            Balance::LeastConnections => Policy::Least(Least::new(&usable)),
+            Balance::First => Policy::First(by_number(backend, &usable)),
+            Balance::Random { .. } => Policy::Random(Urn::new(&usable)),
+            _ if hashed && !by_map => Policy::Ring(Ring::new(backend, &usable)),
+            _ => Policy::Turns,
+        };
+        let schedule = match &backend.balance {
+            _ if by_map => map::of(backend, &usable),
+            Balance::StaticRoundRobin => Schedule::of(as_configured(backend, &usable)),
+            Balance::RoundRobin => Schedule::of(usable.clone()),
+            _ if hashed => Schedule::of(usable.clone()),
+            _ => Schedule::given(Box::default(), usable.iter().map(|(_, id)| *id).collect()),
+        };
+        Self {
+            schedule,
+            policy,
+            weights: weights.into(),
+            total_weight: usable.iter().map(|(weight, _)| u64::from(*weight)).sum(),
+            balance_factor: backend.hashing.balance_factor,
+            affinity: backend.hashing.affinity,
+        }
     }
 
     /// Whether no server can be chosen.
     pub fn is_empty(&self) -> bool {
-        self.turns.is_empty()
+        self.total_weight == 0
     }
 
-    /// How many servers have turns.
+    /// How many servers can be chosen.
     pub fn server_count(&self) -> usize {
-        self.servers.len()
+        self.schedule.server_count()
     }
 
-    /// Whose turn index is (only the first of `order_from`); `None` where no server has a weight.
-    #[cfg(test)]
-    pub fn server_at(&self, index: u64) -> Option<ServerId> {
-        let period = self.turns.len() as u64;
-        index.checked_rem(period).map(|turn| self.turns[turn as usize])
+    /// Whether this one can be chosen.
+    pub fn contains(&self, id: ServerId) -> bool {
+        self.weights.get(id as usize).is_some_and(|weight| *weight > 0)
     }
 
-    /// Whose turn it is and who is tried after them: every server once, in the order of the turns
-    /// from `index` on. Those that have no turn within two per server follow by their position, so
-    /// that a backend where everything is full costs time by its servers, not by its period.
-    pub fn order_from(&self, index: u64) -> Order<'_> {
-        let turn = index.checked_rem(self.turns.len() as u64).unwrap_or(0) as usize;
-        let soon = self.turns.len().min(self.servers.len() * 2);
-        Order { schedule: self, turn, soon, rest: 0, first: None, seen: Vec::new() }
+    /// Whose turn it is; empty for least connections, first and random, which need none.
+    pub fn turns(&self) -> &Schedule {
+        &self.schedule
     }
-}
 
-/// See [`Schedule::order_from`].
-#[derive(Clone, Debug)]
-pub struct Order<'a> {
-    schedule: &'a Schedule,
-    turn: usize,
-    /// Turns still to be looked at.
-    soon: usize,
-    /// Servers already looked at by their position.
-    rest: usize,
-    /// The one whose turn it is; usually nobody asks for a second.
-    first: Option<ServerId>,
-    /// One bit per server, made when a second one is asked for.
-    seen: Vec<u64>,
-}
+    /// The one with the fewest streams by weight of those with a place, the longest not chosen (by
+    /// this worker) of equals.
+    pub fn least(&mut self, loads: &impl Loads, avoid: Option<ServerId>) -> Option<ServerId> {
+        let Policy::Least(least) = &mut self.policy else { return None };
+        least.pick(loads, avoid)
+    }
 
-impl Iterator for Order<'_> {
-    type Item = ServerId;
-
-    fn next(&mut self) -> Option<ServerId> {
-        if self.first.is_none() {
-            let id = *self.schedule.turns.get(self.turn)?;
-            self.first = Some(id);
-            self.advance();
-            return Some(id);
+    /// Tells least connections that a stream of this worker left this server, so that the farm need
+    /// not find out by itself. Nothing depends on it but how soon it is known in a large farm.
+    pub fn left(&mut self, id: ServerId, loads: &impl Loads) {
+        if let Policy::Least(least) = &mut self.policy {
+            least.look_at(id, loads);
         }
-        while self.soon > 0 {
-            let id = self.schedule.turns[self.turn];
-            self.advance();
-            if self.mark(id) {
+    }
+
+    /// The first, by number, with a place.
+    pub fn first(&self, loads: &impl Loads, avoid: Option<ServerId>) -> Option<ServerId> {
+        let Policy::First(order) = &self.policy else { return None };
+        let free = |id: ServerId| loads.load(id).room == Room::Free;
+        let others = order.iter().copied().filter(|id| Some(*id) != avoid);
+        others.chain(self.avoided(avoid)).find(|id| free(*id))
+    }
+
+    /// Of so many drawn by weight the one with the fewest streams by weight, of those with a place.
+    pub fn random(
+        &mut self,
+        draws: u32,
+        loads: &impl Loads,
+        random: &mut impl FnMut() -> u64,
+        avoid: Option<ServerId>,
+    ) -> Option<ServerId> {
+        let bound = self.bound(loads);
+        let Policy::Random(urn) = &mut self.policy else { return None };
+        urn.pick(draws, loads, random, avoid, |id, load| {
+            bound.allows(self.weights[id as usize], load)
+        })
+    }
+
+    /// The server of this hash.
+    ///
+    /// Where a bound is set, the next on the ring (or map) that is within it. It may be one that is
+    /// saturated: the key's stream then waits for it, unless the backend prefers another one.
+    pub fn by_key(
+        &self,
+        hash: u32,
+        loads: &impl Loads,
+        avoid: Option<ServerId>,
+    ) -> Option<ServerId> {
+        match &self.policy {
+            Policy::Ring(ring) => self.walk(ring.from(hash), loads, avoid),
+            Policy::Turns => {
+                let turns = self.schedule.turns();
+                let first = u64::from(hash).checked_rem(turns.len() as u64)? as usize;
+                self.walk(turns[first..].iter().chain(&turns[..first]).copied(), loads, avoid)
+            }
+            _ => None,
+        }
+    }
+
+    /// The first that may have the stream, of those whose turn it would be.
+    fn walk(
+        &self,
+        mut order: impl Iterator<Item = ServerId> + Clone,
+        loads: &impl Loads,
+        avoid: Option<ServerId>,
+    ) -> Option<ServerId> {
+        let first = order.clone().next()?;
+        if self.balance_factor.is_none() && self.affinity == Affinity::Always {
+            return order.find(|id| Some(*id) != avoid).or(Some(first));
+        }
+        let bound = self.bound(loads);
+        let mut tried = Tried::new(self.server_count());
+        for id in order {
+            if Some(id) == avoid || !tried.is_new(id) {
+                continue;
+            }
+            let load = loads.load(id);
+            let preferred = match self.affinity {
+                Affinity::Always => true,
+                Affinity::Maxconn => load.room == Room::Free,
+                Affinity::Maxqueue => load.room != Room::Full,
+            };
+            if preferred && bound.allows(self.weights[id as usize], load.streams) {
                 return Some(id);
             }
-        }
-        while let Some(&id) = self.schedule.servers.get(self.rest) {
-            self.rest += 1;
-            if self.mark(id) {
-                return Some(id);
+            if tried.is_all() {
+                break;
             }
         }
-        None
+        Some(tried.last().filter(|_| self.balance_factor.is_none()).unwrap_or(first))
+    }
+
+    fn bound(&self, loads: &impl Loads) -> Bound {
+        let slots = self.balance_factor.map(|factor| {
+            (u64::from(loads.total()) + 1).saturating_mul(u64::from(factor)).div_ceil(100)
+        });
+        Bound { slots, total_weight: self.total_weight }
+    }
+
+    /// Who is avoided, if it can be chosen at all.
+    fn avoided(&self, avoid: Option<ServerId>) -> Option<ServerId> {
+        avoid.filter(|id| self.contains(*id))
     }
 }
 
-impl Order<'_> {
-    fn advance(&mut self) {
-        self.soon -= 1;
-        self.turn = if self.turn + 1 == self.schedule.turns.len() { 0 } else { self.turn + 1 };
+/// How many streams each server may have: its share by weight of slots that are some per cent more
+/// than there are streams (consistent hashing with bounded loads, Mirrokni, Thorup and Zadimoghaddam).
+#[derive(Clone, Copy, Debug)]
+struct Bound {
+    /// Over all servers; `None`: no bound.
+    slots: Option<u64>,
+    total_weight: u64,
+}
+
+impl Bound {
+    /// Whether one more is within the bound.
+    fn allows(self, weight: u32, streams: u32) -> bool {
+        self.slots.is_none_or(|slots| {
+            let share = u128::from(slots) * u128::from(weight);
+            u128::from(streams) < share.div_ceil(u128::from(self.total_weight.max(1)))
+        })
+    }
+}
+
+/// Servers that a walk has met.
+struct Tried {
+    met: Vec<ServerId>,
+    all: usize,
+}
+
+impl Tried {
+    fn new(all: usize) -> Self {
+        Self { met: Vec::new(), all }
     }
 
-    /// Whether this one comes up for the first time.
-    fn mark(&mut self, id: ServerId) -> bool {
-        if self.seen.is_empty() {
-            let highest = self.schedule.servers.last().map_or(0, |id| *id as usize);
-            self.seen = vec![0; highest / 64 + 1];
-            if let Some(first) = self.first {
-                self.seen[first as usize / 64] |= 1 << (first % 64);
-            }
+    fn is_new(&mut self, id: ServerId) -> bool {
+        let new = !self.met.contains(&id);
+        if new {
+            self.met.push(id);
         }
-        let (word, bit) = (&mut self.seen[id as usize / 64], 1 << (id % 64));
-        let new = *word & bit == 0;
-        *word |= bit;
         new
     }
-}
 
-/// Divides by the common divisor, and scales down what would give too long a period.
-fn reduce(weighted: &mut [(u32, ServerId)]) {
-    divide_by_gcd(weighted);
-    let sum: u64 = weighted.iter().map(|(weight, _)| u64::from(*weight)).sum();
-    if sum > TURNS_MAX as u64 {
-        for (weight, _) in weighted.iter_mut() {
-            *weight = (u64::from(*weight) * TURNS_MAX as u64 / sum).max(1) as u32;
-        }
-        divide_by_gcd(weighted);
+    fn is_all(&self) -> bool {
+        self.met.len() >= self.all
+    }
+
+    fn last(&self) -> Option<ServerId> {
+        self.met.last().copied()
     }
 }
 
-fn divide_by_gcd(weighted: &mut [(u32, ServerId)]) {
-    let divisor = weighted.iter().fold(0, |divisor, (weight, _)| gcd(divisor, *weight));
-    for (weight, _) in weighted {
-        *weight /= divisor;
+fn is_hashed(balance: &Balance) -> bool {
+    match balance {
+        Balance::Source
+        | Balance::Uri(_)
+        | Balance::UrlParam { .. }
+        | Balance::Header { .. }
+        | Balance::RdpCookie { .. } => true,
+        Balance::RoundRobin
+        | Balance::StaticRoundRobin
+        | Balance::LeastConnections
+        | Balance::First
+        | Balance::Random { .. } => false,
     }
 }
 
-fn gcd(mut a: u32, mut b: u32) -> u32 {
-    while b != 0 {
-        (a, b) = (b, a % b);
-    }
-    a
-}
-
-/// One period of smooth weighted round robin.
-///
-/// Servers of one weight differ only in how often they have been chosen, so within their class they
-/// come in rotation, and only the classes (at most 256) have to be compared: the same order as
-/// comparing all servers, for a tiny part of the work.
-fn smooth(mut weighted: Vec<(u32, ServerId)>) -> Box<[ServerId]> {
-    weighted.sort_unstable();
-    let ids: Vec<ServerId> = weighted.iter().map(|(_, id)| *id).collect();
-    let sum: i64 = weighted.iter().map(|(weight, _)| i64::from(*weight)).sum();
-    let mut classes = Vec::new();
-    let mut start = 0;
-    for class in weighted.chunk_by(|a, b| a.0 == b.0) {
-        let servers = &ids[start..start + class.len()];
-        start += class.len();
-        classes.push(Class { weight: i64::from(class[0].0), servers, next: 0, credit: 0 });
-    }
-    (0..sum).map(|_| turn(&mut classes, sum)).collect()
-}
-
-/// Lets every class earn, chooses the richest next server, the first of equals, and lets it pay.
-fn turn(classes: &mut [Class<'_>], sum: i64) -> ServerId {
-    let mut best: Option<(i64, ServerId, usize)> = None;
-    for (at, class) in classes.iter_mut().enumerate() {
-        class.credit += class.weight;
-        let id = class.servers[class.next];
-        if best.is_none_or(|(credit, first, _)| (class.credit, first) > (credit, id)) {
-            best = Some((class.credit, id, at));
+/// Those of the candidates that may be chosen: (weight, server) in the order of the servers.
+fn usable(backend: &Backend, candidates: &[Candidate]) -> Vec<(u32, ServerId)> {
+    let known = |it: &&Candidate| it.weight > 0 && (it.id as usize) < backend.servers.len();
+    let of_kind = |backup: bool| {
+        let kind = candidates.iter().filter(known).filter(move |it| it.backup == backup);
+        let mut kind: Vec<(u32, ServerId)> = kind.map(|it| (it.weight, it.id)).collect();
+        kind.sort_unstable_by_key(|(_, id)| *id);
+        kind
+    };
+    let mut usable = of_kind(false);
+    if usable.is_empty() {
+        usable = of_kind(true);
+        if !backend.all_backups {
+            usable.truncate(1);
         }
     }
-    let (_, id, at) = best.expect("a turn is only taken where a server has a weight");
-    let class = &mut classes[at];
-    class.next += 1;
-    if class.next == class.servers.len() {
-        // The first of them again: it has paid since, as all others of its class have.
-        class.next = 0;
-        class.credit -= sum;
-    }
-    id
+    usable
+}
+
+/// The same servers with the weights of the configuration; those of weight 0 there stay out.
+fn as_configured(backend: &Backend, usable: &[(u32, ServerId)]) -> Vec<(u32, ServerId)> {
+    let weight = |id: ServerId| u32::from(backend.servers[id as usize].weight);
+    usable.iter().map(|(_, id)| (weight(*id), *id)).collect()
+}
+
+fn by_number(backend: &Backend, usable: &[(u32, ServerId)]) -> Box<[ServerId]> {
+    let mut order: Vec<ServerId> = usable.iter().map(|(_, id)| *id).collect();
+    order.sort_by_key(|id| backend.servers[*id as usize].id);
+    order.into()
 }

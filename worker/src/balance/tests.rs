@@ -1,135 +1,128 @@
-//! The schedule against the plain algorithm.
+//! Farms of every algorithm against naive models.
 
-use std::collections::HashSet;
-
-use proptest::prelude::*;
+use portolan_shared::model::{Mode, Server, ServerAddress};
 
 use super::*;
 
-/// Smooth weighted round robin as it is usually written, for one period.
-fn naive(weights: &[u16]) -> Vec<ServerId> {
-    let divisor = weights.iter().fold(0, |divisor, weight| gcd(divisor, u32::from(*weight))).max(1);
-    let weights: Vec<i64> =
-        weights.iter().map(|weight| i64::from(u32::from(*weight) / divisor)).collect();
-    let sum: i64 = weights.iter().sum();
-    let mut credits = vec![0; weights.len()];
-    let mut turns = Vec::new();
-    for _ in 0..sum {
-        let mut best: Option<usize> = None;
-        for (at, weight) in weights.iter().enumerate() {
-            credits[at] += weight;
-            if *weight > 0 && best.is_none_or(|best| credits[at] > credits[best]) {
-                best = Some(at);
-            }
-        }
-        let best = best.expect("the sum is positive");
-        credits[best] -= sum;
-        turns.push(best as ServerId);
+/// Loads that are a table: streams and limit of each server.
+pub struct Table(pub Vec<(u32, Option<u32>)>);
+
+impl Loads for Table {
+    fn load(&self, id: ServerId) -> Load {
+        let (streams, limit) = self.0[id as usize];
+        let taken = limit.is_some_and(|limit| streams >= limit);
+        Load { streams, room: if taken { Room::Taken } else { Room::Free } }
     }
-    turns
-}
 
-fn turns(schedule: &Schedule) -> Vec<ServerId> {
-    (0..schedule.len() as u64).map(|index| schedule.server_at(index).expect("not empty")).collect()
-}
-
-#[test]
-fn a_heavy_server_is_spread_over_the_period() {
-    assert_eq!(turns(&Schedule::new([5, 1, 1])), [0, 0, 1, 0, 2, 0, 0]);
-}
-
-#[test]
-fn equal_weights_go_round_in_order_and_take_one_turn_each() {
-    for weight in [1, 7, 256] {
-        assert_eq!(turns(&Schedule::new([weight; 4])), [0, 1, 2, 3]);
+    fn total(&self) -> u32 {
+        self.0.iter().map(|(streams, _)| streams).sum()
     }
 }
 
-#[test]
-fn no_server_has_a_turn_where_none_has_a_weight() {
-    for weights in [&[][..], &[0], &[0, 0, 0]] {
-        let schedule = Schedule::new(weights.iter().copied());
-        assert!(schedule.is_empty());
-        assert_eq!((schedule.server_at(0), schedule.server_at(u64::MAX)), (None, None));
-        assert_eq!(schedule.order_from(5).next(), None);
+pub fn backend(balance: Balance, weights: &[u16]) -> Backend {
+    let mut backend = Backend::new("b", Mode::Http);
+    backend.balance = balance;
+    for (at, weight) in (1..).zip(weights) {
+        let address = ServerAddress::Tcp(([10, 0, 0, at as u8], 80).into());
+        let mut server = Server::new(format!("s{at}"), address);
+        (server.weight, server.id) = (*weight, at);
+        backend.servers.push(server);
     }
+    backend
+}
+
+pub fn everybody(backend: &Backend) -> Vec<Candidate> {
+    let candidate = |(id, server): (ServerId, &Server)| Candidate {
+        id,
+        weight: u32::from(server.weight) * 16,
+        backup: server.backup,
+    };
+    (0..).zip(&backend.servers).map(candidate).collect()
+}
+
+pub fn farm(backend: &Backend) -> Farm {
+    Farm::new(backend, &everybody(backend))
 }
 
 #[test]
-fn an_index_of_any_size_is_a_turn() {
-    let schedule = Schedule::new([1, 0, 2]);
-    assert_eq!(schedule.server_at(u64::MAX), schedule.server_at(u64::MAX % 3));
-}
-
-#[test]
-fn every_short_list_of_small_weights_agrees_with_the_plain_algorithm() {
-    for code in 0..6_u32.pow(4) {
-        let weights =
-            [code % 6, code / 6 % 6, code / 36 % 6, code / 216].map(|weight| weight as u16);
-        assert_eq!(turns(&Schedule::new(weights)), naive(&weights), "{weights:?}");
+fn backups_are_used_only_where_nobody_else_is_and_only_the_first_unless_all_are() {
+    let mut backend = backend(Balance::RoundRobin, &[0, 1, 1, 1]);
+    for id in [2, 3] {
+        backend.servers[id].backup = true;
     }
+    let all = everybody(&backend);
+    let who = |backend: &Backend, candidates: &[Candidate]| {
+        let farm = Farm::new(backend, candidates);
+        (0..4).filter(|id| farm.contains(*id)).collect::<Vec<_>>()
+    };
+    assert_eq!(who(&backend, &all), [1]);
+    assert_eq!(who(&backend, &all[2..]), [2]);
+    assert_eq!(who(&backend, &all[..1]), [0; 0]);
+    backend.all_backups = true;
+    assert_eq!(who(&backend, &all[2..]), [2, 3]);
 }
 
 #[test]
-fn the_order_from_an_index_names_each_server_once_and_begins_with_its_turn() {
-    for weights in [&[5, 1, 1, 0, 3][..], &[1, 256], &[0, 9], &[1; 130]] {
-        let schedule = Schedule::new(weights.iter().copied());
-        let with_turns: HashSet<ServerId> = turns(&schedule).into_iter().collect();
-        for index in 0..schedule.len() as u64 * 2 {
-            let order: Vec<ServerId> = schedule.order_from(index).collect();
-            assert_eq!(order.first().copied(), schedule.server_at(index));
-            assert_eq!(order.len(), schedule.server_count(), "{order:?}");
-            assert_eq!(order.iter().copied().collect::<HashSet<_>>(), with_turns);
-        }
-    }
+fn the_least_busy_by_weight_is_chosen_and_equals_take_turns() {
+    let backend = backend(Balance::LeastConnections, &[1, 2, 4]);
+    let mut farm = farm(&backend);
+    assert_eq!(farm.least(&Table(vec![(1, None), (4, None), (8, None)]), None), Some(0));
+    assert_eq!(farm.least(&Table(vec![(1, Some(1)), (4, None), (8, None)]), None), Some(2));
+    assert_eq!(farm.least(&Table(vec![(0, None), (2, None), (7, None)]), Some(0)), Some(1));
+    let idle = Table(vec![(0, None); 3]);
+    let turns: Vec<_> = (0..6).map(|_| farm.least(&idle, None).unwrap()).collect();
+    assert_eq!(turns, [0, 2, 1, 0, 2, 1]);
+    assert_eq!(farm.least(&Table(vec![(1, Some(1)); 3]), None), None);
 }
 
 #[test]
-fn a_thousand_servers_of_any_weight_are_exact() {
-    let weights: Vec<u16> = (0..1_024).map(|at| 256 - at % 2).collect();
-    let schedule = Schedule::new(weights.iter().copied());
-    let mut counts = vec![0_u16; weights.len()];
-    for id in turns(&schedule) {
-        counts[id as usize] += 1;
-    }
-    assert_eq!(counts, weights);
+fn the_first_by_number_with_a_place_is_chosen() {
+    let mut backend = backend(Balance::First, &[1, 1, 1]);
+    backend.servers[2].id = 0;
+    let farm = farm(&backend);
+    assert_eq!(farm.first(&Table(vec![(0, Some(1)); 3]), None), Some(2));
+    assert_eq!(farm.first(&Table(vec![(0, Some(1)); 3]), Some(2)), Some(0));
+    let loads = Table(vec![(1, Some(1)), (0, Some(1)), (1, Some(1))]);
+    assert_eq!(farm.first(&loads, None), Some(1));
+    assert_eq!(farm.first(&loads, Some(1)), Some(1));
 }
 
 #[test]
-fn ten_thousand_servers_keep_their_ratio_within_the_bound() {
-    assert_eq!(Schedule::new(vec![1; 10_000]).len(), 10_000);
-    assert_eq!(Schedule::new(vec![256; 10_000]).len(), 10_000);
-    let weights: Vec<u16> =
-        (0..10_000).map(|at| if at % 2 == 0 { 256 } else { 128 - at % 3 }).collect();
-    let schedule = Schedule::new(weights);
-    assert!(schedule.len() <= TURNS_MAX + 10_000);
-    let heavy = turns(&schedule).iter().filter(|id| *id % 2 == 0).count();
-    let share = heavy as f64 / schedule.len() as f64;
-    assert!((0.64..0.70).contains(&share), "{share}");
-}
-
-proptest! {
-    #[test]
-    fn the_schedule_is_smooth_weighted_round_robin(
-        weights in prop::collection::vec(0_u16..=256, 0..24),
-    ) {
-        prop_assert_eq!(turns(&Schedule::new(weights.iter().copied())), naive(&weights));
-    }
-
-    #[test]
-    fn every_window_of_a_period_is_exact(
-        weights in prop::collection::vec(0_u16..=40, 1..12),
-        start in any::<u64>(),
-    ) {
-        let schedule = Schedule::new(weights.iter().copied());
-        let start = start.min(u64::MAX - schedule.len() as u64);
-        let mut counts = vec![0_u32; weights.len()];
-        for index in start..start + schedule.len() as u64 {
-            counts[schedule.server_at(index).expect("not empty") as usize] += 1;
-        }
-        let divisor = weights.iter().fold(0, |divisor, weight| gcd(divisor, u32::from(*weight)));
-        for (count, weight) in counts.iter().zip(&weights) {
-            prop_assert_eq!(*count, u32::from(*weight) / divisor.max(1));
+fn a_key_has_one_server_and_another_where_that_is_avoided() {
+    for method in [HashMethod::MapBased, HashMethod::Consistent] {
+        let mut backend = backend(Balance::Source, &[1, 2, 3]);
+        backend.hashing.method = method;
+        let farm = farm(&backend);
+        let idle = Table(vec![(0, None); 3]);
+        for key in 0..1000_u32 {
+            let hash = hash::avalanche(key);
+            let chosen = farm.by_key(hash, &idle, None);
+            assert!(chosen.is_some());
+            assert_eq!(farm.by_key(hash, &idle, None), chosen);
+            assert_ne!(farm.by_key(hash, &idle, chosen), chosen);
         }
     }
+}
+
+#[test]
+fn chance_gives_shares_by_weight_and_no_full_server() {
+    let backend = backend(Balance::Random { draws: 2 }, &[1, 2, 5]);
+    let mut farm = farm(&backend);
+    let mut state = 1_u64;
+    let mut random = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state ^ state >> 29
+    };
+    let mut counts = [0_u32; 3];
+    for _ in 0..8000 {
+        counts[farm.random(2, &Table(vec![(0, None); 3]), &mut random, None).unwrap() as usize] +=
+            1;
+    }
+    for (count, share) in counts.iter().zip([1000, 2000, 5000]) {
+        assert!(count.abs_diff(share) < 100, "{counts:?}");
+    }
+    let full = Table(vec![(1, Some(1)), (1, Some(1)), (0, Some(1))]);
+    assert_eq!(farm.random(2, &full, &mut random, None), Some(2));
+    assert_eq!(farm.random(2, &full, &mut random, Some(2)), Some(2));
+    assert_eq!(farm.random(2, &Table(vec![(1, Some(1)); 3]), &mut random, None), None);
 }
