@@ -102,6 +102,7 @@ impl Master {
         let asked: Vec<(WorkerId, String)> = self
             .workers
             .values()
+            .filter(|worker| worker.role == Role::Worker)
             .filter(|worker| worker.phase != Phase::Starting && !worker.mute)
             .filter(|worker| match slot {
                 Some(slot) => self.current == Some(worker.generation) && worker.slot == slot,
@@ -198,8 +199,11 @@ impl Master {
         let current = |worker: &&Worker| Some(worker.generation) == self.current;
         text.push_str("# workers\n");
         for worker in self.workers.values().filter(current) {
-            let deaths = self.slots.deaths(worker.slot).to_string();
-            row(&mut text, worker, &deaths);
+            let deaths = match worker.role {
+                Role::Worker => self.slots.deaths(worker.slot),
+                role => self.aides.deaths(role),
+            };
+            row(&mut text, worker, &deaths.to_string());
         }
         text.push_str("# old workers\n");
         for worker in self.workers.values().filter(|worker| !current(worker)) {
@@ -214,24 +218,19 @@ fn row(text: &mut String, worker: &Worker, deaths: &str) {
         Some(streams) => format!("{}, {streams} left", worker.phase.name()),
         None => worker.phase.name().to_owned(),
     };
+    let slot = match worker.role {
+        Role::Worker => (worker.slot + 1).to_string(),
+        Role::Checker | Role::Runner => "-".to_owned(),
+    };
     let _ = writeln!(
         text,
-        "{:<15} {:<15} {:<7} {:<15} {:<15} {state:<15} {deaths:<9} {}",
+        "{:<15} {:<15} {slot:<7} {:<15} {:<15} {state:<15} {deaths:<9} {}",
         worker.pid,
-        role(worker.role),
-        worker.slot + 1,
+        worker.role_name(),
         worker.generation,
         uptime(worker.since.elapsed()),
         worker.version,
     );
-}
-
-fn role(role: Role) -> &'static str {
-    match role {
-        Role::Worker => "worker",
-        Role::Checker => "checker",
-        Role::Runner => "runner",
-    }
 }
 
 fn title(worker: &Worker) -> String {

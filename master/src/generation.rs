@@ -15,6 +15,7 @@ use portolan_shared::message::CONFIGURATION_MAX;
 use portolan_shared::model::{Config, LogEndpoint, Process};
 use serde::{Deserialize, Serialize};
 
+use crate::aides::Post;
 use crate::listeners::{Key, Passed, Socket};
 
 /// One generation.
@@ -24,6 +25,8 @@ pub struct Generation {
     pub number: u32,
     /// How many workers.
     pub slots: u16,
+    /// What there is beside them.
+    pub aides: Vec<Post>,
     /// What they are told.
     pub configuration: Rc<[u8]>,
     /// Their listeners, all slots'.

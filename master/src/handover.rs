@@ -15,12 +15,14 @@ use portolan_shared::message::{ListenerEntry, Role};
 use portolan_shared::model::LogEndpoint;
 use serde::{Deserialize, Serialize};
 
+use crate::aides::Post;
 use crate::generation::Terms;
 use crate::listeners::Key;
 use crate::worker::Phase;
 
-/// The number of this form.
-pub const FORMAT: u16 = 1;
+/// The number of this form. The first one is not read any more: the shared memory of the processes that
+/// it tells of has another layout.
+pub const FORMAT: u16 = 2;
 
 /// The whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +58,8 @@ pub struct HandedGeneration {
     pub number: u32,
     /// How many workers.
     pub slots: u16,
+    /// What there is beside them.
+    pub aides: Vec<Post>,
     /// What they are told.
     pub configuration: Vec<u8>,
     /// Their listeners by the wrapper's names.
@@ -179,6 +183,7 @@ mod tests {
             generations: vec![HandedGeneration {
                 number: 3,
                 slots: 2,
+                aides: vec![Post::Checker],
                 configuration: b"bytes".to_vec(),
                 sockets: vec![(ListenerEntry { bind: 1, slot: Some(0) }, "listener-7".to_owned())],
                 used: BTreeSet::new(),
@@ -245,13 +250,13 @@ mod tests {
         assert_eq!(Handover::decode(&bytes), Err(HandoverError::Layout(LAYOUT + 1)));
     }
 
-    /// What the first released form of a state looks like. A change here is a change of the form: it
+    /// What the form of a state looks like. A change here is a change of the form: it
     /// needs a new [`FORMAT`], and the old one must still be read.
     #[test]
     fn the_form_is_the_stored_one() {
         let bytes = sample().encode().expect("it can be encoded");
-        let stored = "01 00 05 30 2e 31 2e 30 01 03 04 01 03 02 05 62 79 74 65 73 01 01 01 00 0a \
-                      6c 69 73 74 65 6e 65 72 2d 37 00 01 03 02 00 1e 00 00 00 00 01 c8 01 12 14 \
+        let stored = "02 00 05 30 2e 31 2e 30 01 03 04 01 03 02 01 01 05 62 79 74 65 73 01 01 01 \
+                      00 0a 6c 69 73 74 65 6e 65 72 2d 37 00 01 03 02 00 1e 00 00 00 00 01 c8 01 12 14 \
                       00 03 01 05 01 e8 07 05 30 2e 31 2e 30 00 00 01 07 01 16 00 01 78 01 01 01 \
                       02 f4 03 00 4d";
         let stored: Vec<u8> = stored

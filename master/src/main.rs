@@ -4,11 +4,13 @@
 //! ```text
 //! start ► link (to the wrapper) ► master: the loop
 //!    prepare (a generation on its way)      supervise (workers while they live)
+//!    aides (checker and runner, beside the workers)
 //!    listeners (the table of sockets)       slots, state, coalesce, heartbeat, questions (cores)
 //!    control, answer (the operator)         limits, status, shared_memory
 //!    upgrade, handover (another program goes on in our place)
 //! ```
 
+mod aides;
 mod answer;
 mod coalesce;
 mod control;

@@ -16,12 +16,13 @@ use nix::sys::signal::Signal as Number;
 use portolan_master::arguments::Arguments;
 use portolan_shared::log::{Log, monotonic_ms};
 use portolan_shared::memory::Lane;
-use portolan_shared::message::ToWorker;
 use portolan_shared::message::wrapper::{ALIVE_EVERY_MS, FromWrapper, ToWrapper};
+use portolan_shared::message::{Role, ToWorker};
 use portolan_shared::model::LogLevel;
 use portolan_shared::signal::Signals;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::aides::Aides;
 use crate::coalesce::{Coalescer, Way};
 use crate::control::{ClientId, Control};
 use crate::generation::Generation;
@@ -85,6 +86,8 @@ pub struct Master {
     /// Processes of a former master that own lanes.
     pub orphans: Vec<Orphan>,
     pub slots: Slots,
+    /// Checker and runner of the current generation.
+    pub aides: Aides,
     pub state: State,
     pub paused: bool,
     /// Why the last start failed, in one line and at length.
@@ -144,6 +147,7 @@ impl Master {
             self.handle_signals(now);
             self.expire(now);
             self.spawn_pending(now);
+            self.proceed_aides();
             self.proceed_upgrade(now);
             self.close_retired(now);
             self.tell_status();
@@ -211,12 +215,14 @@ impl Master {
         let check = self.check.as_ref().map(Check::deadline);
         let reading = self.reading.as_ref().map(Reading::deadline);
         let vacant = if self.state.stops() { None } else { self.slots.next_due() };
+        let post = if self.keeps_aides() { self.aides.next_due() } else { None };
         [
             looks,
             candidate,
             check,
             reading,
             vacant,
+            post,
             self.stop_deadline,
             self.questions.due(),
             self.log_due(),
@@ -342,7 +348,7 @@ impl Master {
         self.abandon_start("the instance stops", now);
         let bound = self.current().and_then(|current| current.terms.hard_stop_after);
         self.stop_deadline = bound.map(|bound| now + bound);
-        for worker in self.workers.values_mut() {
+        for worker in self.workers.values_mut().filter(|worker| worker.role == Role::Worker) {
             worker.soft_stop(now, self.stop_deadline);
         }
         self.listeners.retire_all();
@@ -359,8 +365,11 @@ impl Master {
         self.check_last(now);
     }
 
-    /// On the way out: whether the last process has ended.
+    /// On the way out: whether the last worker has ended, and then the last process.
     pub fn check_last(&mut self, now: Instant) {
+        if self.state.stops() && !self.has_workers() {
+            self.end_aides(now);
+        }
         if self.state.stops() && self.workers.is_empty() {
             self.input(Input::LastGone, now);
         }
@@ -373,19 +382,20 @@ impl Master {
         self.paused = paused;
         self.say(LogLevel::Notice, if paused { "Pausing the listeners" } else { "Resuming" });
         let message = if paused { ToWorker::Pause } else { ToWorker::Resume };
-        self.say_to_current(&message);
+        self.say_to_current(&message, |role| role == Role::Worker);
     }
 
     fn dump(&mut self) {
         for line in self.processes().lines() {
             self.say(LogLevel::Notice, line);
         }
-        self.say_to_current(&ToWorker::Dump);
+        self.say_to_current(&ToWorker::Dump, |_| true);
     }
 
-    fn say_to_current(&mut self, message: &ToWorker) {
+    fn say_to_current(&mut self, message: &ToWorker, whom: impl Fn(Role) -> bool) {
         let current = self.current;
-        for worker in self.workers.values_mut().filter(|w| Some(w.generation) == current) {
+        let current = self.workers.values_mut().filter(|w| Some(w.generation) == current);
+        for worker in current.filter(|worker| whom(worker.role)) {
             worker.say(message, &[]);
         }
     }
@@ -445,7 +455,8 @@ impl Master {
         let accepts = |worker: &Worker| {
             let grace = self.generations.get(&worker.generation).map(|g| g.terms.grace);
             let bound = LAST_ACCEPT + grace.unwrap_or_default();
-            worker.phase == Phase::Stopping
+            worker.role == Role::Worker
+                && worker.phase == Phase::Stopping
                 && worker.streams.is_none()
                 && worker.stopping_since.is_some_and(|since| now < since + bound)
         };

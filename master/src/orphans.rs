@@ -26,6 +26,8 @@ const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Orphan {
     /// What it owns.
     pub lane: Lane,
+    /// The slot that its lane names.
+    pub slot: u16,
     /// Readable when it has ended.
     pub pidfd: OwnedFd,
     pid: i32,
@@ -58,6 +60,7 @@ impl Master {
         // Asked again: the pid may have come to somebody else before it was opened.
         owner.lives().then_some(Orphan {
             lane,
+            slot: owner.slot,
             pidfd,
             pid: owner.pid,
             heartbeat,

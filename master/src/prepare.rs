@@ -23,6 +23,7 @@ use portolan_shared::model::{Config, LogLevel};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use serde::{Deserialize, Serialize};
 
+use crate::aides::{self, Post};
 use crate::control::Control;
 use crate::generation::{Generation, Terms, encode, open_logs};
 use crate::limits;
@@ -86,6 +87,8 @@ pub struct Candidate {
     waiting: BTreeSet<WorkerId>,
     /// Its workers by slot.
     pub holders: Vec<WorkerId>,
+    /// Its other processes.
+    pub aides: Vec<(Post, WorkerId)>,
     /// What its author is told.
     pub warnings: String,
     /// The control socket, where it is to be another one.
@@ -182,10 +185,12 @@ impl Master {
         self.arguments.apply(&mut config);
         let number = self.last_generation + 1;
         let slots = config.process.workers;
+        let aides = aides::wanted(&config);
         let free = self.memory.free_lanes();
-        if free < usize::from(slots) {
+        let needed = usize::from(slots) + aides.len();
+        if free < needed {
             return Err(Refusal::from(format!(
-                "{slots} workers need as many lanes, {free} are free: older generations still drain"
+                "{needed} processes need as many lanes, {free} are free: older generations still drain"
             )));
         }
 
@@ -204,6 +209,7 @@ impl Master {
             Generation {
                 number,
                 slots,
+                aides: aides.clone(),
                 configuration,
                 sockets: prepared.sockets.clone(),
                 used: prepared.used.clone(),
@@ -226,18 +232,17 @@ impl Master {
             },
             waiting: BTreeSet::new(),
             holders: Vec::new(),
+            aides: Vec::new(),
             warnings: config::render(&warnings, false),
             control,
         });
-        for slot in 0..slots {
-            match self.claim(number, slot, deadline) {
-                Ok(id) => {
-                    if let Some(candidate) = &mut self.candidate {
-                        candidate.waiting.insert(id);
-                        candidate.holders.push(id);
-                    }
-                }
-                Err(error) => return Err(error.into()),
+        for post in (0..slots).map(Post::Slot).chain(aides) {
+            let id = self.claim(number, post, deadline)?;
+            let Some(candidate) = &mut self.candidate else { break };
+            candidate.waiting.insert(id);
+            match post {
+                Post::Slot(_) => candidate.holders.push(id),
+                Post::Checker | Post::Runner => candidate.aides.push((post, id)),
             }
         }
         Ok(())
@@ -369,8 +374,8 @@ impl Master {
         let late = self.candidate.as_ref().filter(|candidate| candidate.deadline <= now);
         if let Some(candidate) = late {
             let missing = candidate.waiting.len();
-            let all = candidate.holders.len();
-            let line = format!("{missing} of {all} workers are not ready within start_timeout");
+            let all = candidate.holders.len() + candidate.aides.len();
+            let line = format!("{missing} of {all} processes are not ready within start_timeout");
             self.fail_start(line.into(), now);
         }
     }

@@ -10,10 +10,11 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Instant;
 
-use portolan_shared::message::ToWorker;
 use portolan_shared::message::wrapper::ToWrapper;
+use portolan_shared::message::{Role, ToWorker};
 use portolan_shared::model::{Config, LogLevel};
 
+use crate::aides::Aides;
 use crate::control::Control;
 use crate::generation::name;
 use crate::listeners::Prepared;
@@ -36,6 +37,7 @@ impl Master {
             self.say(LogLevel::Warning, &error.to_string());
         }
         self.slots = Slots::serving(candidate.holders.iter().copied(), now);
+        self.aides = Aides::serving(&candidate.aides, now);
         for id in candidate.holders {
             if self.workers.get(&id).is_some_and(|worker| worker.short) {
                 let orders = self.slots.short(id, true);
@@ -87,10 +89,11 @@ impl Master {
         }
     }
 
-    /// Soft-stops every worker that is not of this generation.
+    /// Soft-stops every worker that is not of this generation; its checker has nothing to finish.
     fn soft_stop_former(&mut self, serving: u32, now: Instant) {
         for worker in self.workers.values_mut().filter(|worker| worker.generation != serving) {
             match worker.phase {
+                _ if worker.role != Role::Worker => worker.hard_stop(now),
                 Phase::Starting => worker.hard_stop(now),
                 Phase::Ready | Phase::Stopping | Phase::Ending => {
                     let bound = self
@@ -136,7 +139,7 @@ impl Master {
         self.forget_pending(|pending| pending.generation == candidate.number);
         let slots = candidate.config.process.workers;
         for worker in self.workers.values_mut().filter(|w| w.generation == candidate.number) {
-            if worker.phase == Phase::Ready {
+            if worker.phase == Phase::Ready && worker.role == Role::Worker {
                 let own = worker.slot;
                 for slot in (0..slots).filter(|slot| *slot != own) {
                     worker.say(&ToWorker::Deputy { slot, serve: true }, &[]);

@@ -121,6 +121,11 @@ impl Slots {
         self.slots.iter().filter(|slot| slot.serving().is_some()).count()
     }
 
+    /// Who serves this slot.
+    pub fn holder_serving(&self, slot: u16) -> Option<WorkerId> {
+        self.slots.get(usize::from(slot)).and_then(Slot::serving)
+    }
+
     /// How often this slot's holders have died.
     pub fn deaths(&self, slot: u16) -> u32 {
         self.slots.get(usize::from(slot)).map_or(0, |slot| slot.deaths)

@@ -21,6 +21,7 @@ use portolan_shared::signal::Signals;
 use portolan_shared::sys;
 use rustix::fs::{Mode, OFlags};
 
+use crate::aides::Aides;
 use crate::coalesce::{Coalescer, Way};
 use crate::control::{self, Control};
 use crate::handover::Handover;
@@ -354,6 +355,7 @@ fn serve(
         pending: Vec::new(),
         orphans: Vec::new(),
         slots: Slots::default(),
+        aides: Aides::default(),
         state: State::Booting { again: false },
         paused: false,
         failure: None,

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use portolan_shared::message::Role;
 use portolan_shared::message::wrapper::ToWrapper;
 
 use crate::master::Master;
@@ -44,7 +45,7 @@ impl Master {
     /// Tells the status where it has changed.
     pub fn tell_status(&mut self) {
         let mut old: BTreeMap<u32, Option<u64>> = BTreeMap::new();
-        for worker in self.workers.values() {
+        for worker in self.workers.values().filter(|worker| worker.role == Role::Worker) {
             let stops = Some(worker.generation) != self.current || self.state.stops();
             if stops && worker.phase != Phase::Starting {
                 let sum = old.entry(worker.generation).or_default();

@@ -1,4 +1,4 @@
-//! The workers while they live: started once the wrapper has what they need, heard, watched, replaced.
+//! The processes while they live: started once the wrapper has what they need, heard, watched, replaced.
 //!
 //! Shell; who replaces whom and when is decided in [`slots`](crate::slots), who hangs in
 //! [`heartbeat`](crate::heartbeat).
@@ -15,6 +15,7 @@ use portolan_shared::memory::Lane;
 use portolan_shared::message::{Hello, Role, ToMaster, ToWorker};
 use portolan_shared::model::LogLevel;
 
+use crate::aides::Post;
 use crate::master::Master;
 use crate::shared_memory::DOORBELL;
 use crate::slots::WorkerId;
@@ -28,7 +29,8 @@ pub struct Pending {
     pub id: WorkerId,
     /// Its generation.
     pub generation: u32,
-    slot: u16,
+    /// What it is for.
+    pub post: Post,
     lane: Lane,
     after: u64,
     start_deadline: Instant,
@@ -39,12 +41,12 @@ impl Master {
     pub fn claim(
         &mut self,
         generation: u32,
-        slot: u16,
+        post: Post,
         start_deadline: Instant,
     ) -> Result<WorkerId, String> {
         let lane = self
             .memory
-            .claim(slot, generation)
+            .claim(post.slot(), generation)
             .ok_or("no lane is free: older generations still drain")?;
         if let Err(error) = self.ready_doorbell(lane) {
             self.memory.release(lane);
@@ -53,7 +55,7 @@ impl Master {
         let id = self.next_worker;
         self.next_worker += 1;
         let after = self.link.sent();
-        self.pending.push(Pending { id, generation, slot, lane, after, start_deadline });
+        self.pending.push(Pending { id, generation, post, lane, after, start_deadline });
         Ok(id)
     }
 
@@ -82,14 +84,17 @@ impl Master {
     /// Respawns what is due, and starts what the wrapper has acknowledged.
     pub fn spawn_pending(&mut self, now: Instant) {
         if self.state.stops() {
-            self.forget_pending(|_| true);
-            return;
+            let aides = self.keeps_aides();
+            self.forget_pending(|pending| !aides || matches!(pending.post, Post::Slot(_)));
         }
         if let Some((number, timeout)) = self.current().map(|g| (g.number, g.terms.start_timeout)) {
-            for slot in self.slots.due(now) {
-                match self.claim(number, slot, now + timeout) {
-                    Ok(id) => self.slots.started(slot, id),
-                    Err(error) => self.not_respawned(slot, &error, now),
+            for post in self.due(now) {
+                match self.claim(number, post, now + timeout) {
+                    Ok(id) => match post {
+                        Post::Slot(slot) => self.slots.started(slot, id),
+                        Post::Checker | Post::Runner => self.aides.started(post, id),
+                    },
+                    Err(error) => self.not_respawned(post, &error, now),
                 }
             }
         }
@@ -97,9 +102,9 @@ impl Master {
             let pending = self.pending.remove(position);
             if let Err(error) = self.spawn(pending, now) {
                 self.memory.release(pending.lane);
-                let error = format!("cannot start a worker: {error}");
+                let error = format!("cannot start {}: {error}", pending.post);
                 if self.current == Some(pending.generation) {
-                    self.not_respawned(pending.slot, &error, now);
+                    self.not_respawned(pending.post, &error, now);
                 } else {
                     self.candidate_failed(error, now);
                 }
@@ -107,19 +112,34 @@ impl Master {
         }
     }
 
-    fn not_respawned(&mut self, slot: u16, error: &str, now: Instant) {
-        self.say(LogLevel::Alert, &format!("Slot {}: {error}", slot + 1));
-        self.slots.not_started(slot, now);
+    /// What is to be filled again now.
+    fn due(&self, now: Instant) -> Vec<Post> {
+        let slots = if self.state.stops() { Vec::new() } else { self.slots.due(now) };
+        let aides = if self.keeps_aides() { self.aides.due(now) } else { Vec::new() };
+        slots.into_iter().map(Post::Slot).chain(aides).collect()
+    }
+
+    fn not_respawned(&mut self, post: Post, error: &str, now: Instant) {
+        match post {
+            Post::Slot(slot) => {
+                self.say(LogLevel::Alert, &format!("Slot {}: {error}", slot + 1));
+                self.slots.not_started(slot, now);
+            }
+            Post::Checker | Post::Runner => {
+                self.say(LogLevel::Alert, error);
+                self.aides.not_started(post, now);
+            }
+        }
     }
 
     fn spawn(&mut self, pending: Pending, now: Instant) -> std::io::Result<()> {
-        let Pending { id, generation: number, slot, lane, start_deadline, .. } = pending;
+        let Pending { id, generation: number, post, lane, start_deadline, .. } = pending;
         let Some(generation) = self.generations.get(&number) else {
             return Err(std::io::Error::other("its generation is gone"));
         };
         let hello = Hello {
-            role: Role::Worker,
-            slot,
+            role: post.role(),
+            slot: post.slot(),
             slots: generation.slots,
             generation: number,
             lane,
@@ -132,13 +152,14 @@ impl Master {
         if worker.feed(generation, &self.memory).is_err() {
             worker.mute = true;
         }
-        let pid = worker.pid;
+        let (role, pid) = (worker.role_name(), worker.pid);
         self.workers.insert(id, worker);
-        let slot = slot + 1;
-        self.say(
-            LogLevel::Notice,
-            &format!("New worker ({pid}) forked (slot {slot}, generation {number})"),
-        );
+        let place = match post {
+            Post::Slot(slot) => format!("slot {}, ", slot + 1),
+            Post::Checker | Post::Runner => String::new(),
+        };
+        let line = format!("New {role} ({pid}) forked ({place}generation {number})");
+        self.say(LogLevel::Notice, &line);
         Ok(())
     }
 
@@ -173,10 +194,10 @@ impl Master {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.mute = true;
         worker.deaf = true;
-        let pid = worker.pid;
+        let name = worker.name();
         if !matches!(error, ChannelError::Closed) {
             worker.kill();
-            self.say(LogLevel::Alert, &format!("Worker ({pid}) is ended: {error}"));
+            self.say(LogLevel::Alert, &format!("{name} is ended: {error}"));
         } else if worker.kill_at.is_none() {
             // Its end comes at once or not at all.
             worker.kill_at = Some(Instant::now() + crate::worker::KILL_AFTER);
@@ -185,7 +206,7 @@ impl Master {
 
     fn handle_message(&mut self, id: WorkerId, message: ToMaster, now: Instant) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        let pid = worker.pid;
+        let name = worker.name();
         if worker.version.is_empty() && !matches!(message, ToMaster::Hello { .. }) {
             return self.handle_broken_channel(id, &ChannelError::Malformed);
         }
@@ -199,9 +220,9 @@ impl Master {
                 worker.short = short;
                 let orders = self.slots.short(id, short);
                 if short {
-                    self.say(LogLevel::Warning, &format!("Worker ({pid}) is short of {reason}"));
+                    self.say(LogLevel::Warning, &format!("{name} is short of {reason}"));
                 } else {
-                    self.say(LogLevel::Notice, &format!("Worker ({pid}) accepts again"));
+                    self.say(LogLevel::Notice, &format!("{name} accepts again"));
                 }
                 self.order(orders);
             }
@@ -213,13 +234,14 @@ impl Master {
                     let bound = bound.and_then(|generation| generation.terms.hard_stop_after);
                     worker.stop_deadline = bound.map(|bound| now + bound);
                     if !self.state.stops() {
-                        let line = format!("Worker ({pid}) leaves by a signal of its own");
+                        let line = format!("{name} leaves by a signal of its own");
                         self.say(LogLevel::Notice, &line);
+                        self.aides.leaving(id, now);
                         let orders = self.slots.leaving(id, now);
                         self.order(orders);
                     }
                     if self.is_candidates(id) {
-                        let reason = format!("worker ({pid}) left before the others were ready");
+                        let reason = format!("{name} left before the others were ready");
                         self.candidate_failed(reason, now);
                     }
                 }
@@ -242,7 +264,11 @@ impl Master {
         if self.candidate_ready(id, now) {
             return;
         }
-        if paused && let Some(worker) = self.workers.get_mut(&id) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        if worker.role != Role::Worker {
+            return self.aides.ready(id, now);
+        }
+        if paused {
             worker.say(&ToWorker::Pause, &[]);
         }
         let orders = self.slots.ready(id, now);
@@ -270,14 +296,15 @@ impl Master {
         let meant = matches!(worker.phase, Phase::Stopping | Phase::Ending);
         let level = if ending.is_clean() || meant { LogLevel::Notice } else { LogLevel::Alert };
         let why = worker.failed.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        self.say(level, &format!("{who} worker ({}) {ending}{why}", worker.pid));
+        let role = worker.role_name();
+        self.say(level, &format!("{who} {role} ({}) {ending}{why}", worker.pid));
         self.forget_answers(id);
+        self.aides.ended(id, now);
         if candidates {
-            let pid = worker.pid;
-            let slot = worker.slot + 1;
+            let (post, pid) = (worker.post(), worker.pid);
             let reason = match &worker.failed {
-                Some(reason) => format!("worker {slot} cannot start: {reason}"),
-                None => format!("worker {slot} ({pid}) {ending} before it was ready"),
+                Some(reason) => format!("{post} cannot start: {reason}"),
+                None => format!("{post} ({pid}) {ending} before it was ready"),
             };
             self.candidate_failed(reason, now);
         } else if !self.state.stops() {
@@ -298,13 +325,13 @@ impl Master {
             }
             let late = worker.phase == Phase::Starting && worker.start_deadline <= now;
             if late && Some(worker.generation) != candidate {
-                events.push(format!("Worker ({}) is not ready in time: ending it", worker.pid));
+                events.push(format!("{} is not ready in time: ending it", worker.name()));
                 worker.phase = Phase::Ending;
                 worker.kill();
             }
             if worker.stop_deadline.is_some_and(|deadline| deadline <= now) {
                 worker.stop_deadline = None;
-                events.push(format!("Worker ({}) did not stop in time: ending it", worker.pid));
+                events.push(format!("{} did not stop in time: ending it", worker.name()));
                 worker.hard_stop(now);
             }
         }
@@ -321,15 +348,16 @@ impl Master {
             let value = self.memory.memory().heartbeat(worker.lane);
             let Some(heartbeat) = &mut worker.heartbeat else { continue };
             if heartbeat.stands_still(value, since, generation.terms.heartbeat_timeout) {
-                hanging.push((worker.id, worker.pid, heartbeat.still()));
+                let still = heartbeat.still();
+                hanging.push((worker.id, worker.pid, worker.name(), still));
             }
         }
-        for (id, pid, still) in hanging {
+        for (id, pid, name, still) in hanging {
             let seconds = still.as_secs_f32();
-            let line = format!("Worker ({pid}) has stood still for {seconds:.1} s: ending it");
+            let line = format!("{name} has stood still for {seconds:.1} s: ending it");
             self.say(LogLevel::Alert, &line);
             for line in inspect::process(pid) {
-                self.say(LogLevel::Alert, &format!("Worker ({pid}): {line}"));
+                self.say(LogLevel::Alert, &format!("{name}: {line}"));
             }
             if let Some(worker) = self.workers.get_mut(&id) {
                 worker.heartbeat = None;

@@ -35,6 +35,7 @@ use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create};
 use rustix::io::FdFlags;
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
+use crate::aides::Aides;
 use crate::generation::Generation;
 use crate::handover::{HandedClient, HandedGeneration, HandedWorker, Handover};
 use crate::heartbeat::Heartbeat;
@@ -336,6 +337,7 @@ impl Master {
         HandedGeneration {
             number: generation.number,
             slots: generation.slots,
+            aides: generation.aides.clone(),
             configuration: generation.configuration.to_vec(),
             sockets: generation.sockets.iter().map(|(e, socket)| (*e, name(socket))).collect(),
             used: generation.used.clone(),
@@ -378,6 +380,8 @@ impl Master {
             found.map(|worker| worker.id)
         };
         let holders: Vec<_> = (0..slots).map(holder).collect();
+        let posts = self.current().map(|current| current.aides.clone()).unwrap_or_default();
+        self.aides = Aides::adopted(&posts, |post| holder(post.slot()), now);
         self.slots = Slots::adopted(holders, now);
         let orders = self.slots.settle();
         self.order(orders);
@@ -401,6 +405,7 @@ impl Master {
         let generation = Generation {
             number: handed.number,
             slots: handed.slots,
+            aides: handed.aides,
             configuration: handed.configuration.into(),
             sockets: sockets.filter_map(|(entry, name)| Some((*entry, socket(name)?))).collect(),
             used: handed.used,

@@ -20,11 +20,14 @@ use std::time::{Duration, Instant};
 use portolan_shared::channel::{Channel, ChannelError};
 use portolan_shared::memory::Lane;
 use portolan_shared::message::wrapper::WRAPPER_FD;
-use portolan_shared::message::{DESCRIPTORS_MAX, Hello, ListenerEntry, PIECE_MAX, Role, ToWorker};
+use portolan_shared::message::{
+    DESCRIPTORS_MAX, Hello, ListenerEntry, MemoryKind, PIECE_MAX, Role, ToWorker,
+};
 use portolan_shared::sys::spawn::{self, Child, Spawn};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 use serde::{Deserialize, Serialize};
 
+use crate::aides::Post;
 use crate::generation::Generation;
 use crate::handover::HandedWorker;
 use crate::heartbeat::Heartbeat;
@@ -224,7 +227,8 @@ impl Worker {
     ) -> Result<(), ChannelError> {
         self.channel.flush()?;
         while !self.channel.wants_write() && !matches!(self.feed, Feed::Fed) {
-            self.feed = self.feed.clone().next(&mut self.channel, generation, memory)?;
+            let feed = self.feed.clone();
+            self.feed = feed.next(self.role, &mut self.channel, generation, memory)?;
         }
         Ok(())
     }
@@ -236,7 +240,36 @@ impl Worker {
 
     /// Whether it is past the point where it is told of all doorbells, and must be told of a new one.
     pub fn knows_doorbells(&self) -> bool {
-        !matches!(self.feed, Feed::Hello(_) | Feed::Memory(_) | Feed::Doorbells(_))
+        self.role != Role::Runner
+            && !matches!(self.feed, Feed::Hello(_) | Feed::Memory(_) | Feed::Doorbells(_))
+    }
+
+    /// What it is for.
+    pub fn post(&self) -> Post {
+        match self.role {
+            Role::Worker => Post::Slot(self.slot),
+            Role::Checker => Post::Checker,
+            Role::Runner => Post::Runner,
+        }
+    }
+
+    /// For the log.
+    pub fn name(&self) -> String {
+        let role = match self.role {
+            Role::Worker => "Worker",
+            Role::Checker => "Checker",
+            Role::Runner => "Runner",
+        };
+        format!("{role} ({})", self.pid)
+    }
+
+    /// What it is, as people say it.
+    pub fn role_name(&self) -> &'static str {
+        match self.role {
+            Role::Worker => "worker",
+            Role::Checker => "checker",
+            Role::Runner => "runner",
+        }
     }
 
     /// Says something; a channel that fails makes the process mute, and its end shows the rest.
@@ -338,6 +371,7 @@ impl Feed {
     /// Says one thing and answers what comes after it.
     fn next(
         self,
+        role: Role,
         channel: &mut Channel,
         generation: &Generation,
         memory: &SharedMemory,
@@ -348,6 +382,11 @@ impl Feed {
                 Self::Memory(0)
             }
             Self::Memory(position) => match memory.descriptors().nth(position) {
+                // It beats there, and has nothing to do with servers' counts and states.
+                Some((_, MemoryKind::Objects(_), _)) if role == Role::Runner => {
+                    Self::Memory(position + 1)
+                }
+                None if role == Role::Runner => Self::Logs(0),
                 Some((_, kind, descriptor)) => {
                     channel.send(&ToWorker::Memory(kind), &[descriptor])?;
                     Self::Memory(position + 1)
@@ -366,7 +405,8 @@ impl Feed {
                     channel.send(&ToWorker::LogSocket { endpoint }, &[socket])?;
                     Self::Logs(endpoint + 1)
                 }
-                None => Self::Listeners(0),
+                None if role == Role::Worker => Self::Listeners(0),
+                None => Self::Pieces(0),
             },
             Self::Listeners(from) => {
                 let rest = generation.sockets.get(from..).unwrap_or_default();

@@ -13,6 +13,11 @@ pub struct Fakes {
     directory: PathBuf,
 }
 
+/// The slot under which a checker notes what it hears.
+pub const CHECKER: u32 = 65_536;
+/// The same of a runner.
+pub const RUNNER: u32 = 65_535;
+
 /// What a fake worker was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heard {

@@ -1,8 +1,8 @@
 //! Stands in for `portolan-worker` where the master is tested: keeps the start's contract, answers
 //! each connection with `SLOT GENERATION PID`, and misbehaves as it is told.
 //!
-//! Shell. The file `behaviour` beside the program holds lines `SLOT WORD…` (slots from 1, or `*`); the
-//! last line that fits a worker holds:
+//! Shell. The file `behaviour` beside the program holds lines `SLOT WORD…` (slots from 1, `checker`,
+//! `runner`, or `*` for all); the last line that fits a process holds:
 //!
 //! | word | what it does |
 //! | --- | --- |
@@ -17,7 +17,9 @@
 //! | `short` | lacks resources from the start |
 //! | `garble` | says something that no worker says |
 //!
-//! What it is told goes to the file `heard`, one line each: `SLOT GENERATION PID WHAT`.
+//! What it is told goes to the file `heard`, one line each: `SLOT GENERATION PID WHAT`. The checker's
+//! slot there is 65536, the runner's 65535. Of its peer's end, once it has it, the checker sends a word to
+//! the runner, which notes that it came.
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -31,7 +33,7 @@ use nix::sys::signal::Signal;
 use portolan_shared::channel::Channel;
 use portolan_shared::memory::{Memory, OwnLane};
 use portolan_shared::message::{
-    Hello, ListenerEntry, MemoryKind, Query, StartStep, ToMaster, ToWorker,
+    Hello, ListenerEntry, MemoryKind, Query, Role, StartStep, ToMaster, ToWorker,
 };
 use portolan_shared::model::Config;
 use portolan_shared::signal::{Signals, block_all};
@@ -60,6 +62,8 @@ struct Fake {
     serves: BTreeSet<u16>,
     words: Vec<String>,
     signals: Signals,
+    /// Of the checker and the runner: the way to each other.
+    peer: Option<OwnedFd>,
     accepts: bool,
     paused: bool,
     leaves_at: Option<Instant>,
@@ -107,7 +111,7 @@ impl Fake {
         assert!(config.process.descriptor_limit.is_some(), "the limit is settled");
         let hello = hello.ok_or("no hello")?;
         let lane = OwnLane::new(Rc::new(memory.ok_or("no memory")?), hello.lane);
-        let words = behaviour(hello.slot);
+        let words = behaviour(&hello);
         let serves = BTreeSet::from([hello.slot]);
         let signals = Signals::new()?;
         let mut worker = Self {
@@ -118,6 +122,7 @@ impl Fake {
             serves,
             words,
             signals,
+            peer: None,
             accepts: true,
             paused: false,
             leaves_at: None,
@@ -178,6 +183,7 @@ impl Fake {
                 std::process::exit(4);
             }
             self.wait();
+            self.hear_peer();
             for signal in self.signals.take() {
                 if signal == Signal::SIGUSR1 && self.accepts {
                     self.note("signal");
@@ -187,7 +193,14 @@ impl Fake {
             }
             loop {
                 match self.channel.receive::<ToWorker>() {
-                    Ok(Some(received)) => self.obey(&received.message)?,
+                    Ok(Some(received)) => {
+                        if matches!(received.message, ToWorker::RunnerPeer) {
+                            self.peer = received.descriptors.into_iter().next();
+                            self.greet_peer()?;
+                        } else {
+                            self.obey(&received.message)?;
+                        }
+                    }
                     Ok(None) => break,
                     // Nobody is left who could tell us anything.
                     Err(_) => std::process::exit(0),
@@ -199,11 +212,38 @@ impl Fake {
         }
     }
 
+    /// The checker says a word, the runner notes what it hears.
+    fn greet_peer(&mut self) -> Result<()> {
+        self.note("peer");
+        if let Some(peer) = self.peer.as_ref().filter(|_| self.hello.role == Role::Checker) {
+            rustix::net::send(peer, b"word", rustix::net::SendFlags::NOSIGNAL)?;
+        }
+        Ok(())
+    }
+
+    fn hear_peer(&mut self) {
+        let Some(peer) = self.peer.as_ref().filter(|_| self.hello.role == Role::Runner) else {
+            return;
+        };
+        let mut bytes = [0; 8];
+        match rustix::net::recv(peer, &mut bytes[..], rustix::net::RecvFlags::DONTWAIT) {
+            Ok((_, 4)) => self.note("word of the peer"),
+            Ok(_) => {
+                self.peer = None;
+                self.note("end of the peer");
+            }
+            Err(_) => {}
+        }
+    }
+
     fn wait(&self) {
         let mut ready = vec![
             PollFd::new(&self.channel, PollFlags::IN),
             PollFd::new(&self.signals, PollFlags::IN),
         ];
+        if let Some(peer) = self.peer.as_ref().filter(|_| self.hello.role == Role::Runner) {
+            ready.push(PollFd::new(peer, PollFlags::IN));
+        }
         if self.accepts && !self.paused {
             let own = self.listeners.iter().filter(|(entry, _)| self.is_served(*entry));
             ready.extend(own.map(|(_, socket)| PollFd::new(socket, PollFlags::IN)));
@@ -289,7 +329,8 @@ impl Fake {
 
     fn note(&self, what: &str) {
         let Hello { slot, generation, .. } = self.hello;
-        let line = format!("{} {generation} {} {what}\n", slot + 1, std::process::id());
+        let slot = u32::from(slot) + 1;
+        let line = format!("{slot} {generation} {} {what}\n", std::process::id());
         let file = OpenOptions::new().append(true).create(true).open(beside("heard"));
         if let Ok(mut file) = file {
             // The test misses the line and says so.
@@ -298,10 +339,14 @@ impl Fake {
     }
 }
 
-/// The words for a slot (from 0).
-fn behaviour(slot: u16) -> Vec<String> {
+/// The words for this process.
+fn behaviour(hello: &Hello) -> Vec<String> {
     let text = fs::read_to_string(beside("behaviour")).unwrap_or_default();
-    let own = (slot + 1).to_string();
+    let own = match hello.role {
+        Role::Worker => (hello.slot + 1).to_string(),
+        Role::Checker => "checker".to_owned(),
+        Role::Runner => "runner".to_owned(),
+    };
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let fits = |line: &Vec<String>| line.first().is_some_and(|first| *first == own || first == "*");
     let mut lines = text.lines().map(words).filter(fits);
