@@ -1,4 +1,5 @@
-//! `[listen.…]` sections as text, so that a test shows what it is about and nothing else.
+//! `[listen.…]` sections as text, so that a test shows what it is about and nothing else. Several
+//! servers have their turns, unless a test says how they are chosen.
 //!
 //! Core.
 
@@ -154,9 +155,12 @@ impl fmt::Display for Listen {
             writeln!(f, "{line}")?;
         }
         if self.kind == "frontend" {
-            Ok(())
-        } else {
-            writeln!(f, "server = [{}]", list(&self.servers))
+            return Ok(());
         }
+        // By default servers are drawn at random.
+        if self.servers.len() > 1 && !self.lines.iter().any(|line| line.starts_with("balance")) {
+            writeln!(f, "balance = \"roundrobin\"")?;
+        }
+        writeln!(f, "server = [{}]", list(&self.servers))
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Only here a model is built, so that nothing half-checked leaves the reader.
 
+mod balancing;
 mod http;
+mod limits;
 mod requests;
 
 use std::collections::HashMap;
@@ -10,7 +12,7 @@ use std::rc::Rc;
 
 use portolan_shared::model::{
     Backend, BackendId, Bind, BindAddress, Config, ErrorPages, Frontend, LogLine, LogTarget, Mode,
-    ProxyProtocolOut, Server,
+    ProxyProtocolOut,
 };
 
 use super::diagnostic::{Diagnostic, Place};
@@ -81,6 +83,8 @@ pub fn whole(
             check_addresses(&proxy, &mut taken, reading);
         }
         if proxy.kind != Kind::Frontend {
+            limits::check(&mut proxy, reading);
+            balancing::check(&mut proxy, reading);
             check_servers(&proxy, config.tune.buffer_size as usize, reading);
         }
         let resolved = Resolved::of(&proxy, &mut names, &config.tune, reading);
@@ -260,7 +264,7 @@ fn check_servers(proxy: &Proxy, buffer_size: usize, reading: &mut Reading<'_>) {
         let message = format!("`{}` has no server", proxy.name);
         reading.warn(proxy.place.clone(), message);
     }
-    for (server, place) in &proxy.draft.servers {
+    for server::Placed { server, place, .. } in &proxy.draft.servers {
         let header = server.send_proxy.as_ref().map_or(0, header_size);
         if header > buffer_size {
             let message = format!(
@@ -338,6 +342,8 @@ fn frontend(
             .map(|(placed, id)| bind(draft, &placed.0, id))
             .collect(),
         maxconn: draft.maxconn,
+        sessions_per_second: draft.sessions_per_second,
+        priority: draft.priority,
         default_backend,
         timeouts: draft.timeouts,
         keepalive: draft.client_keepalive,
@@ -367,7 +373,10 @@ fn bind(draft: &Draft, bind: &Bind, id: u32) -> Bind {
 fn backend(name: String, draft: Draft, errors: Option<u32>) -> Backend {
     let mode = draft.mode;
     Backend {
-        balance: draft.balance,
+        balance: draft.balancing.balance,
+        hashing: draft.balancing.hashing,
+        all_backups: draft.balancing.all_backups,
+        fullconn: draft.balancing.fullconn,
         timeouts: draft.timeouts,
         retries: draft.retries,
         redispatch: draft.redispatch,
@@ -375,12 +384,7 @@ fn backend(name: String, draft: Draft, errors: Option<u32>) -> Backend {
         nolinger: draft.nolinger,
         splice: draft.splice,
         source: draft.source,
-        servers: draft
-            .servers
-            .into_iter()
-            .zip(1..)
-            .map(|((server, _), id): (server::Placed, u32)| Server { id, ..server })
-            .collect(),
+        servers: draft.servers.into_iter().map(|placed| placed.server).collect(),
         http: draft.http.backend(errors),
         ..Backend::new(name, mode)
     }

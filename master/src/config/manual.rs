@@ -6,8 +6,8 @@ use super::global::{GLOBAL, TUNE};
 use super::log::LOG;
 use super::log_format;
 use super::proxy::{
-    AUTH, CAPTURE, CAPTURE_COOKIE, CAPTURE_FIELD, COOKIE, ERRORFILES, FORWARDED, FORWARDFOR,
-    HTTP_ERRORS, PROXY, REDIRECT, REFUSAL, RETURN, ROUTE, TIMEOUT,
+    AUTH, BALANCE, CAPTURE, CAPTURE_COOKIE, CAPTURE_FIELD, COOKIE, ERRORFILES, FORWARDED,
+    FORWARDFOR, HASH_TYPE, HTTP_ERRORS, PROXY, REDIRECT, REFUSAL, RETURN, ROUTE, TIMEOUT,
 };
 use super::server::{SEND_PROXY_V2, SERVER};
 use super::source_address::SOURCE;
@@ -21,6 +21,8 @@ const PARTS: &[Part] = &[
     ("TUNE", "Keys of the table\n.Cm tune\nin\n.Li [global] :", |out| TUNE.document(out)),
     ("PROXIES", PROXIES, |out| PROXY.document(out)),
     ("TIMEOUT", TIMEOUTS, |out| TIMEOUT.document(out)),
+    ("BALANCE", BALANCES, |out| BALANCE.document(out)),
+    ("HASH_TYPE", "Keys of a\n.Cm hash_type\nthat is a table:", |out| HASH_TYPE.document(out)),
     ("FORWARDFOR", FORWARDFORS, |out| FORWARDFOR.document(out)),
     ("FORWARDED", "Keys of a\n.Cm forwarded\nthat is a table:", |out| FORWARDED.document(out)),
     ("CAPTURE", "Keys of\n.Cm capture :", |out| {
@@ -70,6 +72,17 @@ here.";
 const TIMEOUTS: &str = "Keys of the table
 .Cm timeout :
 durations from 1ms to 2147483647ms; 0, the default, waits for ever.";
+
+const BALANCES: &str = "A
+.Cm balance
+is a string, as
+.Li roundrobin ,
+.Li random(3) ,
+.Li uri len 20 depth 3 ,
+.Li url_param NAME check_post
+or
+.Li hdr(NAME) ,
+or a table of:";
 
 const FORWARDFORS: &str = "Keys of a
 .Cm forwardfor

@@ -4,9 +4,11 @@
 //! it says itself, key by key; a list replaces an inherited list.
 
 mod auth;
+mod balance;
 mod gate;
 mod http;
 mod keys;
+mod limits;
 mod lines;
 mod redirect;
 mod response;
@@ -14,14 +16,14 @@ mod routes;
 mod timeout;
 
 use portolan_shared::model::{
-    Balance, Keepalive, LogOptions, LogTarget, Mode, Redispatch, Server, Source, SpliceOptions,
-    Timeouts,
+    Keepalive, LogOptions, LogTarget, Mode, Priority, Redispatch, Source, SpliceOptions, Timeouts,
 };
 
 use super::diagnostic::Place;
 use super::{bind, server};
 
 pub use auth::{AUTH, Auth};
+pub use balance::{Balancing, HASH_TYPE, TABLE as BALANCE};
 pub use gate::{Gate, REFUSAL};
 pub use http::{
     CAPTURE, CAPTURE_COOKIE, CAPTURE_FIELD, COOKIE, ERRORFILES, FORWARDED, FORWARDFOR, HTTP_ERRORS,
@@ -64,7 +66,11 @@ pub struct Draft {
     /// As in the model.
     pub log_tag: Option<String>,
     /// As in the model.
-    pub balance: Balance,
+    pub sessions_per_second: Option<u32>,
+    /// As in the model.
+    pub priority: Priority,
+    /// How servers are chosen.
+    pub balancing: Balancing,
     /// As in the model.
     pub retries: u32,
     /// As in the model.
@@ -72,7 +78,7 @@ pub struct Draft {
     /// As in the model.
     pub source: Option<Source>,
     /// What servers of this section start from.
-    pub server_defaults: Server,
+    pub server_defaults: server::Defaults,
     /// In order.
     pub servers: Vec<server::Placed>,
     /// Of mode http.
@@ -108,11 +114,13 @@ impl Default for Draft {
             log_options: LogOptions::default(),
             logs: Vec::new(),
             log_tag: None,
-            balance: Balance::RoundRobin,
+            sessions_per_second: None,
+            priority: Priority::default(),
+            balancing: Balancing::default(),
             retries: 3,
             redispatch: Redispatch::Off,
             source: None,
-            server_defaults: server::defaults(),
+            server_defaults: server::Defaults::default(),
             servers: Vec::new(),
             http: Http::default(),
             lines: Lines::default(),

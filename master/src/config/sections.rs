@@ -191,6 +191,7 @@ fn read_proxy(draft: &mut Draft, section: &Entry<'_>, places: u8, reading: &mut 
     reading.section = places;
     reading.http_only.clear();
     draft.http.begin();
+    draft.balancing.begin();
     PROXY.read(draft, &entries, places, reading);
     refuse_two_lines(&entries, reading);
     if draft.mode == Mode::Tcp && places != DEFAULTS {

@@ -5,6 +5,7 @@
 //!   is itself inherited key by key.
 
 mod http;
+mod limits;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -22,21 +23,50 @@ use super::{MAXCONN_MAX, names, source_address, unsupported};
 /// Bytes of one field of a PROXY header.
 const TLV_MAX: usize = 1024;
 
-/// A server and where it was written.
-pub type Placed = (Server, Place);
+/// A server of a section.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// As in the model, as far as it can be said here.
+    pub server: Server,
+    /// The rest.
+    pub said: Said,
+    /// Where it was written.
+    pub place: Place,
+}
+
+/// What the servers of a section start from.
+#[derive(Clone, Debug)]
+pub struct Defaults {
+    /// As in the model, as far as it can be said here.
+    pub server: Server,
+    /// The rest.
+    pub said: Said,
+}
+
+/// What a server says and only the whole section, or the whole configuration, settles.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    /// Where its `id` stands.
+    pub id_at: Option<Place>,
+}
 
 /// A server while it is read.
 #[derive(Debug)]
 pub(super) struct Draft {
     server: Server,
+    said: Said,
     name_given: bool,
     address_given: bool,
     send_proxy_at: Option<Place>,
+    disabled_at: Option<Place>,
 }
 
 /// A server, and what holds for all of them.
-pub(super) const SERVER: Table<Draft> =
-    Table { name: "`server`", keys: &[KEYS, http::ROWS], unsupported: unsupported::SERVER };
+pub(super) const SERVER: Table<Draft> = Table {
+    name: "`server`",
+    keys: &[KEYS, limits::ROWS, http::ROWS],
+    unsupported: unsupported::SERVER,
+};
 
 type Row = Key<Draft>;
 
@@ -165,8 +195,16 @@ Default: false.",
 ];
 
 impl Draft {
-    fn new(server: Server) -> Self {
-        Self { server, name_given: false, address_given: false, send_proxy_at: None }
+    fn new(defaults: &Defaults) -> Self {
+        let Defaults { server, said } = defaults.clone();
+        Self {
+            server,
+            said,
+            name_given: false,
+            address_given: false,
+            send_proxy_at: None,
+            disabled_at: None,
+        }
     }
 
     fn send_proxy(
@@ -185,20 +223,28 @@ impl Draft {
     }
 }
 
-/// What holds for a server where nothing is said.
-pub fn defaults() -> Server {
-    Server::new(String::new(), ServerAddress::Unix(PathBuf::new()))
+impl Default for Defaults {
+    /// What holds for a server where nothing is said.
+    fn default() -> Self {
+        let server = Server::new(String::new(), ServerAddress::Unix(PathBuf::new()));
+        Self { server, said: Said::default() }
+    }
 }
 
 /// `server_defaults`.
-pub fn read_defaults(defaults: &mut Server, node: &Node<'_>, reading: &mut Reading<'_>) {
-    let mut draft = Draft::new(defaults.clone());
+pub fn read_defaults(defaults: &mut Defaults, node: &Node<'_>, reading: &mut Reading<'_>) {
+    let mut draft = Draft::new(defaults);
     SERVER.read_node(&mut draft, node, EVERYWHERE & !ITEM, reading);
-    *defaults = draft.server;
+    *defaults = Defaults { server: draft.server, said: draft.said };
 }
 
 /// `server`: a list of tables.
-pub fn read(into: &mut Vec<Placed>, defaults: &Server, node: &Node<'_>, reading: &mut Reading<'_>) {
+pub fn read(
+    into: &mut Vec<Placed>,
+    defaults: &Defaults,
+    node: &Node<'_>,
+    reading: &mut Reading<'_>,
+) {
     let Some(items) = node.items() else {
         reading.report(
             Diagnostic::error(node.place(), "servers are a list of tables").help(
@@ -211,7 +257,7 @@ pub fn read(into: &mut Vec<Placed>, defaults: &Server, node: &Node<'_>, reading:
         let Some(entries) = reading.table(&item, "a table with `name` and `address`") else {
             continue;
         };
-        let mut draft = Draft::new(defaults.clone());
+        let mut draft = Draft::new(defaults);
         let before = reading.diagnostics.len();
         SERVER.read(&mut draft, &entries, ITEM, reading);
         let understood = reading.diagnostics.len() == before;
@@ -220,7 +266,7 @@ pub fn read(into: &mut Vec<Placed>, defaults: &Server, node: &Node<'_>, reading:
                 reading.error(item.place(), format!("a server needs a `{key}`"));
             }
         }
-        into.push((draft.server, item.place()));
+        into.push(Placed { server: draft.server, said: draft.said, place: item.place() });
     }
 }
 

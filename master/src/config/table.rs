@@ -12,7 +12,7 @@ use super::diagnostic::Diagnostic;
 use super::document::{Entry, Node};
 use super::global::{GLOBAL, TUNE};
 use super::nearest::nearest;
-use super::proxy::{COOKIE, PROXY, REDIRECT, RETURN, TIMEOUT};
+use super::proxy::{BALANCE, COOKIE, HASH_TYPE, PROXY, REDIRECT, RETURN, TIMEOUT};
 use super::reading::Reading;
 use super::server::SERVER;
 use super::userlist::USERLIST;
@@ -203,6 +203,8 @@ fn home_of(key: &str) -> Option<&'static str> {
         ("`tune` in [global]", TUNE.has(key)),
         ("a frontend, backend, listen or defaults section", PROXY.has(key)),
         ("`timeout`", TIMEOUT.has(key)),
+        ("`balance`", BALANCE.has(key)),
+        ("`hash_type`", HASH_TYPE.has(key)),
         ("`cookie`", COOKIE.has(key)),
         ("`redirect`", REDIRECT.has(key)),
         ("`return`", RETURN.has(key)),

@@ -1,6 +1,7 @@
 //! The reader as a whole: texts in, models or diagnostics out.
 
 mod bad;
+mod balance;
 mod directory;
 mod examples;
 mod golden;
@@ -22,8 +23,9 @@ use super::{Diagnostic, Input, Loaded, Sources, Text, read, render};
 const EVERYTHING: &str = include_str!("tests/everything.toml");
 const EVERYTHING_HTTP: &str = include_str!("tests/everything_http.toml");
 const EVERYTHING_REQUESTS: &str = include_str!("tests/everything_requests.toml");
+const EVERYTHING_BALANCE: &str = include_str!("tests/everything_balance.toml");
 /// Together they set every key.
-const SAMPLES: &[&str] = &[EVERYTHING, EVERYTHING_HTTP, EVERYTHING_REQUESTS];
+const SAMPLES: &[&str] = &[EVERYTHING, EVERYTHING_HTTP, EVERYTHING_REQUESTS, EVERYTHING_BALANCE];
 
 /// Reads texts as files of these names.
 fn read_files(files: &[(&str, &str)]) -> Result<Loaded, Vec<Diagnostic>> {

@@ -22,7 +22,7 @@ pub const GLOBAL: &str = "
     httpclient_timeout_connect insecure_fork_wanted insecure_setuid_wanted issuers_chain_path
     jwt_decrypt_alg_list jwt_decrypt_enc_list key_base limited_quic localpeer lua_load
     lua_load_per_thread lua_prepend_path master_worker max_spread_checks max_threads_per_group
-    maxcompcpuusage maxcomprate maxconnrate maxsessrate maxsslconn maxsslrate maxzlibmem
+    maxcompcpuusage maxcomprate maxsslconn maxsslrate maxzlibmem
     memory_trimming mworker_max_reloads nbproc nbthread noevports nogetaddrinfo nokqueue noktls
     noreuseport numa_cpu_mapping ocsp_update_disable ocsp_update_httpproxy ocsp_update_maxdelay
     ocsp_update_mindelay ocsp_update_mode pp2_never_send_local prealloc_fd presetenv
@@ -82,15 +82,13 @@ pub const TUNE: &str = "
 
 /// In frontends, backends and their defaults.
 pub const PROXY: &str = "
-    acl allbackups check check_cache checkcache clitimeout compression contimeout contstats
+    acl check check_cache checkcache clitimeout compression contimeout contstats
     default_server description disable_h2_upgrade disabled dispatch email_alert enabled
-    errorloc external_check filter filter_sequence force_be_switch force_persist
-    fullconn guid h1_case_adjust_bogus_client h1_case_adjust_bogus_server hash_balance_factor
-    hash_preserve_affinity hash_type http_after_response http_check http_drop_request_trailers
+    errorloc external_check filter filter_sequence force_be_switch guid h1_case_adjust_bogus_client h1_case_adjust_bogus_server http_after_response http_check http_drop_request_trailers
     http_drop_response_trailers http_error http_request http_response http_send_name_header
-    httpchk httpslog id idle_close_on_response ignore_persist independent_streams
+    httpchk httpslog id idle_close_on_response independent_streams
     ldap_check load_server_state_from_file log_format_sd log_health_checks log_steps
-    max_session_srv_conns monitor mysql_check persist pgsql_check quic_initial rate_limit
+    max_session_srv_conns monitor mysql_check persist pgsql_check quic_initial
     redis_check server_state_file_name server_template smtpchk socket_stats spop_check
     srvexp srvtimeout ssl_hello_chk stats stats_socket stick stick_table tcp_check tcp_request
     tcp_request_content tcp_response tcp_smart_accept tcp_smart_connect transparent
@@ -115,16 +113,16 @@ pub const BIND: &str = "
 
 /// In `server` and `server_defaults`.
 pub const SERVER: &str = "
-    addr agent_addr agent_check agent_inter agent_port agent_send allow_0rtt alpn backup ca_file
+    addr agent_addr agent_check agent_inter agent_port agent_send allow_0rtt alpn ca_file
     cc check check_alpn check_inter check_pool_conn_name check_proto check_reuse_pool
     check_send_proxy check_sni check_sni_auto check_ssl check_via_socks4 ciphers ciphersuites
-    client_sigalgs crl_file crt curves disabled downinter enabled error_limit fall fastinter
-    force_sslv3 force_tlsv10 force_tlsv11 force_tlsv12 force_tlsv13 guid hash_key id idle_ping
-    init_addr init_state inter interval ktls log_bufsize log_proto maxqueue minconn namespace
+    client_sigalgs crl_file crt curves downinter error_limit fall fastinter
+    force_sslv3 force_tlsv10 force_tlsv11 force_tlsv12 force_tlsv13 guid idle_ping
+    init_addr init_state inter interval ktls log_bufsize log_proto namespace
     non_stick npn observe on_error on_marked_down on_marked_up pool_conn_name port proto
     proxy_v2_options quic_cc_algo redir renegotiate resolve_net resolve_opts resolve_prefer
     resolvers rise send_proxy_v2_ssl send_proxy_v2_ssl_cn set_proxy_v2_tlv_fmt shard sigalgs
-    slowstart sni sni_auto socks4 ssl ssl_max_ver ssl_min_ver ssl_reuse sslv3 stick strict_maxconn
+    sni sni_auto socks4 ssl ssl_max_ver ssl_min_ver ssl_reuse sslv3 stick strict_maxconn
     tcp_md5sig tls tls_tickets tlsv10 tlsv11 tlsv12 tlsv13 track verify verifyhost ws
 ";
 

@@ -5,6 +5,7 @@ use portolan_shared::model::{CookieMode, ServerAddress, Tune};
 use super::{Kind, Proxy};
 use crate::config::diagnostic::{Diagnostic, Place};
 use crate::config::reading::Reading;
+use crate::config::server::Placed;
 
 /// A section in mode http.
 pub fn check(proxy: &mut Proxy, tune: &Tune, reading: &mut Reading<'_>) {
@@ -49,9 +50,10 @@ fn check_cookie(proxy: &Proxy, reading: &mut Reading<'_>) {
         let message = format!("`dynamic` needs a `dynamic_cookie_key` in `{name}`");
         reading.error(at.clone(), message);
     }
-    let mut with_value = proxy.draft.servers.iter().filter(|(s, _)| s.http.cookie.is_some());
+    let mut with_value =
+        proxy.draft.servers.iter().filter(|placed| placed.server.http.cookie.is_some());
     let Some(cookie) = &http.backend.cookie else {
-        if let Some((server, place)) = with_value.next() {
+        if let Some(Placed { server, place, .. }) = with_value.next() {
             let message = format!(
                 "the cookie of server `{}` has no effect: `{name}` has no `cookie`",
                 server.name
@@ -69,7 +71,7 @@ fn check_cookie(proxy: &Proxy, reading: &mut Reading<'_>) {
         warn_of_unix(proxy, at, reading);
     }
     let mut any = false;
-    for (server, place) in with_value {
+    for Placed { server, place, .. } in with_value {
         any = true;
         let value = server.http.cookie.as_deref().unwrap_or_default();
         if let Some(delimiter) = delimiter.filter(|delimiter| value.contains(*delimiter)) {
@@ -88,7 +90,7 @@ fn check_cookie(proxy: &Proxy, reading: &mut Reading<'_>) {
 
 /// A value is computed from an address, and a UNIX socket has none that another proxy knows.
 fn warn_of_unix(proxy: &Proxy, dynamic: &Place, reading: &mut Reading<'_>) {
-    for (server, place) in &proxy.draft.servers {
+    for Placed { server, place, .. } in &proxy.draft.servers {
         let unix = matches!(server.address, ServerAddress::Unix(_));
         if unix && server.http.cookie.is_none() {
             let message = format!("server `{}` gets no cookie: it is a UNIX socket", server.name);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use portolan_shared::model::{
     Answer, Auth, Backend, BackendId, Frontend, LogItem, LogLine, LogTemplate, LogVariable, Mode,
-    PersistRule, RedirectTo, Route, RouteHost, RouteTarget, Tune,
+    RedirectTo, Route, RouteHost, RouteTarget, Tune,
 };
 
 use super::{Kind, Modes, Proxy, check_mode};
@@ -231,12 +231,13 @@ fn routes(
             }
         };
         let Some(to) = to else { continue };
+        let priority = route.priority.over(proxy.draft.priority);
         routes.extend(route.pairs.iter().map(|(host, path, _)| Route {
             host: host.clone(),
             path: path.clone(),
             auth: auth.clone(),
-            priority: None,
-            persist: PersistRule::Normal,
+            priority,
+            persist: route.persist,
             to: to.clone(),
         }));
     }

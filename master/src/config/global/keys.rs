@@ -114,6 +114,26 @@ Most connections from clients at once, over all workers together: 1 to 100000000
 Default: derived from the limit of descriptors.",
     ),
     Key::new(
+        "maxconnrate",
+        |global, node, reading| {
+            rate(&mut global.process.connections_per_second, node, reading);
+        },
+        "
+Most connections from clients that are accepted in a second, over all workers together; more wait
+to be accepted: 1 to 100000000; 0: no limit.
+Default: 0.",
+    ),
+    Key::new(
+        "maxsessrate",
+        |global, node, reading| {
+            rate(&mut global.process.sessions_per_second, node, reading);
+        },
+        "
+Most sessions of clients that are begun in a second, over all workers together; more wait to be
+accepted: 1 to 100000000; 0: no limit.
+Default: 0.",
+    ),
+    Key::new(
         "ulimit_n",
         |global, node, reading| {
             let limit = reading.count(node, 64..=i32::MAX as u32);
@@ -339,6 +359,13 @@ Sizes and budgets of the event loop, see
 .Sx TUNE .",
     ),
 ];
+
+/// So many in a second, 0 for any number.
+fn rate(into: &mut Option<u32>, node: &Node<'_>, reading: &mut Reading<'_>) {
+    if let Some(count) = reading.count(node, 0..=MAXCONN_MAX) {
+        *into = (count > 0).then_some(count);
+    }
+}
 
 fn read_workers(global: &mut Global, node: &Node<'_>, reading: &mut Reading<'_>) {
     if matches!(node.value, DeValue::Integer(_)) {

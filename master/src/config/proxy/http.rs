@@ -8,6 +8,7 @@ mod connection;
 mod cookie;
 mod errors;
 mod identity;
+mod persist;
 mod requests;
 mod retry;
 
@@ -26,6 +27,7 @@ pub use capture::{CAPTURE, CAPTURE_COOKIE, CAPTURE_FIELD};
 pub use cookie::COOKIE;
 pub use errors::{ERRORFILES, HTTP_ERRORS, read_set};
 pub use identity::{FORWARDED, FORWARDFOR};
+pub use persist::set as set_persist;
 
 type Row = Key<Draft>;
 
@@ -43,6 +45,8 @@ pub const ERRORS: &[Row] = errors::ROWS;
 pub const RETRY: &[Row] = retry::ROWS;
 /// About persistence.
 pub const PERSISTENCE: &[Row] = cookie::ROWS;
+/// About who keeps to it.
+pub const PERSIST_RULES: &[Row] = persist::ROWS;
 
 /// The part of a section.
 #[derive(Clone, Debug)]
@@ -73,6 +77,8 @@ struct Said {
     connection_mode: Option<Place>,
     /// Pages that it gives one by one.
     pages: Vec<(u16, Place)>,
+    /// What becomes of clients that belong to a server.
+    persist: Option<Place>,
 }
 
 impl Default for Http {
@@ -95,6 +101,11 @@ impl Http {
     /// A section begins: what was said so far was said by its defaults.
     pub fn begin(&mut self) {
         self.said = Said::default();
+    }
+
+    /// Where a rule about persistence was given.
+    pub fn persist_at(&self) -> Option<&Place> {
+        self.said.persist.as_ref()
     }
 
     /// A frontend's, with these pages.

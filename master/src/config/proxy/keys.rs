@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use portolan_shared::model::{Balance, LogLine, Mode, Redispatch};
+use portolan_shared::model::{LogLine, Mode, Redispatch};
 use toml::de::DeValue;
 
+use super::balance::BALANCE;
 use super::gate::GATE;
+use super::limits::LIMITS;
 use super::lines::LINES;
 use super::{Draft, Log, TIMEOUT, http};
 use crate::config::diagnostic::Diagnostic;
@@ -24,6 +26,8 @@ pub const PROXY: Table<Draft> = Table {
     name: "this section",
     keys: &[
         KEYS,
+        LIMITS,
+        BALANCE,
         LINES,
         http::CONNECTION,
         http::REQUESTS,
@@ -32,6 +36,7 @@ pub const PROXY: Table<Draft> = Table {
         http::ERRORS,
         http::RETRY,
         http::PERSISTENCE,
+        http::PERSIST_RULES,
         GATE,
     ],
     unsupported: unsupported::PROXY,
@@ -202,14 +207,6 @@ Default: false.
 HAProxy's option log-separate-errors.",
     )
     .only(FRONT),
-    Row::new(
-        "balance",
-        |draft, node, reading| assign(&mut draft.balance, balance(node, reading)),
-        "
-How servers are chosen: \"roundrobin\", each in turn, by weight, over all workers together.
-Default: \"roundrobin\".",
-    )
-    .only(BACK),
     Row::new(
         "retries",
         |draft, node, reading| {
@@ -433,36 +430,6 @@ fn mode(node: &Node<'_>, reading: &mut Reading<'_>) -> Option<Mode> {
         mode => format!("unknown mode \"{mode}\""),
     };
     reading.report(Diagnostic::error(text.place(), message).help("there are \"tcp\" and \"http\""));
-    None
-}
-
-/// HAProxy's other ways to choose a server.
-const OTHER_BALANCE: &[&str] = &[
-    "static-rr",
-    "leastconn",
-    "first",
-    "source",
-    "uri",
-    "url_param",
-    "hdr",
-    "hash",
-    "random",
-    "rdp-cookie",
-    "sticky",
-];
-
-fn balance(node: &Node<'_>, reading: &mut Reading<'_>) -> Option<Balance> {
-    let text = reading.text(node)?;
-    let algorithm = text.text.split([' ', '(']).next().unwrap_or_default();
-    if text.text == "roundrobin" {
-        return Some(Balance::RoundRobin);
-    }
-    let message = if OTHER_BALANCE.contains(&algorithm) {
-        format!("balance \"{algorithm}\" is not supported by this version")
-    } else {
-        format!("unknown balance \"{algorithm}\"")
-    };
-    reading.report(Diagnostic::error(text.place(), message).help("there is \"roundrobin\""));
     None
 }
 

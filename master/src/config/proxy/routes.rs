@@ -6,12 +6,15 @@
 //!
 //! Limit: [`ROUTES_MAX`] pairs in one frontend, which every worker keeps.
 
+mod standing;
+
 use std::collections::HashMap;
 
-use portolan_shared::model::{Answer, RouteHost};
+use portolan_shared::model::{Answer, PersistRule, RouteHost};
 
 use super::auth::{self, Auth};
 use super::gate;
+use super::limits::PartialPriority;
 use crate::config::diagnostic::{Diagnostic, Place};
 use crate::config::document::Node;
 use crate::config::names;
@@ -34,6 +37,10 @@ pub struct Route {
     pub pairs: Vec<(RouteHost, String, Place)>,
     /// Who may ask.
     pub auth: Option<Auth>,
+    /// Where they wait.
+    pub priority: PartialPriority,
+    /// What becomes of clients that belong to a server.
+    pub persist: PersistRule,
     /// What becomes of requests.
     pub to: To,
 }
@@ -53,13 +60,21 @@ pub struct Draft {
     hosts: Option<Vec<(RouteHost, Place)>>,
     paths: Option<Vec<(String, Place)>>,
     auth: Option<Auth>,
+    priority: PartialPriority,
+    persist: PersistRule,
+    persist_at: Option<Place>,
     to: Option<To>,
     to_at: Option<Place>,
+    /// Keys that only requests for a server have a use for.
+    of_backends: Vec<(&'static str, Place)>,
 }
 
 /// One of `routes`.
-pub const ROUTE: Table<Draft> =
-    Table { name: "a route", keys: &[KEYS], unsupported: "if unless do use_backend" };
+pub const ROUTE: Table<Draft> = Table {
+    name: "a route",
+    keys: &[KEYS, standing::ROWS],
+    unsupported: "if unless do use_backend",
+};
 
 type Row = Key<Draft>;
 
@@ -208,7 +223,14 @@ pub fn read(node: &Node<'_>, reading: &mut Reading<'_>) -> Vec<Route> {
             }
         }
         if let Some(to) = draft.to {
-            routes.push(Route { pairs, auth: draft.auth, to });
+            if let To::Answer(..) = to {
+                for (key, place) in draft.of_backends {
+                    let message = format!("`{key}` has no effect: no server gets these requests");
+                    reading.warn(place, message);
+                }
+            }
+            let (priority, persist) = (draft.priority, draft.persist);
+            routes.push(Route { pairs, auth: draft.auth, priority, persist, to });
         }
     }
     routes

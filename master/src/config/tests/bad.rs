@@ -21,7 +21,7 @@ default_backend = "ap"
 bind = ":90"
 
 [backend.app]
-balance = "leastconn"
+balance = "leatconn"
 server = [
   { name = "a", address = "${NOWHERE}:80", weight = 257, check = true },
   { name = "b c", address = "10.0.0.1:80-90" },
@@ -145,7 +145,7 @@ httpchk = true
 server = [{ name = "s", address = "10.0.0.1:1", backup = true, disabled = true, slowstart = "1s", ssl = true }]
 "#;
     let found = errors(text);
-    assert_eq!(found.lines().count(), 12, "{found}");
+    assert_eq!(found.lines().count(), 9, "{found}");
     assert!(
         found.lines().all(|line| line.ends_with("is not supported by this version")),
         "{found}"

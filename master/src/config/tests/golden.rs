@@ -29,6 +29,14 @@ fn every_key_about_requests_reaches_its_field() {
 }
 
 #[test]
+fn every_key_about_balancing_and_limits_reaches_its_field() {
+    let config = config(EVERYTHING_BALANCE);
+    let process = config.process;
+    let rates = (process.connections_per_second, process.sessions_per_second);
+    insta::assert_debug_snapshot!((rates, config.frontends, config.backends));
+}
+
+#[test]
 fn the_samples_set_every_key_there_is() {
     let reference = crate::config::reference();
     let sample: Vec<_> = SAMPLES
