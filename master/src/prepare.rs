@@ -31,7 +31,7 @@ use crate::listeners::unix::Live;
 use crate::listeners::{How, Prepared};
 use crate::master::Master;
 use crate::reading::{Read, Reading};
-use crate::shared_memory::CHUNK;
+use crate::shared_memory::{CHUNK, STATES};
 use crate::slots::WorkerId;
 use crate::state::{Input, State};
 
@@ -289,10 +289,13 @@ impl Master {
             .assign(config, number)
             .map_err(|error| format!("shared memory: {error}"))?;
         let first = !self.memory_kept;
-        let new =
-            |name: &str| first || chunks.clone().any(|chunk| name == format!("{CHUNK}{chunk}"));
+        let new = |name: &str| {
+            let is =
+                |chunk| name == format!("{CHUNK}{chunk}") || name == format!("{STATES}{chunk}");
+            first || chunks.clone().any(is)
+        };
         let names: Vec<String> =
-            self.memory.descriptors().map(|(name, ..)| name).filter(|name| new(name)).collect();
+            self.memory.descriptors().map(|(name, _)| name).filter(|name| new(name)).collect();
         for name in names {
             self.keep_memory(&name)?;
         }
@@ -303,7 +306,7 @@ impl Master {
 
     fn keep_memory(&mut self, name: &str) -> Result<(), String> {
         let found = self.memory.descriptors().find(|(found, ..)| found == name);
-        let Some((name, _, descriptor)) = found else { return Ok(()) };
+        let Some((name, descriptor)) = found else { return Ok(()) };
         self.link
             .keep(name, Vec::new(), descriptor)
             .map(drop)

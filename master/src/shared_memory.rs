@@ -4,6 +4,7 @@
 //!
 //! - A doorbell (an eventfd) is made with the first use of its lane and never closed: who knows it
 //!   may go on ringing it.
+//! - Workers get the states of servers through descriptors opened for reading only.
 //! - A lane is released only when its owner's pidfd has ended; then everybody's doorbell rings.
 
 use std::collections::BTreeMap;
@@ -11,8 +12,8 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use portolan_shared::memory::{LANES_MAX, Lane, Memory, MemoryError, Registry};
-use portolan_shared::message::MemoryKind;
+use portolan_shared::memory::{LANES_MAX, Lane, Memory, MemoryError, OBJECTS_PER_CHUNK, Registry};
+use portolan_shared::message::{MemoryKind, Role};
 use portolan_shared::model::Config;
 use rustix::event::EventfdFlags;
 
@@ -21,12 +22,16 @@ pub const HEAD: &str = "memory-head";
 /// See [`HEAD`].
 pub const CHUNK: &str = "memory-";
 /// See [`HEAD`].
+pub const STATES: &str = "states-";
+/// See [`HEAD`].
 pub const DOORBELL: &str = "doorbell-";
 
 /// Memory, registry and doorbells.
 #[derive(Debug)]
 pub struct SharedMemory {
     memory: Memory,
+    /// The states of each chunk, open for reading only.
+    read_only: Vec<OwnedFd>,
     registry: Registry,
     doorbells: BTreeMap<Lane, OwnedFd>,
 }
@@ -36,6 +41,7 @@ pub struct SharedMemory {
 pub struct Left {
     head: Option<OwnedFd>,
     chunks: BTreeMap<u32, OwnedFd>,
+    states: BTreeMap<u32, OwnedFd>,
     doorbells: BTreeMap<Lane, OwnedFd>,
 }
 
@@ -46,6 +52,8 @@ impl Left {
             self.head = Some(descriptor);
         } else if let Some(number) = name.strip_prefix(CHUNK).and_then(|n| n.parse().ok()) {
             self.chunks.insert(number, descriptor);
+        } else if let Some(number) = name.strip_prefix(STATES).and_then(|n| n.parse().ok()) {
+            self.states.insert(number, descriptor);
         } else if let Some(lane) = name.strip_prefix(DOORBELL).and_then(|n| n.parse().ok()) {
             self.doorbells.insert(lane, descriptor);
         } else {
@@ -60,19 +68,26 @@ impl SharedMemory {
     pub fn create() -> io::Result<Self> {
         Ok(Self {
             memory: Memory::create()?,
+            read_only: Vec::new(),
             registry: Registry::default(),
             doorbells: BTreeMap::new(),
         })
     }
 
     /// Takes over what a former master left; `None` where it left none.
-    pub fn adopt(left: Left, registry: Option<Registry>) -> Result<Option<Self>, MemoryError> {
+    pub fn adopt(mut left: Left, registry: Option<Registry>) -> Result<Option<Self>, MemoryError> {
         let (Some(head), Some(registry)) = (left.head, registry) else { return Ok(None) };
         let mut memory = Memory::attach(head)?;
         for (number, chunk) in left.chunks {
+            // A chunk that came before its states was not in use: its master died in between.
+            let Some(states) = left.states.remove(&number) else { break };
             memory.attach_chunk(number, chunk)?;
+            memory.attach_states(number, states)?;
         }
-        Ok(Some(Self { memory, registry, doorbells: left.doorbells }))
+        let mut adopted =
+            Self { memory, read_only: Vec::new(), registry, doorbells: left.doorbells };
+        adopted.reopen()?;
+        Ok(Some(adopted))
     }
 
     /// The memory.
@@ -89,17 +104,43 @@ impl SharedMemory {
     pub fn assign(&mut self, config: &mut Config, generation: u32) -> io::Result<Range<u32>> {
         let oldest = self.memory.oldest_generation();
         let assigned = self.registry.assign(config, generation, oldest);
-        self.memory.prepare(&assigned)
+        let new = self.memory.prepare(&assigned)?;
+        self.reopen()?;
+        Ok(new)
+    }
+
+    /// Opens the states of new chunks for those who may only read them.
+    fn reopen(&mut self) -> io::Result<()> {
+        for number in self.read_only.len() as u32..self.memory.objects_max() / OBJECTS_PER_CHUNK {
+            self.read_only.push(self.memory.reopen_states(number)?);
+        }
+        Ok(())
     }
 
     /// Under which names the wrapper keeps memory, with the descriptors.
-    pub fn descriptors(&self) -> impl Iterator<Item = (String, MemoryKind, BorrowedFd<'_>)> {
+    pub fn descriptors(&self) -> impl Iterator<Item = (String, BorrowedFd<'_>)> {
         self.memory.descriptors().map(|(kind, descriptor)| {
             let name = match kind {
                 MemoryKind::Lanes => HEAD.to_owned(),
                 MemoryKind::Objects(number) => format!("{CHUNK}{number}"),
+                MemoryKind::States(number) => format!("{STATES}{number}"),
             };
-            (name, kind, descriptor)
+            (name, descriptor)
+        })
+    }
+
+    /// What a process of this role is given, in order. States may be written by the checker only; the
+    /// runner beats, and has nothing to do with servers' counts and states.
+    pub fn descriptors_for(
+        &self,
+        role: Role,
+    ) -> impl Iterator<Item = (MemoryKind, BorrowedFd<'_>)> {
+        self.memory.descriptors().filter_map(move |(kind, descriptor)| match (kind, role) {
+            (MemoryKind::Objects(_) | MemoryKind::States(_), Role::Runner) => None,
+            (MemoryKind::States(number), Role::Worker) => {
+                Some((kind, self.read_only[number as usize].as_fd()))
+            }
+            _ => Some((kind, descriptor)),
         })
     }
 

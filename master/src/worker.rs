@@ -20,9 +20,7 @@ use std::time::{Duration, Instant};
 use portolan_shared::channel::{Channel, ChannelError};
 use portolan_shared::memory::Lane;
 use portolan_shared::message::wrapper::WRAPPER_FD;
-use portolan_shared::message::{
-    DESCRIPTORS_MAX, Hello, ListenerEntry, MemoryKind, PIECE_MAX, Role, ToWorker,
-};
+use portolan_shared::message::{DESCRIPTORS_MAX, Hello, ListenerEntry, PIECE_MAX, Role, ToWorker};
 use portolan_shared::sys::spawn::{self, Child, Spawn};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 use serde::{Deserialize, Serialize};
@@ -381,13 +379,9 @@ impl Feed {
                 channel.send(&ToWorker::Hello(hello), &[])?;
                 Self::Memory(0)
             }
-            Self::Memory(position) => match memory.descriptors().nth(position) {
-                // It beats there, and has nothing to do with servers' counts and states.
-                Some((_, MemoryKind::Objects(_), _)) if role == Role::Runner => {
-                    Self::Memory(position + 1)
-                }
+            Self::Memory(position) => match memory.descriptors_for(role).nth(position) {
                 None if role == Role::Runner => Self::Logs(0),
-                Some((_, kind, descriptor)) => {
+                Some((kind, descriptor)) => {
                     channel.send(&ToWorker::Memory(kind), &[descriptor])?;
                     Self::Memory(position + 1)
                 }

@@ -2,7 +2,7 @@
 //!
 //! `sys` holds every unsafe operation of the project (with `memory::map` the only other home);
 //! `model` is the configuration as both of its readers produce it; `message` and `channel` are how
-//! processes talk; `memory` is what workers share; `log` and `notify` are how we speak to the
+//! processes talk; `memory` is what workers share, `standing` what a server is good for by it; `log` and `notify` are how we speak to the
 //! system; `signal` is the queue of signals that all three main loops read; `crypt` says which
 //! hashes of passwords can be checked; `check_result` is what a health check finds; `expression`
 //! compiles regular expressions.
@@ -17,6 +17,7 @@ pub mod message;
 pub mod model;
 pub mod notify;
 pub mod signal;
+pub mod standing;
 pub mod sys;
 
 /// The version of the package, as `-v` prints it.

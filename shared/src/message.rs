@@ -83,6 +83,8 @@ pub enum MemoryKind {
     Lanes,
     /// A chunk of objects, by its number.
     Objects(u32),
+    /// The states of a chunk's objects, by its number; for workers, open for reading only.
+    States(u32),
 }
 
 /// From the master to a worker or the checker.

@@ -191,6 +191,10 @@ fn take_memory(
             let memory = memory.as_mut().ok_or_else(|| refused(&"objects came before lanes"))?;
             memory.attach_chunk(number, descriptor).map_err(|error| refused(&error))?;
         }
+        MemoryKind::States(number) => {
+            let memory = memory.as_mut().ok_or_else(|| refused(&"states came before lanes"))?;
+            memory.attach_states(number, descriptor).map_err(|error| refused(&error))?;
+        }
     }
     Ok(())
 }

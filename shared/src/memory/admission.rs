@@ -93,6 +93,8 @@ pub trait Word {
     fn fetch_sub(&self, value: u64);
     fn fetch_or(&self, value: u64);
     fn fetch_and(&self, value: u64);
+    /// Stores a value where another still stands; whether it did.
+    fn exchange(&self, before: u64, after: u64) -> bool;
     /// Adds one where the caller is the only writer and nobody decides by the sum.
     fn bump(&self);
 }
@@ -327,6 +329,10 @@ impl Word for AtomicU64 {
     #[inline]
     fn fetch_and(&self, value: u64) {
         self.fetch_and(value, SeqCst);
+    }
+    #[inline]
+    fn exchange(&self, before: u64, after: u64) -> bool {
+        self.compare_exchange_weak(before, after, SeqCst, Relaxed).is_ok()
     }
     #[inline]
     fn bump(&self) {

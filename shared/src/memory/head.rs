@@ -32,14 +32,33 @@ pub fn write_start(words: &[AtomicU64], magic: u64, identity: u64, number: u64) 
 }
 
 /// Refuses what is not memory of this kind and layout.
-pub fn check_start(words: &[AtomicU64], magic: u64) -> Result<(), MemoryError> {
-    if words[head::MAGIC].load(SeqCst) != magic {
+pub fn check_start(load: impl Fn(usize) -> u64, magic: u64) -> Result<(), MemoryError> {
+    if load(head::MAGIC) != magic {
         return Err(MemoryError::Magic);
     }
-    match words[head::VERSION].load(Relaxed) {
+    match load(head::VERSION) {
         LAYOUT => Ok(()),
         found => Err(MemoryError::Version { found }),
     }
+}
+
+/// The same of what belongs to a head and has a number.
+pub fn check_part(
+    load: impl Fn(usize) -> u64,
+    magic: u64,
+    identity: u64,
+    number: u32,
+) -> Result<(), MemoryError> {
+    check_start(&load, magic)?;
+    if load(head::IDENTITY) != identity {
+        return Err(MemoryError::Foreign);
+    }
+    let found = load(head::NUMBER);
+    if found != u64::from(number) {
+        let found = u32::try_from(found).unwrap_or(u32::MAX);
+        return Err(MemoryError::Number { expected: number, found });
+    }
+    Ok(())
 }
 
 /// So many words from here on; beyond the end it panics.
@@ -59,7 +78,7 @@ impl Head {
 
     pub fn attach(fd: OwnedFd) -> Result<Self, MemoryError> {
         let map = map::attach(&fd, HEAD_WORDS)?;
-        check_start(map.words(), layout::HEAD_MAGIC)?;
+        check_start(|at| map.words()[at].load(SeqCst), layout::HEAD_MAGIC)?;
         Ok(Self { map, fd: Some(fd) })
     }
 
@@ -178,6 +197,17 @@ impl Memory {
             slot: header(at::SLOT) as u16,
             generation: header(at::GENERATION) as u32,
         }
+    }
+
+    /// The lane of the process that watches over servers; to be rung at an alarm.
+    pub fn checker_lane(&self) -> Option<Lane> {
+        let lane = self.head.word(head::CHECKER).load(SeqCst).checked_sub(1)?;
+        Lane::try_from(lane).ok().filter(|lane| *lane < LANES_MAX)
+    }
+
+    /// Says who watches over servers (master).
+    pub fn set_checker_lane(&self, lane: Option<Lane>) {
+        self.head.word(head::CHECKER).store(lane.map_or(0, |lane| u64::from(lane) + 1), SeqCst);
     }
 
     /// The lowest generation of a live lane: what no later one knows, nobody uses.

@@ -5,7 +5,7 @@
 
 /// Counts changes to the layout. Version N attaches only N: memory of another layout is created
 /// afresh by an upgraded master.
-pub const LAYOUT: u64 = 1;
+pub const LAYOUT: u64 = 2;
 
 /// Most living processes at once: workers of all generations and checkers.
 pub const LANES_MAX: u16 = 256;
@@ -23,6 +23,8 @@ pub const LANE_WORDS: usize = LANES_MAX as usize / 64;
 pub const HEAD_MAGIC: u64 = u64::from_be_bytes(*b"portolan");
 /// `"portochk"`, a chunk.
 pub const CHUNK_MAGIC: u64 = u64::from_be_bytes(*b"portochk");
+/// `"portosts"`, the states of a chunk's objects.
+pub const STATES_MAGIC: u64 = u64::from_be_bytes(*b"portosts");
 
 /// Words of the head's first page, and (the first four) of a chunk's.
 pub mod head {
@@ -40,6 +42,8 @@ pub mod head {
     pub const LANES_USED: usize = 16;
     /// Objects below this have been assigned at some time.
     pub const OBJECTS_USED: usize = 17;
+    /// The lane of the checker, counted from 1; 0: there is none.
+    pub const CHECKER: usize = 18;
 }
 
 /// Words of a lane's header. The first line is written by the master, the second by the owner.
@@ -71,11 +75,51 @@ pub mod shared {
     pub const WAITERS: usize = 0;
     /// The round-robin cursor.
     pub const CURSOR: usize = 8;
+    /// Rates: one word for each `Rate`, see `rate`.
+    pub const RATES: usize = 9;
+    /// Errors in a row in the traffic of a server, see `observed`.
+    pub const OBSERVED: usize = 11;
     /// Words per object.
     pub const WORDS: usize = 16;
 }
 
-/// Words of an object's cell in a lane: two lines.
+/// Words of an object's states: the checker's line, then the master's. `state` packs them.
+pub mod state {
+    /// The last verdict.
+    pub const VERDICT: usize = 0;
+    /// When the server last went up or down.
+    pub const CHANGED: usize = 1;
+    /// Of what the verdict is.
+    pub const FINGERPRINT: usize = 2;
+    /// What the agent asks for.
+    pub const AGENT: usize = 3;
+    /// How asking the agent went.
+    pub const AGENT_CHECK: usize = 4;
+    /// Whose agent it is.
+    pub const AGENT_FINGERPRINT: usize = 5;
+    /// When the agent last told a weight.
+    pub const AGENT_WEIGHT_AT: usize = 6;
+    /// When the agent last told a limit.
+    pub const AGENT_MAXCONN_AT: usize = 7;
+    /// Of a backend: counts changes to the states of its servers.
+    pub const VERSION: usize = 8;
+    /// What the operator asked for.
+    pub const ADMIN: usize = 9;
+    /// When that let the server out of maintenance.
+    pub const READY_AT: usize = 10;
+    /// The weight that the operator set.
+    pub const WEIGHT: usize = 11;
+    /// When.
+    pub const WEIGHT_AT: usize = 12;
+    /// The limit that the operator set.
+    pub const MAXCONN: usize = 13;
+    /// When.
+    pub const MAXCONN_AT: usize = 14;
+    /// Words per object.
+    pub const WORDS: usize = 16;
+}
+
+/// Words of an object's cell in a lane: three lines.
 pub mod cell {
     /// Connections or streams now.
     pub const GAUGE: usize = 0;
@@ -87,14 +131,18 @@ pub mod cell {
     pub const RARE_TOTALS: usize = 4;
     /// Often written totals have the second line.
     pub const TOTALS: usize = 8;
+    /// Those of the checker have the third.
+    pub const CHECKER_TOTALS: usize = 16;
     /// Words per cell.
-    pub const WORDS: usize = 16;
+    pub const WORDS: usize = 24;
 }
 
 /// Totals per cell.
-pub const TOTALS: usize = 12;
+pub const TOTALS: usize = 15;
 /// So many of them lie on a cell's second line.
-const OFTEN_TOTALS: usize = cell::WORDS - cell::TOTALS;
+const OFTEN_TOTALS: usize = cell::CHECKER_TOTALS - cell::TOTALS;
+/// So many of them lie on the first two lines.
+const TRAFFIC_TOTALS: usize = OFTEN_TOTALS + cell::TOTALS - cell::RARE_TOTALS;
 
 /// Words of a head.
 pub const HEAD_WORDS: usize = PAGE + LANES_MAX as usize * lane::WORDS;
@@ -104,10 +152,14 @@ const CELLS: usize = PAGE + OBJECTS_PER_CHUNK as usize * shared::WORDS;
 pub const CHUNK_WORDS: usize =
     CELLS + LANES_MAX as usize * OBJECTS_PER_CHUNK as usize * cell::WORDS;
 
+/// Words of the states of a chunk's objects.
+pub const STATES_WORDS: usize = PAGE + OBJECTS_PER_CHUNK as usize * state::WORDS;
+
 const _: () = assert!(HEAD_WORDS.is_multiple_of(PAGE));
+const _: () = assert!(STATES_WORDS.is_multiple_of(PAGE));
 const _: () = assert!(CELLS.is_multiple_of(PAGE));
 const _: () = assert!(CHUNK_WORDS.is_multiple_of(PAGE));
-const _: () = assert!(TOTALS == OFTEN_TOTALS + cell::TOTALS - cell::RARE_TOTALS);
+const _: () = assert!(TOTALS <= TRAFFIC_TOTALS + cell::WORDS - cell::CHECKER_TOTALS);
 
 /// Where the header of a lane begins, in a head.
 #[inline]
@@ -119,6 +171,12 @@ pub const fn lane_at(lane: u16) -> usize {
 #[inline]
 pub const fn shared_at(object: u32) -> usize {
     PAGE + (object % OBJECTS_PER_CHUNK) as usize * shared::WORDS
+}
+
+/// Where the states of an object begin, in the states of its chunk.
+#[inline]
+pub const fn state_at(object: u32) -> usize {
+    PAGE + (object % OBJECTS_PER_CHUNK) as usize * state::WORDS
 }
 
 /// Where the cell of an object begins, in its chunk.
@@ -134,7 +192,9 @@ pub const fn cell_at(lane: u16, object: u32) -> usize {
 pub const fn total_at(total: usize) -> usize {
     if total < OFTEN_TOTALS {
         cell::TOTALS + total
-    } else {
+    } else if total < TRAFFIC_TOTALS {
         cell::RARE_TOTALS + total - OFTEN_TOTALS
+    } else {
+        cell::CHECKER_TOTALS + total - TRAFFIC_TOTALS
     }
 }

@@ -3,12 +3,17 @@
 //! Shell.
 //! - A mapping lives as long as its [`Map`] and never moves.
 //! - What is mapped can neither shrink nor grow: the seals are checked before it is mapped.
+//! - A [`View`] of a descriptor that was opened for reading is mapped for reading, and nobody gets a
+//!   reference to its words: it only loads them, one by one. A relaxed load of a word that the machine
+//!   loads at once is what the language permits on memory that must not be written (a stronger order
+//!   or a wider word might be made of an instruction that writes); the order comes from the fence.
 #![allow(unsafe_code, reason = "a mapping cannot be made without; see each use")]
 
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::AtomicU64;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::{AtomicU64, fence};
 
-use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags};
 
 use super::MemoryError;
@@ -24,17 +29,44 @@ pub struct Map {
     words: &'static [AtomicU64],
 }
 
+/// A mapping that may be there for reading only.
+#[derive(Debug)]
+pub struct View {
+    map: Map,
+    writable: bool,
+}
+
 /// Creates a memfd of zeros with its final size and seals, and maps it.
 pub fn create(name: &str, words: usize) -> rustix::io::Result<(OwnedFd, Map)> {
     let fd = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    // No other user opens it anew for writing, out of /proc, from a descriptor for reading.
+    rustix::fs::fchmod(&fd, Mode::RUSR | Mode::WUSR)?;
     rustix::fs::ftruncate(&fd, (words * WORD) as u64)?;
     rustix::fs::fcntl_add_seals(&fd, SEALS)?;
-    let map = Map::new(&fd, words)?;
+    let map = Map::new(&fd, words, true)?;
     Ok((fd, map))
 }
 
 /// Maps a memfd made by [`create`], in whichever process, after checking seals and size.
 pub fn attach(fd: impl AsFd, words: usize) -> Result<Map, MemoryError> {
+    check(&fd, words)?;
+    Ok(Map::new(fd, words, true)?)
+}
+
+/// The same for what may have been opened for reading only: then it is mapped so.
+pub fn attach_view(fd: impl AsFd, words: usize) -> Result<View, MemoryError> {
+    check(&fd, words)?;
+    let writable = rustix::fs::fcntl_getfl(&fd)?.intersection(OFlags::RWMODE) == OFlags::RDWR;
+    Ok(View { map: Map::new(fd, words, writable)?, writable })
+}
+
+/// Opens a memfd of this process once more, for reading only.
+pub fn reopen_for_reading(fd: impl AsFd) -> rustix::io::Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn check(fd: impl AsFd, words: usize) -> Result<(), MemoryError> {
     let seals = rustix::fs::fcntl_get_seals(&fd).map_err(|_| MemoryError::NotSealed)?;
     if !seals.contains(SEALS) {
         return Err(MemoryError::NotSealed);
@@ -44,21 +76,24 @@ pub fn attach(fd: impl AsFd, words: usize) -> Result<Map, MemoryError> {
     if found != expected {
         return Err(MemoryError::Size { expected, found });
     }
-    Ok(Map::new(fd, words)?)
+    Ok(())
 }
 
 impl Map {
     /// Maps so many words of a descriptor which the caller has found to be sealed and that large.
-    fn new(fd: impl AsFd, words: usize) -> rustix::io::Result<Self> {
-        let protection = ProtFlags::READ | ProtFlags::WRITE;
+    /// Without `writable` its words may only be loaded, as [`View`] does.
+    fn new(fd: impl AsFd, words: usize, writable: bool) -> rustix::io::Result<Self> {
+        let protection =
+            if writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
         let length = words * WORD;
         // SAFETY: the kernel chooses the address, so no mapping of ours is replaced.
         let start = unsafe {
             rustix::mm::mmap(std::ptr::null_mut(), length, protection, MapFlags::SHARED, fd, 0)
         }?;
-        // SAFETY: the mapping is page-aligned, `words` words long, readable and writable, and stays
-        // until `drop`; the seals keep the file behind it that long. Whoever maps it, in this process
-        // or another, reads and writes it through atomics only, and any bits make a valid AtomicU64.
+        // SAFETY: the mapping is page-aligned, `words` words long, readable, and stays until `drop`;
+        // the seals keep the file behind it that long. Whoever maps it, in this process or another,
+        // reads and writes it through atomics only, and any bits make a valid AtomicU64. Where it is
+        // not writable, the slice stays inside a `View`, which only does relaxed loads.
         let words = unsafe { std::slice::from_raw_parts(start.cast::<AtomicU64>(), words) };
         Ok(Self { words })
     }
@@ -67,6 +102,27 @@ impl Map {
     #[inline]
     pub fn words(&self) -> &[AtomicU64] {
         self.words
+    }
+}
+
+impl View {
+    /// Of a mapping that may be written.
+    pub fn writable(map: Map) -> Self {
+        Self { map, writable: true }
+    }
+
+    /// A word; what was stored before it by who wrote it is seen by loads that follow.
+    #[inline]
+    pub fn load(&self, at: usize) -> u64 {
+        let word = self.map.words[at].load(Relaxed);
+        fence(Acquire);
+        word
+    }
+
+    /// All words, where they may be written.
+    #[inline]
+    pub fn words(&self) -> Option<&[AtomicU64]> {
+        self.writable.then_some(self.map.words)
     }
 }
 

@@ -1,11 +1,13 @@
-//! What the workers share: gauges, totals, heartbeats, waiters and round-robin cursors, in memfds
-//! that the master creates.
+//! What the processes share: gauges, totals, heartbeats, waiters, cursors, rates and the states of
+//! servers, in memfds that the master creates.
 //!
-//! Shell: creates and maps memory, reads /proc. The rules of admission are core, in `admission`.
+//! Shell: creates and maps memory, reads /proc. The rules are core: of admission in `admission`, of
+//! rates in `rate`, of what a state is in `state`.
 //!
 //! ```text
 //! head     | magic, sizes, live lanes, objects in use | 256 lane headers |
-//! chunk n  | magic, number | 4096 x shared (waiting lanes, cursor) | 256 lanes x 4096 cells |
+//! chunk n  | magic, number | 4096 x shared (waiting lanes, cursor, rates) | 256 lanes x 4096 cells |
+//! states n | magic, number | 4096 x states (of the checker, of the master) |
 //! ```
 //!
 //! - A *lane* belongs to one living process, not to a slot. Only its owner writes its cells; the
@@ -17,7 +19,9 @@
 //! - Every memfd is sealed against shrinking, growing and further seals, and is never remapped; a full
 //!   one is joined by another. There are only atomics in them, and every index is bounds-checked: a
 //!   number outside panics, and none is ever taken from shared memory.
-//! - Pages nobody wrote cost nothing: a chunk is 128.5 MiB of addresses, not of memory.
+//! - *States* are written by the checker and the master only. A worker gets a descriptor that was
+//!   opened for reading and maps them so: no bug in it can mark a server up or down.
+//! - Pages nobody wrote cost nothing: a chunk is 192.5 MiB of addresses, not of memory.
 //!
 //! # Who rings whom
 //!
@@ -44,9 +48,13 @@ mod head;
 mod layout;
 mod map;
 mod objects;
+mod observed;
 mod own;
 mod owner;
+mod rate;
 mod registry;
+mod state;
+mod states;
 
 #[cfg(test)]
 mod tests;
@@ -55,16 +63,23 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+pub use crate::check_result::CheckResult;
 use crate::message::MemoryKind;
 
 pub use admission::{Entry, Place, Waiter, Waiters};
 pub use layout::{LANES_MAX, LAYOUT, OBJECTS_PER_CHUNK};
 pub use own::{OwnLane, Tally};
 pub use owner::{Owner, process_start_time};
+pub use rate::{RATE_MAX, Rate};
 pub use registry::{Assigned, ObjectKey, Registry};
+pub use state::{
+    Admin, AdminState, AgentVerdict, AgentWeight, CHECK_DURATION_MAX_MS, MAXCONN_MAX, Operational,
+    OperatorMaxconn, OperatorWeight, ServerState, Verdict,
+};
 
 use head::Head;
 use objects::Chunk;
+use states::States;
 
 /// The number of a lane, below [`LANES_MAX`].
 pub type Lane = u16;
@@ -101,6 +116,12 @@ pub enum Total {
     Denied,
     /// Connections that broke a protocol's rules before they became a stream.
     BadRequests,
+    /// Checks of a server that failed; in the checker's lane, as those that follow.
+    CheckFailures,
+    /// How often a server went down.
+    DownTransitions,
+    /// Milliseconds that a server was down, counted when it comes up.
+    DownTime,
 }
 
 impl Total {
@@ -118,6 +139,9 @@ impl Total {
         Self::ServerAborts,
         Self::Denied,
         Self::BadRequests,
+        Self::CheckFailures,
+        Self::DownTransitions,
+        Self::DownTime,
     ];
 }
 
@@ -199,23 +223,26 @@ impl From<rustix::io::Errno> for MemoryError {
 pub struct Memory {
     head: Head,
     chunks: Vec<Chunk>,
+    states: Vec<States>,
 }
 
 impl Memory {
     /// Creates a head, without lanes or chunks (the master, once in an instance's life).
     pub fn create() -> io::Result<Self> {
-        Ok(Self { head: Head::create()?, chunks: Vec::new() })
+        Ok(Self { head: Head::create()?, chunks: Vec::new(), states: Vec::new() })
     }
 
     /// Maps the head that another process created.
     pub fn attach(head: OwnedFd) -> Result<Self, MemoryError> {
-        Ok(Self { head: Head::attach(head)?, chunks: Vec::new() })
+        Ok(Self { head: Head::attach(head)?, chunks: Vec::new(), states: Vec::new() })
     }
 
-    /// Adds a chunk; answers its number (master).
+    /// Adds a chunk with its states; answers its number (master).
     pub fn add_chunk(&mut self) -> io::Result<u32> {
         let number = self.chunks.len() as u32;
-        self.chunks.push(Chunk::create(self.head.identity(), number)?);
+        let chunk = Chunk::create(self.head.identity(), number)?;
+        self.states.push(States::create(self.head.identity(), number)?);
+        self.chunks.push(chunk);
         Ok(number)
     }
 
@@ -226,6 +253,17 @@ impl Memory {
             return Err(MemoryError::Number { expected, found: number });
         }
         self.chunks.push(Chunk::attach(self.head.identity(), number, chunk)?);
+        Ok(())
+    }
+
+    /// Maps the states of a chunk that another process created, for reading only where the descriptor
+    /// was opened so; in order of their numbers, from 0.
+    pub fn attach_states(&mut self, number: u32, states: OwnedFd) -> Result<(), MemoryError> {
+        let expected = self.states.len() as u32;
+        if number != expected {
+            return Err(MemoryError::Number { expected, found: number });
+        }
+        self.states.push(States::attach(self.head.identity(), number, states)?);
         Ok(())
     }
 
@@ -249,7 +287,10 @@ impl Memory {
         let chunks = self.chunks.iter().zip(0..).filter_map(|(chunk, number)| {
             Some((MemoryKind::Objects(number), chunk.descriptor()?.as_fd()))
         });
-        head.into_iter().chain(chunks)
+        let states = self.states.iter().zip(0..).filter_map(|(states, number)| {
+            Some((MemoryKind::States(number), states.descriptor()?.as_fd()))
+        });
+        head.into_iter().chain(chunks).chain(states)
     }
 
     /// Closes the descriptors; the mappings stay (a worker, which passes them to nobody).
@@ -258,12 +299,15 @@ impl Memory {
         for chunk in &mut self.chunks {
             chunk.close_descriptor();
         }
+        for states in &mut self.states {
+            states.close_descriptor();
+        }
     }
 
     /// Objects with a number below this have a place. Whoever is given objects checks them once
     /// against this: the operations panic on others.
     pub fn objects_max(&self) -> Object {
-        self.chunks.len() as Object * OBJECTS_PER_CHUNK
+        self.chunks.len().min(self.states.len()) as Object * OBJECTS_PER_CHUNK
     }
 
     /// Connections or streams in this object, over all living lanes.
@@ -311,6 +355,7 @@ impl Memory {
 
     /// Empties an object that no living process knows, before it is given to another name.
     fn clear_object(&self, object: Object) {
+        self.states[(object / OBJECTS_PER_CHUNK) as usize].clear(object);
         let chunk = self.chunk(object);
         chunk.clear_shared(object);
         for lane in 0..self.head.lanes_used() {

@@ -6,11 +6,12 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
-use super::head::{check_start, words_at, write_start};
-use super::layout::{self, CHUNK_MAGIC, CHUNK_WORDS, LANE_WORDS, cell, head, shared};
+use super::head::{check_part, words_at, write_start};
+use super::layout::{self, CHUNK_MAGIC, CHUNK_WORDS, LANE_WORDS, cell, shared};
 use super::map::{self, Map};
+use super::rate::Rate;
 use super::{Lane, MemoryError, Object, Total};
 
 /// A mapped chunk.
@@ -29,15 +30,7 @@ impl Chunk {
 
     pub fn attach(identity: u64, number: u32, fd: OwnedFd) -> Result<Self, MemoryError> {
         let map = map::attach(&fd, CHUNK_WORDS)?;
-        check_start(map.words(), CHUNK_MAGIC)?;
-        if map.words()[head::IDENTITY].load(Relaxed) != identity {
-            return Err(MemoryError::Foreign);
-        }
-        let found = map.words()[head::NUMBER].load(Relaxed);
-        if found != u64::from(number) {
-            let found = u32::try_from(found).unwrap_or(u32::MAX);
-            return Err(MemoryError::Number { expected: number, found });
-        }
+        check_part(|at| map.words()[at].load(SeqCst), CHUNK_MAGIC, identity, number)?;
         Ok(Self { map, fd: Some(fd) })
     }
 
@@ -83,8 +76,19 @@ impl Chunk {
         self.cell(lane, object, layout::total_at(total as usize)).load(Relaxed)
     }
 
+    /// One of the words that an object has once, for all lanes.
+    #[inline]
+    pub fn shared(&self, object: Object, at: usize) -> &AtomicU64 {
+        &self.map.words()[layout::shared_at(object) + at]
+    }
+
     pub fn clear_shared(&self, object: Object) {
-        self.map.words()[layout::shared_at(object) + shared::CURSOR].store(0, Relaxed);
+        for at in [shared::CURSOR, shared::OBSERVED] {
+            self.shared(object, at).store(0, Relaxed);
+        }
+        for rate in Rate::ALL {
+            self.shared(object, shared::RATES + rate as usize).store(0, Relaxed);
+        }
     }
 
     pub fn clear_totals(&self, lane: Lane, object: Object) {

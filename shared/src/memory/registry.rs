@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{OBJECTS_PER_CHUNK, Object};
 use crate::model::Config;
+use crate::standing;
 
 /// What is counted, by what it is called in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -98,7 +99,7 @@ impl From<Registry> for Vec<Record> {
 }
 
 impl Registry {
-    /// Fills in every `object` of a configuration that becomes this generation. `oldest` is the lowest
+    /// Fills in every `object` (and every server's fingerprints) of a configuration that becomes this generation. `oldest` is the lowest
     /// generation of which a process lives (`Memory::oldest_generation`), `None` when there is none.
     pub fn assign(
         &mut self,
@@ -115,6 +116,12 @@ impl Registry {
         };
         assignment.keep_known(config);
         for_each_object(config, |key, object| *object = assignment.number(key));
+        for backend in &mut config.backends {
+            for server in &mut backend.servers {
+                server.fingerprint = standing::fingerprint(&backend.check, server);
+                server.agent_fingerprint = standing::agent_fingerprint(server);
+            }
+        }
         let reused = assignment.reused;
         let objects = self.records.len() as Object;
         Assigned { chunks: objects.div_ceil(OBJECTS_PER_CHUNK), objects, reused }

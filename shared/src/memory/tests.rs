@@ -3,6 +3,7 @@
 mod interleavings;
 mod registry;
 mod sequences;
+mod states;
 
 use std::fs::File;
 use std::io::Write;
@@ -42,6 +43,7 @@ fn attach_again(memory: &Memory) -> Memory {
         match (kind, again.as_mut()) {
             (MemoryKind::Lanes, None) => again = Some(Memory::attach(fd).expect("the head")),
             (MemoryKind::Objects(n), Some(again)) => again.attach_chunk(n, fd).expect("a chunk"),
+            (MemoryKind::States(n), Some(again)) => again.attach_states(n, fd).expect("states"),
             other => panic!("{other:?} came out of order"),
         }
     }
@@ -124,6 +126,10 @@ fn chunks_are_attached_in_order_and_under_their_own_number() {
     assert!(matches!(mistaken, Err(MemoryError::Number { expected: 0, found: 1 })));
     other.attach_chunk(0, again(1)).expect("chunk 0");
     other.attach_chunk(1, again(2)).expect("chunk 1");
+    let mistaken = other.attach_states(0, again(4));
+    assert!(matches!(mistaken, Err(MemoryError::Number { expected: 0, found: 1 })));
+    other.attach_states(0, again(3)).expect("states 0");
+    other.attach_states(1, again(4)).expect("states 1");
     assert_eq!(other.objects_max(), 2 * OBJECTS_PER_CHUNK);
 }
 

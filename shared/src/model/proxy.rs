@@ -385,6 +385,10 @@ pub struct Server {
     pub hash_key: HashKey,
     /// How it is watched.
     pub health: Health,
+    /// What a verdict on it is about (`standing::fingerprint`); filled in with `object`.
+    pub fingerprint: u64,
+    /// Whose word its agent's is (`standing::agent_fingerprint`); filled in with `object`.
+    pub agent_fingerprint: u64,
     /// A PROXY header that is sent first.
     pub send_proxy: Option<ProxyProtocolOut>,
     /// Overrides the backend's.
@@ -416,6 +420,8 @@ impl Server {
             slowstart: None,
             hash_key: HashKey::default(),
             health: Health::default(),
+            fingerprint: 0,
+            agent_fingerprint: 0,
             send_proxy: None,
             source: None,
             user_timeout: None,

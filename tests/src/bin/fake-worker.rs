@@ -94,6 +94,13 @@ impl Fake {
                         .ok_or("a chunk before its head")?
                         .attach_chunk(number, chunk)?;
                 }
+                ToWorker::Memory(MemoryKind::States(number)) => {
+                    let states = descriptors.next().ok_or("no states")?;
+                    memory
+                        .as_mut()
+                        .ok_or("states before their head")?
+                        .attach_states(number, states)?;
+                }
                 ToWorker::Listeners(entries) => {
                     listeners.extend(entries.into_iter().zip(descriptors));
                 }

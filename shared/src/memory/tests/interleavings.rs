@@ -170,6 +170,10 @@ impl Word for ModelWord {
     fn fetch_and(&self, value: u64) {
         self.change(|before| before & value as u8);
     }
+    fn exchange(&self, before: u64, after: u64) -> bool {
+        let act = |word| if u64::from(word) == before { after as u8 } else { word };
+        self.change(act) == before
+    }
     fn bump(&self) {
         self.fetch_add(1);
     }
