@@ -2,6 +2,7 @@
 
 mod back;
 mod balance;
+mod checker;
 mod clock;
 mod descriptor;
 mod event_loop;
@@ -20,6 +21,7 @@ mod protocol;
 mod proxy_protocol;
 #[cfg(test)]
 mod rig;
+mod runner;
 mod session;
 mod show;
 mod signals;

@@ -91,6 +91,11 @@ struct Listening {
     socket: TcpListener,
 }
 
+/// For tests of other processes that are turned by hand.
+pub fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Rig {
     /// So many workers with the sample configuration, changed by `shape`.
     pub fn new(workers: u16, shape: impl FnOnce(&mut Config)) -> Self {
@@ -104,7 +109,7 @@ impl Rig {
     }
 
     fn with_sockets(workers: u16, slots: &[Option<u16>], shape: impl FnOnce(&mut Config)) -> Self {
-        let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = alone();
         let origin = listener();
         let mut config = sample::config(workers, origin.local_addr().unwrap());
         shape(&mut config);

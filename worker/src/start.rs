@@ -28,6 +28,7 @@ use slab::Slab;
 
 use crate::back::Policy;
 use crate::balance::Schedule;
+use crate::checker;
 use crate::clock::Clock;
 use crate::descriptor::{Descriptors, Owner, READ, Trigger};
 use crate::event_loop::{Activity, BackendState, FrontendState, Worker};
@@ -42,6 +43,7 @@ use crate::listener::{Serving, bind_places};
 use crate::poller::{self, Poller};
 use crate::pool::{Buffers, Pipes};
 use crate::privileges::{self, Refusal};
+use crate::runner;
 use crate::signals::SignalQueue;
 use crate::stream::{Ends, PendingQueue};
 use crate::task::{Job, Reasons, Scheduler};
@@ -57,13 +59,15 @@ const CONNECTIONS_MAX: u32 = 1 << 20;
 
 /// What was sent until `Done`.
 #[derive(Debug, Default)]
-struct Told {
-    hello: Option<Hello>,
-    memory: Option<Memory>,
-    doorbells: BTreeMap<Lane, OwnedFd>,
-    log_sockets: Vec<(u16, OwnedFd)>,
-    listeners: Vec<(Vec<ListenerEntry>, Vec<OwnedFd>)>,
-    configuration: Vec<u8>,
+pub(crate) struct Told {
+    pub hello: Option<Hello>,
+    pub memory: Option<Memory>,
+    pub doorbells: BTreeMap<Lane, OwnedFd>,
+    pub log_sockets: Vec<(u16, OwnedFd)>,
+    pub listeners: Vec<(Vec<ListenerEntry>, Vec<OwnedFd>)>,
+    /// The other end leads to the runner, or to the checker.
+    pub peer: Option<OwnedFd>,
+    pub configuration: Vec<u8>,
 }
 
 /// The program.
@@ -96,22 +100,34 @@ fn work() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let mut channel = Channel::from(socket);
-    match hear(&mut channel).and_then(|told| become_worker(told, &channel)) {
-        Ok(parts) => {
-            let mut worker = match assemble(parts, channel) {
-                Ok(worker) => worker,
-                Err((mut channel, refusal)) => return refuse(&mut channel, &refusal),
-            };
-            sys::title::set(&worker.name());
-            worker.tell(&ToMaster::Ready);
-            worker.settle_listeners();
-            worker.run()
-        }
-        Err(refusal) => refuse(&mut channel, &refusal),
+    let (role, told) = match hear(&mut channel) {
+        Ok(heard) => heard,
+        Err(refusal) => return refuse(&mut channel, &refusal),
+    };
+    match role {
+        Role::Worker => serve(told, channel),
+        Role::Checker => checker::start(told, channel),
+        Role::Runner => runner::start(told, channel),
     }
 }
 
-fn refuse(channel: &mut Channel, (step, reason): &Refusal) -> ExitCode {
+fn serve(told: Told, mut channel: Channel) -> ExitCode {
+    let parts = match become_worker(told) {
+        Ok(parts) => parts,
+        Err(refusal) => return refuse(&mut channel, &refusal),
+    };
+    let mut worker = match assemble(parts, channel) {
+        Ok(worker) => worker,
+        Err((mut channel, refusal)) => return refuse(&mut channel, &refusal),
+    };
+    sys::title::set(&worker.name());
+    worker.tell(&ToMaster::Ready);
+    worker.settle_listeners();
+    worker.run()
+}
+
+/// Tells why it cannot be what it was started for; the exit status.
+pub(crate) fn refuse(channel: &mut Channel, (step, reason): &Refusal) -> ExitCode {
     let failed = ToMaster::Failed { step: *step, reason: reason.clone() };
     if channel.send(&failed, &[]).is_err() {
         eprintln!("portolan-worker: {reason}");
@@ -119,8 +135,8 @@ fn refuse(channel: &mut Channel, (step, reason): &Refusal) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Listens until everything was told.
-fn hear(channel: &mut Channel) -> Result<Told, Refusal> {
+/// Listens until everything was told; first of all what to be.
+fn hear(channel: &mut Channel) -> Result<(Role, Told), Refusal> {
     let broken = |reason: String| (StartStep::Channel, reason);
     let mut told = Told::default();
     loop {
@@ -156,6 +172,7 @@ fn hear(channel: &mut Channel) -> Result<Told, Refusal> {
                 }
                 told.listeners.push((entries, sockets));
             }
+            ToWorker::RunnerPeer => told.peer = Some(one()?),
             ToWorker::Piece(piece) => {
                 if told.configuration.len() + piece.len() > CONFIGURATION_MAX {
                     return Err(broken("the configuration is too long".to_owned()));
@@ -166,7 +183,9 @@ fn hear(channel: &mut Channel) -> Result<Told, Refusal> {
                 if told.configuration.len() != length as usize {
                     return Err(broken("a piece of the configuration is missing".to_owned()));
                 }
-                return Ok(told);
+                // Without a greeting nothing else would have been taken.
+                let role = told.hello.as_ref().map_or(Role::Worker, |hello| hello.role);
+                return Ok((role, told));
             }
             // A master that changed its mind: nothing was begun.
             ToWorker::SoftStop | ToWorker::HardStop => {
@@ -212,29 +231,57 @@ pub(crate) struct Parts {
     pub descriptor_limit: usize,
 }
 
-/// Reads what it was told, and gives up what it does not need.
-fn become_worker(told: Told, _: &Channel) -> Result<Parts, Refusal> {
+/// What every process has that takes part in shared memory.
+pub(crate) struct Basis {
+    pub hello: Hello,
+    pub config: Config,
+    pub lane: OwnLane,
+    pub log: Log,
+}
+
+/// Reads what it was told.
+pub(crate) fn understand(told: &mut Told) -> Result<Basis, Refusal> {
     let missing = |what: &str| (StartStep::Channel, format!("{what} was not sent"));
-    let hello = told.hello.ok_or_else(|| missing("who to be"))?;
-    if hello.role != Role::Worker {
-        return Err((StartStep::Setup, format!("this version has no {:?}", hello.role)));
-    }
-    let config: Config = postcard::from_bytes(&told.configuration).map_err(|error| {
-        (StartStep::Configuration, format!("the configuration has another form: {error}"))
-    })?;
-    let mut memory = told.memory.ok_or_else(|| missing("shared memory"))?;
+    let hello = told.hello.take().ok_or_else(|| missing("who to be"))?;
+    let config = configuration(&told.configuration)?;
+    let mut memory = told.memory.take().ok_or_else(|| missing("shared memory"))?;
     memory.close_descriptors();
-    let entries = told.listeners.iter().flat_map(|(entries, _)| entries);
-    fit::check(&config, entries, memory.objects_max())
-        .map_err(|reason| (StartStep::Configuration, reason))?;
     let lane = OwnLane::new(Rc::new(memory), hello.lane)
         .ok_or_else(|| (StartStep::Memory, format!("lane {} is not live", hello.lane)))?;
+    let log = open_log(&config, hello.debug, std::mem::take(&mut told.log_sockets));
+    Ok(Basis { hello, config, lane, log })
+}
+
+/// Checks that configuration, listeners and shared memory fit together.
+pub(crate) fn check_fit(told: &Told, basis: &Basis) -> Result<(), Refusal> {
+    let entries = told.listeners.iter().flat_map(|(entries, _)| entries);
+    fit::check(&basis.config, entries, basis.lane.memory().objects_max())
+        .map_err(|reason| (StartStep::Configuration, reason))
+}
+
+/// The pieces, put together.
+fn configuration(bytes: &[u8]) -> Result<Config, Refusal> {
+    postcard::from_bytes(bytes).map_err(|error| {
+        (StartStep::Configuration, format!("the configuration has another form: {error}"))
+    })
+}
+
+/// Events go where the configuration says, by these sockets.
+fn open_log(config: &Config, debug: bool, sockets: Vec<(u16, OwnedFd)>) -> Log {
     let mut log = Log::on_stderr(Zone::system());
-    log.configure(&config, hello.debug);
-    log.speak_as(&format!("worker {}", hello.slot + 1));
-    for (endpoint, socket) in told.log_sockets {
+    log.configure(config, debug);
+    for (endpoint, socket) in sockets {
         log.attach(endpoint, socket);
     }
+    log
+}
+
+/// Gives up what a worker does not need.
+fn become_worker(mut told: Told) -> Result<Parts, Refusal> {
+    let basis = understand(&mut told)?;
+    check_fit(&told, &basis)?;
+    let Basis { hello, config, lane, mut log } = basis;
+    log.speak_as(&format!("worker {}", hello.slot + 1));
     let sockets: usize = told.listeners.iter().map(|(_, sockets)| sockets.len()).sum();
     let open = std::fs::read_dir("/proc/self/fd").map_or(64, Iterator::count);
     // The poller's own, the signals', and a few for renewed log sockets.

@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "this module is their home")]
 
 pub mod block;
+pub mod command;
 pub mod listen;
 pub mod poller;
 pub mod spawn;
