@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the end-to-end tests talk to besides their own peers: Redis, MariaDB, PostgreSQL,
-# nginx and HAProxy, clients of all kinds and a browser, and ss, from Debian's packages. Without root it only says what
-# is missing; the tests then say which parts they leave out.
+# slapd, Exim, nginx and HAProxy, clients of all kinds and a browser, ss, ip and nft, from Debian's
+# packages. Without root it only says what is missing; the tests then say which parts they leave out.
 set -eu
 
 missing=""
@@ -22,6 +22,10 @@ need h2load nghttp2-client
 need ab apache2-utils
 [ -x /usr/bin/chromium ] || need chromium-headless-shell chromium-headless-shell
 need ss iproute2
+need ip iproute2
+need nft nftables
+need slapd slapd
+need exim4 exim4-daemon-light
 [ -n "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || missing="$missing postgresql"
 
 [ -n "$missing" ] || exit 0

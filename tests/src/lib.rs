@@ -10,12 +10,15 @@
 pub mod address;
 pub mod binaries;
 pub mod client;
+pub mod control;
 pub mod deadline;
 pub mod fake;
 pub mod http;
 pub mod instance;
+pub mod network;
 pub mod notify;
 pub mod origin;
+pub mod patient;
 pub mod pattern;
 pub mod poller;
 pub mod processes;
@@ -28,9 +31,12 @@ pub mod storm;
 pub mod syslog;
 pub mod tcp_log;
 
+pub use control::Control;
 pub use http::{HttpClient, HttpOrigin};
 pub use instance::Portolan;
+pub use network::Network;
 pub use origin::Origin;
+pub use patient::Patient;
 pub use pattern::Pattern;
 pub use poller::Poller;
 pub use section::Listen;

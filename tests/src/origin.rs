@@ -2,6 +2,7 @@
 //!
 //! Shell. An origin ends its connections and threads when it is dropped.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::os::fd::AsFd;
@@ -47,7 +48,8 @@ pub struct Seen {
     stop: AtomicBool,
     endings: Mutex<Vec<Ending>>,
     peers: Mutex<Vec<SocketAddr>>,
-    streams: Mutex<Vec<Stream>>,
+    /// Those that are open, by their number.
+    streams: Mutex<BTreeMap<u64, Stream>>,
 }
 
 impl Seen {
@@ -62,10 +64,12 @@ impl Seen {
         self.open.fetch_sub(1, Ordering::SeqCst);
     }
 
-    fn enter(&self) {
-        self.accepted.fetch_add(1, Ordering::SeqCst);
+    /// One connection more: which one it is.
+    fn enter(&self) -> u64 {
+        let number = self.accepted.fetch_add(1, Ordering::SeqCst);
         let open = self.open.fetch_add(1, Ordering::SeqCst) + 1;
         self.peak.fetch_max(open, Ordering::SeqCst);
+        number
     }
 }
 
@@ -331,7 +335,7 @@ impl Drop for Origin {
             let _ = thread.join();
         }
         if let Ok(streams) = self.seen.streams.lock() {
-            for stream in streams.iter() {
+            for stream in streams.values() {
                 // The peer may have closed it already.
                 let _ = stream.shutdown(Shutdown::Both);
             }
@@ -371,7 +375,10 @@ fn serve<H>(mut stream: Stream, peer: Option<SocketAddr>, seen: &Arc<Seen>, hand
 where
     H: Fn(&mut Stream, &Seen) -> io::Result<bool> + Send + Sync + 'static,
 {
-    seen.enter();
+    let number = seen.enter();
+    if let Ok(stream) = stream.try_clone() {
+        seen.streams.lock().expect("the streams").insert(number, stream);
+    }
     if let Some(peer) = peer {
         seen.peers.lock().expect("the peers").push(peer);
     }
@@ -387,6 +394,8 @@ where
             },
         };
         seen.endings.lock().expect("the endings").push(ending);
+        // The other end sees the end only now.
+        seen.streams.lock().expect("the streams").remove(&number);
         if !matches!(outcome, Ok(true)) {
             seen.leave();
         }

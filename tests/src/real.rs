@@ -3,6 +3,9 @@
 //!
 //! Shell.
 
+mod directory;
+mod mail;
+
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
@@ -11,6 +14,11 @@ use std::process::{Child, Command, Output, Stdio};
 
 use nix::unistd::User;
 use tempfile::TempDir;
+
+use rustix::process::Signal;
+
+pub use directory::slapd;
+pub use mail::exim;
 
 use crate::{address, deadline, pattern, processes, setup};
 
@@ -24,6 +32,7 @@ pub struct Daemon {
     /// Where it listens.
     pub address: SocketAddr,
     directory: TempDir,
+    command: Command,
     child: Child,
 }
 
@@ -42,14 +51,51 @@ impl Daemon {
             .stderr(output)
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let mut daemon = Self { address, directory, child };
-        deadline::within(deadline::LIMIT * 3, &format!("service at {address}"), || {
-            if let Ok(Some(status)) = daemon.child.try_wait() {
-                panic!("{command:?}: {status}\n{}", daemon.output());
-            }
-            TcpStream::connect(address).ok()
-        });
+        let mut daemon = Self { address, directory, command, child };
+        daemon.wait_ready();
         daemon
+    }
+
+    fn wait_ready(&mut self) {
+        deadline::within(deadline::LIMIT * 3, &format!("service at {}", self.address), || {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                panic!("{:?}: {status}\n{}", self.command, self.output());
+            }
+            TcpStream::connect(self.address).ok()
+        });
+    }
+
+    /// Ends it; its address refuses connections from now on.
+    pub fn stop(&mut self) {
+        // It may have ended before.
+        processes::signal(self.child.id() as i32, Signal::CONT);
+        processes::signal(self.child.id() as i32, Signal::TERM);
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        while matches!(self.child.try_wait(), Ok(None)) && std::time::Instant::now() < end {
+            deadline::pause(std::time::Duration::from_millis(20));
+        }
+        // Not yet waited for, so the pid is still its own.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Starts it once more, with the data and the address that it had.
+    ///
+    /// # Panics
+    /// When it does not serve.
+    pub fn start_again(&mut self) {
+        self.child = self.command.spawn().expect("the program once more");
+        self.wait_ready();
+    }
+
+    /// It does nothing any more; the system still takes connections for it.
+    pub fn freeze(&self) {
+        assert!(processes::signal(self.child.id() as i32, Signal::STOP));
+    }
+
+    /// It goes on.
+    pub fn thaw(&self) {
+        assert!(processes::signal(self.child.id() as i32, Signal::CONT));
     }
 
     /// What it printed.
@@ -60,14 +106,9 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        processes::signal(self.child.id() as i32, rustix::process::Signal::TERM);
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
-        while matches!(self.child.try_wait(), Ok(None)) && std::time::Instant::now() < end {
-            deadline::pause(std::time::Duration::from_millis(20));
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.stop();
         }
-        // Not yet waited for, so the pid is still its own.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -101,7 +142,7 @@ impl Drop for Running {
         let _ = self.0.wait();
         for one in below {
             if processes::process(one.pid).is_some_and(|now| now.title == one.title) {
-                processes::signal(one.pid, rustix::process::Signal::KILL);
+                processes::signal(one.pid, Signal::KILL);
             }
         }
     }
@@ -274,6 +315,17 @@ pub fn haproxy_both_ways(server: SocketAddr) -> (Daemon, SocketAddr) {
     let mut command = Command::new("haproxy");
     command.arg("-db").arg("-f").arg(&config);
     (Daemon::start(directory, address, "haproxy", command), front)
+}
+
+/// nginx that answers each request with 200 and this name, and `/status/N` with N for a few N.
+pub fn nginx_named(name: &str) -> Daemon {
+    let (directory, address) = (directory(), address::free());
+    let text = format!(
+        "access_log off; server {{ listen {address}; location / {{ return 200 {name}; }}\n\
+         location = /status/404 {{ return 404 gone; }}\n\
+         location = /status/500 {{ return 500 broken; }} }}"
+    );
+    start_nginx(directory, address, &text)
 }
 
 /// nginx with this in its `http` block.

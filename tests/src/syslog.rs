@@ -142,6 +142,23 @@ impl Syslog {
         })
     }
 
+    /// How many lines contain this text.
+    pub fn count(&self, text: &str) -> usize {
+        self.lines().iter().filter(|line| line.contains(text)).count()
+    }
+
+    /// Waits until so many lines contain this text, and returns the last of them.
+    ///
+    /// # Panics
+    /// When fewer come.
+    pub fn wait_times(&self, text: &str, count: usize) -> String {
+        deadline::eventually(&format!("{count} log lines with {text:?}"), || {
+            let lines = self.lines();
+            let mut with = lines.into_iter().filter(|line| line.contains(text));
+            with.nth(count - 1)
+        })
+    }
+
     /// Waits until so many lines of the TCP access log have come.
     ///
     /// # Panics
