@@ -13,6 +13,8 @@
 //! Older generations that drain bring more doorbells; where the system allows it the limit leaves
 //! room for as many as there are lanes.
 
+mod fullconn;
+
 use portolan_shared::memory::LANES_MAX;
 use portolan_shared::model::Config;
 use rustix::process::{Resource, Rlimit};
@@ -96,6 +98,7 @@ pub fn fit(config: &mut Config, listeners: u64, allowed: u64) -> Result<(), Limi
         None => derive(config, own, allowed)?,
     };
     config.process.maxconn = Some(maxconn);
+    fullconn::settle(config);
     let needed = own + 2 * u64::from(maxconn) + 2 * u64::from(pipes(config, maxconn));
     if let Some(configured) = config.process.descriptor_limit.filter(|limit| *limit < needed) {
         return Err(LimitError::Configured { needed, configured });

@@ -83,7 +83,7 @@ pub fn whole(
             check_addresses(&proxy, &mut taken, reading);
         }
         if proxy.kind != Kind::Frontend {
-            limits::check(&mut proxy, reading);
+            limits::check(&mut proxy, config.process.workers, reading);
             balancing::check(&mut proxy, reading);
             check_servers(&proxy, config.tune.buffer_size as usize, reading);
         }

@@ -116,7 +116,7 @@ may stand in
 too:";
 
 const SOURCES: &str = "A source is a string,
-.Li ADDRESS[:PORT] [usesrc client|clientip] [interface NAME] ,
+.Li ADDRESS[:PORT[-LAST]] [usesrc client|clientip] [interface NAME] ,
 or a table of:";
 
 const LOGS: &str = "A target is a string,

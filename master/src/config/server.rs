@@ -154,7 +154,7 @@ Default: false.",
     Row::new(
         "source",
         |draft, node, reading| {
-            set(&mut draft.server.source, source_address::read(node, reading));
+            set(&mut draft.server.source, source_address::read_of_server(node, reading));
         },
         "
 Local end of connections to it, see

@@ -1,8 +1,11 @@
 //! `source`: the local end of connections to servers, in HAProxy's whole line or as a table.
 //!
 //! ```text
-//! ADDRESS[:PORT] [usesrc client|clientip] [interface NAME]
+//! ADDRESS[:PORT[-LAST]] [usesrc client|clientip] [interface NAME]
 //! ```
+//!
+//! A range of ports is for single servers, as HAProxy's: their addresses differ, so that each can use
+//! all of it.
 
 use std::net::SocketAddr;
 
@@ -25,6 +28,8 @@ pub(super) struct Draft {
     address: Option<SourceAddress>,
     usesrc: Option<(SourceAddress, Place)>,
     interface: Option<String>,
+    /// Whether it may be a range of ports.
+    ranges: bool,
 }
 
 /// A source in its long form.
@@ -35,11 +40,13 @@ const KEYS: &[Key<Draft>] = &[
         "address",
         |draft, node, reading| {
             if let Some(text) = reading.text(node) {
-                draft.address = fixed(&text.text, text.place(), reading);
+                draft.address = draft.fixed(&text.text, text.place(), reading);
             }
         },
         "
-Address, maybe with a port.
+Address, maybe with a port, or for a server with a range of ports,
+.Li 192.0.2.1:1024-65535 ,
+of which every worker has its share.
 Default: the system chooses.",
     ),
     Key::new(
@@ -64,9 +71,21 @@ Default: any.",
 ];
 
 impl Draft {
+    fn read(mut self, node: &Node<'_>, reading: &mut Reading<'_>) -> Option<Source> {
+        if node.value.is_table() {
+            SOURCE.read_node(&mut self, node, EVERYWHERE, reading);
+        } else if node.value.is_str() {
+            self.read_line(&reading.text(node)?, reading);
+        } else {
+            reading.mismatch(node, "an address, or a table");
+            return None;
+        }
+        Some(self.finish(reading))
+    }
+
     fn finish(self, reading: &mut Reading<'_>) -> Source {
         let address = match (self.address, self.usesrc) {
-            (Some(SourceAddress::Fixed(_)), Some((_, place))) => {
+            (Some(SourceAddress::Fixed(_) | SourceAddress::Ports { .. }), Some((_, place))) => {
                 reading.error(place, "`usesrc` goes with the address 0.0.0.0 only");
                 SourceAddress::Any
             }
@@ -75,65 +94,67 @@ impl Draft {
         };
         Source { address, interface: self.interface }
     }
-}
 
-/// `source`.
-pub fn read(node: &Node<'_>, reading: &mut Reading<'_>) -> Option<Source> {
-    let mut draft = Draft::default();
-    if node.value.is_table() {
-        SOURCE.read_node(&mut draft, node, EVERYWHERE, reading);
-    } else if node.value.is_str() {
-        line(&mut draft, &reading.text(node)?, reading);
-    } else {
-        reading.mismatch(node, "an address, or a table");
-        return None;
-    }
-    Some(draft.finish(reading))
-}
-
-fn line(draft: &mut Draft, text: &Text<'_>, reading: &mut Reading<'_>) {
-    let mut words = text.words();
-    let Some(first) = words.next() else {
-        reading.error(text.place(), "a source needs an address");
-        return;
-    };
-    draft.address = fixed(first.text, first.place, reading);
-    while let Some(key) = words.next() {
-        let Some(value) = words.next() else {
-            reading.error(key.place, "a source is ADDRESS[:PORT] [usesrc WHOSE] [interface NAME]");
+    fn read_line(&mut self, text: &Text<'_>, reading: &mut Reading<'_>) {
+        let mut words = text.words();
+        let Some(first) = words.next() else {
+            reading.error(text.place(), "a source needs an address");
             return;
         };
-        match key.text {
-            "usesrc" => {
-                let chosen = reading.chosen(value.text, value.place.clone(), USESRC);
-                draft.usesrc = chosen.map(|whose| (whose, value.place));
+        self.address = self.fixed(first.text, first.place, reading);
+        while let Some(key) = words.next() {
+            let Some(value) = words.next() else {
+                reading
+                    .error(key.place, "a source is ADDRESS[:PORT] [usesrc WHOSE] [interface NAME]");
+                return;
+            };
+            match key.text {
+                "usesrc" => {
+                    let chosen = reading.chosen(value.text, value.place.clone(), USESRC);
+                    self.usesrc = chosen.map(|whose| (whose, value.place));
+                }
+                "interface" if value.text.len() <= INTERFACE_MAX && !value.text.contains('/') => {
+                    self.interface = Some(value.text.to_owned());
+                }
+                "interface" => reading.error(value.place, "not the name of a network device"),
+                _ => reading.error(key.place, "expected `usesrc` or `interface`"),
             }
-            "interface" if value.text.len() <= INTERFACE_MAX && !value.text.contains('/') => {
-                draft.interface = Some(value.text.to_owned());
-            }
-            "interface" => reading.error(value.place, "not the name of a network device"),
-            _ => reading.error(key.place, "expected `usesrc` or `interface`"),
         }
+    }
+
+    fn fixed(&self, text: &str, place: Place, reading: &mut Reading<'_>) -> Option<SourceAddress> {
+        let refused = match address::parse(text) {
+            Ok(Address::Host { host, port: port @ (Port::Missing | Port::One(_)), .. }) => {
+                let port = if let Port::One(port) = port { port } else { 0 };
+                let ip = reading.addresses(host, &place)?[0];
+                return Some(if ip.is_unspecified() && port == 0 {
+                    SourceAddress::Any
+                } else {
+                    SourceAddress::Fixed(SocketAddr::new(ip, port))
+                });
+            }
+            Ok(Address::Host { host, port: Port::Range(first, last), .. }) if self.ranges => {
+                let ip = reading.addresses(host, &place)?[0];
+                return Some(SourceAddress::Ports { ip, first, last });
+            }
+            Ok(Address::Host { port: Port::Range(..), .. }) => {
+                "a range of ports belongs to a server's own `source`".to_owned()
+            }
+            Ok(Address::Host { .. }) => "a source has a port, not a distance".to_owned(),
+            Ok(_) => "a source is an IPv4 or IPv6 address".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        reading.error(place, refused);
+        None
     }
 }
 
-fn fixed(text: &str, place: Place, reading: &mut Reading<'_>) -> Option<SourceAddress> {
-    let refused = match address::parse(text) {
-        Ok(Address::Host { host, port: port @ (Port::Missing | Port::One(_)), .. }) => {
-            let port = if let Port::One(port) = port { port } else { 0 };
-            let ip = reading.addresses(host, &place)?[0];
-            return Some(if ip.is_unspecified() && port == 0 {
-                SourceAddress::Any
-            } else {
-                SourceAddress::Fixed(SocketAddr::new(ip, port))
-            });
-        }
-        Ok(Address::Host { .. }) => {
-            "ranges of source ports are not supported by this version".to_owned()
-        }
-        Ok(_) => "a source is an IPv4 or IPv6 address".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    reading.error(place, refused);
-    None
+/// `source` of a section.
+pub fn read(node: &Node<'_>, reading: &mut Reading<'_>) -> Option<Source> {
+    Draft::default().read(node, reading)
+}
+
+/// `source` of a server.
+pub fn read_of_server(node: &Node<'_>, reading: &mut Reading<'_>) -> Option<Source> {
+    Draft { ranges: true, ..Draft::default() }.read(node, reading)
 }

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use portolan_shared::model::PersistRule;
+use portolan_shared::model::{PersistRule, Source, SourceAddress};
 
 use super::Proxy;
 use crate::config::diagnostic::{Diagnostic, Place};
@@ -12,10 +12,11 @@ use crate::config::reading::Reading;
 use crate::config::server::Placed;
 
 /// A section with servers.
-pub fn check(proxy: &mut Proxy, reading: &mut Reading<'_>) {
+pub fn check(proxy: &mut Proxy, workers: u16, reading: &mut Reading<'_>) {
     number(&mut proxy.draft.servers, reading);
     for placed in &mut proxy.draft.servers {
         check_connections(placed, reading);
+        check_source(placed, workers, reading);
     }
     let servers = &proxy.draft.servers;
     if !servers.is_empty() && servers.iter().all(|placed| placed.server.disabled) {
@@ -86,5 +87,21 @@ fn check_connections(placed: &mut Placed, reading: &mut Reading<'_>) {
             server.name
         );
         reading.warn(place.clone(), message);
+    }
+}
+
+/// Each worker has ports of its own.
+fn check_source(placed: &Placed, workers: u16, reading: &mut Reading<'_>) {
+    let Placed { server, place, .. } = placed;
+    if let Some(Source { address: SourceAddress::Ports { first, last, .. }, .. }) = server.source {
+        let ports = u32::from(last - first) + 1;
+        if ports < u32::from(workers) {
+            let message = format!(
+                "the source of server `{}` has too few ports, {ports}: each of {workers} workers \
+                 needs its own",
+                server.name
+            );
+            reading.error(place.clone(), message);
+        }
     }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use portolan_shared::model::{
-    Affinity, Backend, Balance, HashFunction, HashMethod, Hashing, PersistRule, Priority, UriKey,
+    Affinity, Backend, Balance, HashFunction, HashMethod, Hashing, PersistRule, Priority,
+    SourceAddress, UriKey,
 };
 
 use super::*;
@@ -322,6 +323,36 @@ fn a_slow_start_takes_a_time_and_weights_that_change() {
     }
     let consistent = "balance = 'source'\nhash_type = 'consistent'";
     assert_eq!(warnings(&of(consistent, &["slowstart = 9"])), "");
+}
+
+#[test]
+fn a_server_s_source_may_be_a_range_of_ports_with_one_for_each_worker_at_least() {
+    let source = |keys: &str| backend(&of("", &[keys])).servers.remove(0).source.unwrap().address;
+    let ports =
+        |ip: &str, first, last| SourceAddress::Ports { ip: ip.parse().unwrap(), first, last };
+    let range = "source = '192.0.2.1:1024-65535'";
+    assert_eq!(source(range), ports("192.0.2.1", 1024, 65_535));
+    assert_eq!(source("source = { address = '*:40000-50000' }"), ports("0.0.0.0", 40_000, 50_000));
+    assert_eq!(source("source = '[::1]:9000-9999'"), ports("::1", 9000, 9999));
+    let small = format!("global.workers = 4\n{}", of("", &["source = '10.0.0.9:5000-5002'"]));
+    let expected = "x.toml:6:1: the source of server `s1` has too few ports, 3: each of 4 workers needs its own";
+    assert_eq!(errors(&small), expected);
+    let enough = format!("global.workers = 4\n{}", of("", &["source = '10.0.0.9:5000-5003'"]));
+    assert_eq!(errors(&enough), "");
+    let cases = [
+        (
+            "[backend.b]\nsource = '10.0.0.9:1-9'",
+            "2:11: a range of ports belongs to a server's own `source`",
+        ),
+        ("[backend.b]\nsource = '10.0.0.9:+1'", "2:11: a source has a port, not a distance"),
+        (
+            "[backend.b]\nserver_defaults.source = '0.0.0.0:1-9 usesrc client'",
+            "2:46: `usesrc` goes with the address 0.0.0.0 only",
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(errors(text), format!("x.toml:{expected}"));
+    }
 }
 
 #[test]
