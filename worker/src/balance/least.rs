@@ -11,6 +11,8 @@
 //! Of equals the one is chosen that this worker did not choose for the longest time. Idle servers are
 //! equal whatever their weights, as HAProxy has it; others are compared by `(streams + 1) / weight`.
 
+use std::cmp::Ordering;
+
 use portolan_shared::model::ServerId;
 
 use super::{Loads, Room};
@@ -25,6 +27,7 @@ const WRONG_MAX: usize = 64;
 /// What least connections keeps.
 #[derive(Clone, Debug, Default)]
 pub struct Least {
+    /// In the order of their ids.
     members: Vec<Member>,
     /// Positions of members, the least busy on top; empty in a small farm.
     heap: Vec<u32>,
@@ -32,6 +35,8 @@ pub struct Least {
     picks: u64,
     /// Who is read next.
     next: usize,
+    /// With whom the first pick begins.
+    seed: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +57,8 @@ impl Member {
     }
 }
 
+/// What one stream counts on a server of weight 1: enough for equal shares to be equal numbers.
+const STREAM: u64 = 1 << 24;
 /// Of a server without a place.
 const NEVER: u64 = u64::MAX;
 
@@ -60,24 +67,41 @@ fn busy(weight: u32, loads: &impl Loads, id: ServerId) -> u64 {
     match (load.room, load.streams) {
         (Room::Taken | Room::Full, _) => NEVER,
         (Room::Free, 0) => 0,
-        (Room::Free, streams) => ((u64::from(streams) + 1) << 24) / u64::from(weight),
+        (Room::Free, streams) => (u64::from(streams) + 1) * STREAM / u64::from(weight),
     }
 }
 
 impl Least {
-    /// For these servers, each of a weight above 0, in their order.
-    pub fn new(usable: &[(u32, ServerId)]) -> Self {
+    /// For nobody yet; the number says with whom of all it begins.
+    pub fn seeded(seed: u64) -> Self {
+        Self { seed, ..Self::default() }
+    }
+
+    /// For these servers, each of a weight above 0, in the order of their ids. Who was there keeps his
+    /// place among equals.
+    pub fn with(self, usable: &[(u32, ServerId)]) -> Self {
+        let count = usable.len() as u64;
+        let first = self.members.is_empty();
+        let mut before = self.members.iter().peekable();
         let members: Vec<Member> = usable
             .iter()
             .zip(0..)
-            .map(|((weight, id), at)| Member { id: *id, weight: *weight, busy: 0, chosen: 0, at })
+            .map(|((weight, id), at)| {
+                while before.next_if(|member| member.id < *id).is_some() {}
+                let known = before.next_if(|member| member.id == *id);
+                // The first turns are taken in the order of ids, from one that the seed says.
+                let turn = (u64::from(at) + count - self.seed % count) % count;
+                let chosen = known.map_or(if first { turn } else { 0 }, |member| member.chosen);
+                let busy = known.map_or(0, |member| member.busy);
+                Member { id: *id, weight: *weight, busy, chosen, at }
+            })
             .collect();
-        let heap = if members.len() > EXACT_MAX {
-            (0..members.len() as u32).collect()
-        } else {
-            Vec::new()
-        };
-        Self { members, heap, picks: 0, next: 0 }
+        let large = members.len() > EXACT_MAX;
+        let heap = if large { (0..count as u32).collect() } else { Vec::new() };
+        let picks = if first { count } else { self.picks };
+        let mut least = Self { members, heap, picks, next: 0, seed: self.seed };
+        least.build();
+        least
     }
 
     /// The least busy with a place; the one to be avoided only where it is the only one.
@@ -89,13 +113,17 @@ impl Least {
             self.freshen(loads);
             self.top(loads, avoid)
         }?;
-        self.members[at].chosen = self.picks;
-        let id = self.members[at].id;
+        let member = &mut self.members[at];
+        member.chosen = self.picks;
+        let id = member.id;
         if !self.heap.is_empty() {
-            // It is going to have one more.
-            let member = &mut self.members[at];
-            member.busy = member.busy.saturating_add((1 << 24) / u64::from(member.weight));
-            self.sink(member_at(&self.members, at));
+            // It is going to have one more, which is two with the one that is compared.
+            member.busy = match member.busy {
+                0 => 2 * STREAM / u64::from(member.weight),
+                busy => busy + STREAM / u64::from(member.weight),
+            };
+            let place = member.at as usize;
+            self.sink(place);
         }
         Some(id)
     }
@@ -105,7 +133,7 @@ impl Least {
         if self.heap.is_empty() {
             return;
         }
-        if let Ok(at) = self.members.binary_search_by_key(&id, |member| member.id) {
+        if let Some(at) = self.position(id) {
             self.read(at, loads);
         }
     }
@@ -135,31 +163,46 @@ impl Least {
 
     /// The top of the heap, once it is as busy as was thought.
     fn top(&mut self, loads: &impl Loads, avoid: Option<ServerId>) -> Option<usize> {
-        for _ in 0..WRONG_MAX {
-            let at = self.heap[0] as usize;
-            let thought = self.members[at].busy;
-            self.read(at, loads);
-            let top = self.heap[0] as usize;
-            if top == at || self.members[at].busy <= thought {
-                if Some(self.members[top].id) == avoid || self.members[top].busy == NEVER {
-                    break;
-                }
-                return Some(top);
-            }
+        let avoided = avoid.and_then(|id| self.position(id));
+        if let Some(at) = avoided {
+            self.set(at, NEVER);
         }
-        let best = self.scan(loads, avoid);
-        self.build();
-        best
+        let mut top = self.heap[0] as usize;
+        for _ in 0..WRONG_MAX {
+            self.read(top, loads);
+            let now = self.heap[0] as usize;
+            if now == top {
+                break;
+            }
+            top = now;
+        }
+        let found = self.members[top].busy != NEVER && Some(top) != avoided;
+        let chosen = if found { Some(top) } else { self.scan(loads, avoid) };
+        if !found {
+            self.build();
+        } else if let Some(at) = avoided {
+            self.read(at, loads);
+        }
+        chosen
+    }
+
+    fn position(&self, id: ServerId) -> Option<usize> {
+        self.members.binary_search_by_key(&id, |member| member.id).ok()
     }
 
     fn read(&mut self, at: usize, loads: &impl Loads) {
+        let member = &self.members[at];
+        self.set(at, busy(member.weight, loads, member.id));
+    }
+
+    fn set(&mut self, at: usize, busy: u64) {
         let member = &mut self.members[at];
-        let before = member.busy;
-        member.busy = busy(member.weight, loads, member.id);
-        match member.busy.cmp(&before) {
-            std::cmp::Ordering::Less => self.rise(member_at(&self.members, at)),
-            std::cmp::Ordering::Greater => self.sink(member_at(&self.members, at)),
-            std::cmp::Ordering::Equal => {}
+        let before = std::mem::replace(&mut member.busy, busy);
+        let place = member.at as usize;
+        match busy.cmp(&before) {
+            Ordering::Less => self.rise(place),
+            Ordering::Greater => self.sink(place),
+            Ordering::Equal => {}
         }
     }
 
@@ -206,10 +249,6 @@ impl Least {
             self.members[self.heap[place] as usize].at = place as u32;
         }
     }
-}
-
-fn member_at(members: &[Member], at: usize) -> usize {
-    members[at].at as usize
 }
 
 /// Who is avoided comes last, however idle.

@@ -22,7 +22,14 @@
 //! - Policies that do not change while running (static round robin and hashes by map) take weights as
 //!   they are configured; all others take the effective ones, slow starts included.
 
-#![expect(dead_code, unused_imports, reason = "the shell takes it into use with checks and limits")]
+#![cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "the shell takes it into use with checks and limits"
+    )
+)]
 
 mod hash;
 pub mod key;
@@ -114,37 +121,58 @@ enum Policy {
 }
 
 impl Farm {
-    /// Makes the farm of those who can be used now, in the order of the backend's servers.
-    pub fn new(backend: &Backend, candidates: &[Candidate]) -> Self {
+    /// Makes the farm of those who can be used now, in any order.
+    ///
+    /// The seed is any number that differs from worker to worker: it says with whom least connections
+    /// begins, so that not all workers begin with the same.
+    pub fn new(backend: &Backend, candidates: &[Candidate], seed: u64) -> Self {
+        let mut farm = Self::default();
+        if let Balance::LeastConnections = backend.balance {
+            farm.policy = Policy::Least(Least::seeded(seed));
+        }
+        farm.update(backend, candidates);
+        farm
+    }
+
+    /// Makes it that of others, who are usable now; answers whether anything changed. What was learnt
+    /// about those who stay is kept, and much of the work is saved.
+    pub fn update(&mut self, backend: &Backend, candidates: &[Candidate]) -> bool {
         let usable = usable(backend, candidates);
         let mut weights = vec![0; backend.servers.len()];
         for (weight, id) in &usable {
             weights[*id as usize] = *weight;
         }
+        if weights[..] == self.weights[..] {
+            return false;
+        }
         let hashed = is_hashed(&backend.balance);
         let by_map = hashed && backend.hashing.method == HashMethod::MapBased;
-        let policy = match &backend.balance {
-            Balance::LeastConnections => Policy::Least(Least::new(&usable)),
-            Balance::First => Policy::First(by_number(backend, &usable)),
-            Balance::Random { .. } => Policy::Random(Urn::new(&usable)),
-            _ if hashed && !by_map => Policy::Ring(Ring::new(backend, &usable)),
+        self.policy = match (&backend.balance, std::mem::take(&mut self.policy)) {
+            (Balance::LeastConnections, Policy::Least(before)) => {
+                Policy::Least(before.with(&usable))
+            }
+            (Balance::LeastConnections, _) => Policy::Least(Least::default().with(&usable)),
+            (Balance::First, _) => Policy::First(by_number(backend, &usable)),
+            (Balance::Random { .. }, Policy::Random(before)) => {
+                Policy::Random(before.with(&usable))
+            }
+            (Balance::Random { .. }, _) => Policy::Random(Urn::default().with(&usable)),
+            (_, Policy::Ring(before)) => Policy::Ring(before.with(backend, &self.weights, &usable)),
+            _ if hashed && !by_map => Policy::Ring(Ring::default().with(backend, &[], &usable)),
             _ => Policy::Turns,
         };
-        let schedule = match &backend.balance {
+        self.schedule = match &backend.balance {
             _ if by_map => map::of(backend, &usable),
             Balance::StaticRoundRobin => Schedule::of(as_configured(backend, &usable)),
             Balance::RoundRobin => Schedule::of(usable.clone()),
             _ if hashed => Schedule::of(usable.clone()),
             _ => Schedule::given(Box::default(), usable.iter().map(|(_, id)| *id).collect()),
         };
-        Self {
-            schedule,
-            policy,
-            weights: weights.into(),
-            total_weight: usable.iter().map(|(weight, _)| u64::from(*weight)).sum(),
-            balance_factor: backend.hashing.balance_factor,
-            affinity: backend.hashing.affinity,
-        }
+        self.weights = weights.into();
+        self.total_weight = usable.iter().map(|(weight, _)| u64::from(*weight)).sum();
+        self.balance_factor = backend.hashing.balance_factor;
+        self.affinity = backend.hashing.affinity;
+        true
     }
 
     /// Whether no server can be chosen.
@@ -238,25 +266,38 @@ impl Farm {
             return order.find(|id| Some(*id) != avoid).or(Some(first));
         }
         let bound = self.bound(loads);
-        let mut tried = Tried::new(self.server_count());
-        for id in order {
-            if Some(id) == avoid || !tried.is_new(id) {
-                continue;
-            }
+        let may_have = |id: ServerId| {
             let load = loads.load(id);
             let preferred = match self.affinity {
                 Affinity::Always => true,
                 Affinity::Maxconn => load.room == Room::Free,
                 Affinity::Maxqueue => load.room != Room::Full,
             };
-            if preferred && bound.allows(self.weights[id as usize], load.streams) {
-                return Some(id);
+            preferred && bound.allows(self.weights[id as usize], load.streams)
+        };
+        if Some(first) != avoid && may_have(first) {
+            return Some(first);
+        }
+        let mut met = Met::new(self.weights.len());
+        met.is_new(first);
+        let mut last = first;
+        for id in order {
+            if !met.is_new(id) {
+                continue;
             }
-            if tried.is_all() {
+            if Some(id) != avoid {
+                if may_have(id) {
+                    return Some(id);
+                }
+                last = id;
+            }
+            if met.count == self.server_count() {
                 break;
             }
         }
-        Some(tried.last().filter(|_| self.balance_factor.is_none()).unwrap_or(first))
+        // Everybody is saturated: the stream waits for the last one met, as HAProxy has it. Or the loads
+        // changed meanwhile, so that nobody seemed to be within the bound.
+        Some(if self.balance_factor.is_none() { last } else { first })
     }
 
     fn bound(&self, loads: &impl Loads) -> Bound {
@@ -291,31 +332,23 @@ impl Bound {
     }
 }
 
-/// Servers that a walk has met.
-struct Tried {
-    met: Vec<ServerId>,
-    all: usize,
+/// Servers that a walk has met, one bit for each.
+struct Met {
+    bits: Vec<u64>,
+    count: usize,
 }
 
-impl Tried {
-    fn new(all: usize) -> Self {
-        Self { met: Vec::new(), all }
+impl Met {
+    fn new(servers: usize) -> Self {
+        Self { bits: vec![0; servers.div_ceil(64)], count: 0 }
     }
 
     fn is_new(&mut self, id: ServerId) -> bool {
-        let new = !self.met.contains(&id);
-        if new {
-            self.met.push(id);
-        }
+        let (word, bit) = (&mut self.bits[id as usize / 64], 1 << (id % 64));
+        let new = *word & bit == 0;
+        *word |= bit;
+        self.count += usize::from(new);
         new
-    }
-
-    fn is_all(&self) -> bool {
-        self.met.len() >= self.all
-    }
-
-    fn last(&self) -> Option<ServerId> {
-        self.met.last().copied()
     }
 }
 

@@ -44,16 +44,22 @@ struct Member {
 }
 
 impl Urn {
-    /// For these servers, each of a weight above 0.
-    pub fn new(usable: &[(u32, ServerId)]) -> Self {
+    /// For these servers, each of a weight above 0, in the order of their ids. Who was there keeps what
+    /// was given.
+    pub fn with(self, usable: &[(u32, ServerId)]) -> Self {
         let total_weight = usable.iter().map(|(weight, _)| u64::from(*weight)).sum();
-        let members =
-            usable.iter().map(|(weight, id)| Member { id: *id, weight: *weight, given: 0 });
+        let mut before = self.members.iter().peekable();
+        let members = usable.iter().map(|(weight, id)| {
+            while before.next_if(|member| member.id < *id).is_some() {}
+            let known = before.next_if(|member| member.id == *id);
+            let given = known.map_or(self.given, |member| member.given);
+            Member { id: *id, weight: *weight, given }
+        });
         Self {
             slots: fill(usable, total_weight),
             members: members.collect(),
             total_weight,
-            given: 0,
+            given: self.given,
         }
     }
 

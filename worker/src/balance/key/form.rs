@@ -8,14 +8,17 @@ pub fn of_query<'a>(target: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     parameter(&target[query + 1..], name)
 }
 
-/// The same in content of the type `application/x-www-form-urlencoded`, as far as it is there. None
-/// where the value is followed by what no form has.
+/// The same in content of the type `application/x-www-form-urlencoded`, as far as it is there.
+///
+/// What does not begin as a value in a form does is none: such content is no form. White space there
+/// ends the form, so that the value is empty.
 pub fn of_form<'a>(content: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let value = parameter(content, name)?;
-    let end = value.iter().position(|byte| !is_of_form(*byte)).unwrap_or(value.len());
-    // A line's end is a form's end to some clients.
-    let ended = value.get(end).is_none_or(|byte| matches!(byte, b'\r' | b'\n'));
-    ended.then_some(&value[..end])
+    match value.first() {
+        Some(b' ' | b'\t' | b'\r' | b'\n') => Some(&[]),
+        Some(byte) if !is_of_token(*byte) => None,
+        _ => Some(value),
+    }
 }
 
 /// The value of the first parameter of this name that has an equal sign.
@@ -25,6 +28,7 @@ fn parameter<'a>(parameters: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
         .find_map(|parameter| parameter.strip_prefix(name)?.strip_prefix(b"="))
 }
 
-fn is_of_form(byte: u8) -> bool {
-    byte.is_ascii_graphic()
+/// A character of a token (RFC 9110, 5.6.2).
+fn is_of_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

@@ -24,9 +24,10 @@ pub fn first_value(line: &[u8]) -> Option<&[u8]> {
 }
 
 /// What stands before the last dot of a name, back to the dot before it: of `www.example.com:80`
-/// it is `example`. A name without a dot counts as a whole.
+/// it is `example`. A name without a dot counts as a whole. A dot that comes first, or right before the
+/// last one, is no end of anything.
 pub fn domain(value: &[u8]) -> &[u8] {
-    let Some(end) = memchr::memrchr(b'.', value) else { return value };
-    let start = memchr::memrchr(b'.', &value[..end]).map_or(0, |dot| dot + 1);
+    let Some(end) = memchr::memrchr(b'.', value).filter(|end| *end > 0) else { return value };
+    let start = memchr::memrchr(b'.', &value[..end - 1]).map_or(0, |dot| dot + 1);
     &value[start..end]
 }

@@ -5,6 +5,9 @@
 //! bytes) around an X.224 connection request (its length, 0xe0, two references of two bytes, a class),
 //! then `Cookie: name=value` and the end of the line ([MS-RDPBCGR] 2.2.1.1).
 //!
+//! Of the headers only the version and the kind of request are looked at, so that another protocol is
+//! known for one by its first bytes.
+//!
 //! Limits: a message of at most [`LENGTH_MAX`] bytes is looked at.
 
 /// Bytes of a message in which a cookie is looked for; clients send some hundred.
@@ -26,25 +29,29 @@ pub enum Rdp<'a> {
 
 /// The value of the cookie of this name; names count without case.
 pub fn rdp_cookie<'a>(bytes: &'a [u8], name: &[u8]) -> Rdp<'a> {
-    let known = |at: usize, expected: u8| bytes.get(at).is_none_or(|byte| *byte == expected);
-    if !known(0, 3) || !known(1, 0) || !known(5, 0xe0) {
+    let may_be = |at: usize, known: u8| bytes.get(at).is_none_or(|byte| *byte == known);
+    if !may_be(0, 3) || !may_be(5, 0xe0) {
         return Rdp::Absent;
     }
-    let &[_, _, high, low, request, ..] = bytes else { return Rdp::Short };
-    let length = usize::from(u16::from_be_bytes([high, low]));
-    // The request says how many bytes follow its own length, up to the end of the message.
-    if length <= HEADERS || length > LENGTH_MAX || usize::from(request) > length - 5 {
-        return Rdp::Absent;
+    let Some((headers, line)) = bytes.split_at_checked(HEADERS) else { return Rdp::Short };
+    let end = memchr::memchr(b'\r', line);
+    match end.map(|end| (end, line.get(end + 1))) {
+        Some((end, Some(b'\n'))) => value(&line[..end], name).map_or(Rdp::Absent, Rdp::Cookie),
+        Some((_, Some(_))) => Rdp::Absent,
+        _ => {
+            let length = usize::from(u16::from_be_bytes([headers[2], headers[3]]));
+            if bytes.len() < length.min(LENGTH_MAX) { Rdp::Short } else { Rdp::Absent }
+        }
     }
-    let Some(message) = bytes.get(..length) else { return Rdp::Short };
-    value(&message[HEADERS..], name).map_or(Rdp::Absent, Rdp::Cookie)
 }
 
 fn value<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let cookie = strip(line, b"Cookie:")?.trim_ascii_start();
+    let mut cookie = strip(line, b"Cookie:")?;
+    while let Some(rest) = cookie.strip_prefix(b" ") {
+        cookie = rest;
+    }
     let value = strip(strip(cookie, name)?, b"=")?;
-    let end = value.iter().position(|byte| matches!(byte, b'\r' | b'\n'))?;
-    (end > 0).then_some(&value[..end])
+    (!value.is_empty()).then_some(value)
 }
 
 fn strip<'a>(text: &'a [u8], start: &[u8]) -> Option<&'a [u8]> {

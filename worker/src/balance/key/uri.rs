@@ -20,12 +20,12 @@ pub fn of_target<'a>(options: &UriKey, target: &'a [u8]) -> &'a [u8] {
     &target[..end.unwrap_or(length)]
 }
 
-/// From the first slash of the path on; a target without a path (`*`, an authority) as it is.
+/// From the first slash of the path on; nothing of a target without a path (`*`, an authority).
 fn path_of(target: &[u8]) -> &[u8] {
     if target.first() == Some(&b'/') {
         return target;
     }
-    let Some(colon) = memchr::memmem::find(target, b"://") else { return target };
+    let Some(colon) = memchr::memmem::find(target, b"://") else { return &[] };
     let rest = &target[colon + 3..];
     let path = rest.iter().position(|byte| matches!(byte, b'/' | b'?'));
     path.map_or(&[], |path| &rest[path..])
