@@ -3,6 +3,7 @@
 //! Only here a model is built, so that nothing half-checked leaves the reader.
 
 mod balancing;
+mod health;
 mod http;
 mod limits;
 mod requests;
@@ -59,13 +60,14 @@ pub struct Proxy {
 pub fn whole(
     global: Global,
     userlists: Vec<userlist::Placed>,
-    proxies: Vec<Proxy>,
+    mut proxies: Vec<Proxy>,
     reading: &mut Reading<'_>,
 ) -> Config {
     let backends = backend_ids(&proxies);
     let modes = backend_modes(&proxies);
     let mut names = Names::new(&backends, &modes, &userlists);
     let mut config = empty(global);
+    health::check(&mut proxies, &config.process, reading);
     let mut taken = HashMap::new();
     let mut binds = 0;
     let mut pages = Pages::default();
@@ -377,6 +379,7 @@ fn backend(name: String, draft: Draft, errors: Option<u32>) -> Backend {
         hashing: draft.balancing.hashing,
         all_backups: draft.balancing.all_backups,
         fullconn: draft.balancing.fullconn,
+        check: draft.check.check,
         timeouts: draft.timeouts,
         retries: draft.retries,
         redispatch: draft.redispatch,

@@ -2,6 +2,7 @@
 //! behind; core.
 
 use super::bind::{ACCEPT_PROXY, BIND};
+use super::checks::{self, CHECK};
 use super::global::{GLOBAL, TUNE};
 use super::log::LOG;
 use super::log_format;
@@ -49,6 +50,8 @@ const PARTS: &[Part] = &[
     ("BIND", "Keys of a\n.Cm bind\nthat is a table:", |out| BIND.document(out)),
     ("ACCEPT_PROXY", "Keys of\n.Cm accept_proxy :", |out| ACCEPT_PROXY.document(out)),
     ("SERVER", SERVERS, |out| SERVER.document(out)),
+    ("CHECK", CHECKS, |out| CHECK.document(out)),
+    ("CHECK SCRIPTS", checks::SCRIPTS, |_| {}),
     ("SEND_PROXY_V2", "Keys of\n.Cm send_proxy_v2 :", |out| SEND_PROXY_V2.document(out)),
     ("SOURCE", SOURCES, |out| SOURCE.document(out)),
     ("LOG TARGETS", LOGS, |out| LOG.document(out)),
@@ -114,6 +117,10 @@ and
 may stand in
 .Cm server_defaults
 too:";
+
+const CHECKS: &str = "Keys of
+.Cm check
+of a backend, which says what a check of its servers does:";
 
 const SOURCES: &str = "A source is a string,
 .Li ADDRESS[:PORT[-LAST]] [usesrc client|clientip] [interface NAME] ,

@@ -15,6 +15,7 @@
 mod address;
 mod bind;
 mod check;
+mod checks;
 mod diagnostic;
 mod document;
 mod expand;

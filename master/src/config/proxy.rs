@@ -20,7 +20,7 @@ use portolan_shared::model::{
 };
 
 use super::diagnostic::Place;
-use super::{bind, server};
+use super::{bind, checks, server};
 
 pub use auth::{AUTH, Auth};
 pub use balance::{Balancing, HASH_TYPE, TABLE as BALANCE};
@@ -81,6 +81,8 @@ pub struct Draft {
     pub server_defaults: server::Defaults,
     /// In order.
     pub servers: Vec<server::Placed>,
+    /// What a check of them does.
+    pub check: checks::Placed,
     /// Of mode http.
     pub http: Http,
     /// How requests are logged and numbered.
@@ -122,6 +124,7 @@ impl Default for Draft {
             source: None,
             server_defaults: server::Defaults::default(),
             servers: Vec::new(),
+            check: checks::Placed::default(),
             http: Http::default(),
             lines: Lines::default(),
             gate: Gate::default(),

@@ -192,6 +192,7 @@ fn read_proxy(draft: &mut Draft, section: &Entry<'_>, places: u8, reading: &mut 
     reading.http_only.clear();
     draft.http.begin();
     draft.balancing.begin();
+    draft.check.begin();
     PROXY.read(draft, &entries, places, reading);
     refuse_two_lines(&entries, reading);
     if draft.mode == Mode::Tcp && places != DEFAULTS {

@@ -4,6 +4,7 @@
 //! - What `server_defaults` says holds for every server of the section that does not say otherwise, and
 //!   is itself inherited key by key.
 
+mod health;
 mod http;
 mod limits;
 
@@ -23,6 +24,8 @@ use super::{MAXCONN_MAX, names, source_address, unsupported};
 /// Bytes of one field of a PROXY header.
 const TLV_MAX: usize = 1024;
 
+pub use health::Open;
+
 /// A server of a section.
 #[derive(Clone, Debug)]
 pub struct Placed {
@@ -30,6 +33,8 @@ pub struct Placed {
     pub server: Server,
     /// The rest.
     pub said: Said,
+    /// What is left to find out about how it is watched.
+    pub open: Open,
     /// Where it was written.
     pub place: Place,
 }
@@ -41,6 +46,8 @@ pub struct Defaults {
     pub server: Server,
     /// The rest.
     pub said: Said,
+    /// How they are watched.
+    health: health::Draft,
 }
 
 /// What a server says and only the whole section, or the whole configuration, settles.
@@ -59,12 +66,13 @@ pub(super) struct Draft {
     address_given: bool,
     send_proxy_at: Option<Place>,
     disabled_at: Option<Place>,
+    health: health::Draft,
 }
 
 /// A server, and what holds for all of them.
 pub(super) const SERVER: Table<Draft> = Table {
     name: "`server`",
-    keys: &[KEYS, limits::ROWS, http::ROWS],
+    keys: &[KEYS, limits::ROWS, health::ROWS, http::ROWS],
     unsupported: unsupported::SERVER,
 };
 
@@ -196,7 +204,8 @@ Default: false.",
 
 impl Draft {
     fn new(defaults: &Defaults) -> Self {
-        let Defaults { server, said } = defaults.clone();
+        let Defaults { server, said, mut health } = defaults.clone();
+        health.begin();
         Self {
             server,
             said,
@@ -204,6 +213,7 @@ impl Draft {
             address_given: false,
             send_proxy_at: None,
             disabled_at: None,
+            health,
         }
     }
 
@@ -227,7 +237,7 @@ impl Default for Defaults {
     /// What holds for a server where nothing is said.
     fn default() -> Self {
         let server = Server::new(String::new(), ServerAddress::Unix(PathBuf::new()));
-        Self { server, said: Said::default() }
+        Self { server, said: Said::default(), health: health::Draft::default() }
     }
 }
 
@@ -235,7 +245,7 @@ impl Default for Defaults {
 pub fn read_defaults(defaults: &mut Defaults, node: &Node<'_>, reading: &mut Reading<'_>) {
     let mut draft = Draft::new(defaults);
     SERVER.read_node(&mut draft, node, EVERYWHERE & !ITEM, reading);
-    *defaults = Defaults { server: draft.server, said: draft.said };
+    *defaults = Defaults { server: draft.server, said: draft.said, health: draft.health };
 }
 
 /// `server`: a list of tables.
@@ -266,7 +276,9 @@ pub fn read(
                 reading.error(item.place(), format!("a server needs a `{key}`"));
             }
         }
-        into.push(Placed { server: draft.server, said: draft.said, place: item.place() });
+        let place = item.place();
+        let open = draft.health.finish(&mut draft.server, &place, reading);
+        into.push(Placed { server: draft.server, said: draft.said, open, place });
     }
 }
 

@@ -8,6 +8,7 @@
 use std::fmt::Write;
 
 use super::bind::BIND;
+use super::checks::{CHECK, written_here};
 use super::diagnostic::Diagnostic;
 use super::document::{Entry, Node};
 use super::global::{GLOBAL, TUNE};
@@ -181,6 +182,10 @@ pub fn unknown<'k>(
     unsupported: &str,
 ) -> Diagnostic {
     let key = entry.key;
+    if let Some(written) = written_here(key, table) {
+        let message = format!("`{key}` in {table} is written `{written}`");
+        return Diagnostic::error(entry.key_place(), message);
+    }
     if unsupported.split_ascii_whitespace().any(|word| word == key) {
         let message = format!("`{key}` in {table} is not supported by this version");
         return Diagnostic::error(entry.key_place(), message);
@@ -206,6 +211,7 @@ fn home_of(key: &str) -> Option<&'static str> {
         ("`balance`", BALANCE.has(key)),
         ("`hash_type`", HASH_TYPE.has(key)),
         ("`cookie`", COOKIE.has(key)),
+        ("`check`", CHECK.has(key)),
         ("`redirect`", REDIRECT.has(key)),
         ("`return`", RETURN.has(key)),
         ("[userlist.NAME]", USERLIST.has(key)),

@@ -24,8 +24,10 @@ const EVERYTHING: &str = include_str!("tests/everything.toml");
 const EVERYTHING_HTTP: &str = include_str!("tests/everything_http.toml");
 const EVERYTHING_REQUESTS: &str = include_str!("tests/everything_requests.toml");
 const EVERYTHING_BALANCE: &str = include_str!("tests/everything_balance.toml");
+const EVERYTHING_CHECKS: &str = include_str!("tests/everything_checks.toml");
 /// Together they set every key.
-const SAMPLES: &[&str] = &[EVERYTHING, EVERYTHING_HTTP, EVERYTHING_REQUESTS, EVERYTHING_BALANCE];
+const SAMPLES: &[&str] =
+    &[EVERYTHING, EVERYTHING_HTTP, EVERYTHING_REQUESTS, EVERYTHING_BALANCE, EVERYTHING_CHECKS];
 
 /// Reads texts as files of these names.
 fn read_files(files: &[(&str, &str)]) -> Result<Loaded, Vec<Diagnostic>> {

@@ -13,7 +13,7 @@ pub const GLOBAL: &str = "
     acme_scheduler anonkey busy_polling ca_base close_spread_time cluster_secret cpu_affinity
     cpu_map cpu_policy cpu_set crt_base daemon debug_counters default_path deviceatlas_json_file
     deviceatlas_log_level deviceatlas_properties_cookie deviceatlas_separator dns_accept_family
-    expose_deprecated_directives expose_experimental_directives external_check fd_hard_limit
+    expose_deprecated_directives expose_experimental_directives fd_hard_limit
     force_cfg_parser_pause h1_accept_payload_with_any_method h1_case_adjust h1_case_adjust_file
     h1_do_not_close_on_insecure_transfer_encoding h2_workaround_bogus_websocket_clients
     harden_reject_privileged_ports_quic harden_reject_privileged_ports_tcp http_err_codes
@@ -28,7 +28,7 @@ pub const GLOBAL: &str = "
     ocsp_update_mindelay ocsp_update_mode pp2_never_send_local prealloc_fd presetenv
     profiling_memory profiling_tasks quick_exit quiet resetenv server_state_base
     server_state_file set_var set_var_fmt setcap setenv shm_stats_file
-    shm_stats_file_max_objects spread_checks ssl_default_bind_ciphers
+    shm_stats_file_max_objects ssl_default_bind_ciphers
     ssl_default_bind_ciphersuites ssl_default_bind_client_sigalgs ssl_default_bind_curves
     ssl_default_bind_options ssl_default_bind_sigalgs ssl_default_server_ciphers
     ssl_default_server_ciphersuites ssl_default_server_client_sigalgs ssl_default_server_curves
@@ -82,22 +82,22 @@ pub const TUNE: &str = "
 
 /// In frontends, backends and their defaults.
 pub const PROXY: &str = "
-    acl check check_cache checkcache clitimeout compression contimeout contstats
+    acl check_cache checkcache clitimeout compression contimeout contstats
     default_server description disable_h2_upgrade disabled dispatch email_alert enabled
-    errorloc external_check filter filter_sequence force_be_switch guid h1_case_adjust_bogus_client h1_case_adjust_bogus_server http_after_response http_check http_drop_request_trailers
+    errorloc filter filter_sequence force_be_switch guid h1_case_adjust_bogus_client h1_case_adjust_bogus_server http_after_response http_drop_request_trailers
     http_drop_response_trailers http_error http_request http_response http_send_name_header
-    httpchk httpslog id idle_close_on_response independent_streams
-    ldap_check load_server_state_from_file log_format_sd log_health_checks log_steps
-    max_session_srv_conns monitor mysql_check persist pgsql_check quic_initial
-    redis_check server_state_file_name server_template smtpchk socket_stats spop_check
-    srvexp srvtimeout ssl_hello_chk stats stats_socket stick stick_table tcp_check tcp_request
+    httpslog id idle_close_on_response independent_streams
+    load_server_state_from_file log_format_sd log_steps
+    max_session_srv_conns monitor persist quic_initial
+    server_state_file_name server_template socket_stats spop_check
+    srvexp srvtimeout stats stats_socket stick stick_table tcp_request
     tcp_request_content tcp_response tcp_smart_accept tcp_smart_connect transparent
     use_backend use_fcgi_app use_server use_small_buffers http_no_delay
 ";
 
 /// In `timeout`.
 pub const TIMEOUT: &str = "
-    check client_hs
+    client_hs
 ";
 
 /// In `bind`.
@@ -113,17 +113,17 @@ pub const BIND: &str = "
 
 /// In `server` and `server_defaults`.
 pub const SERVER: &str = "
-    addr agent_addr agent_check agent_inter agent_port agent_send allow_0rtt alpn ca_file
-    cc check check_alpn check_inter check_pool_conn_name check_proto check_reuse_pool
-    check_send_proxy check_sni check_sni_auto check_ssl check_via_socks4 ciphers ciphersuites
-    client_sigalgs crl_file crt curves downinter error_limit fall fastinter
+    allow_0rtt alpn ca_file
+    cc check_alpn check_inter check_pool_conn_name check_proto check_reuse_pool
+    check_sni check_sni_auto check_ssl check_via_socks4 ciphers ciphersuites
+    client_sigalgs crl_file crt curves
     force_sslv3 force_tlsv10 force_tlsv11 force_tlsv12 force_tlsv13 guid idle_ping
-    init_addr init_state inter interval ktls log_bufsize log_proto namespace
-    non_stick npn observe on_error on_marked_down on_marked_up pool_conn_name port proto
+    init_addr ktls log_bufsize log_proto namespace
+    non_stick npn pool_conn_name proto
     proxy_v2_options quic_cc_algo redir renegotiate resolve_net resolve_opts resolve_prefer
-    resolvers rise send_proxy_v2_ssl send_proxy_v2_ssl_cn set_proxy_v2_tlv_fmt shard sigalgs
+    resolvers send_proxy_v2_ssl send_proxy_v2_ssl_cn set_proxy_v2_tlv_fmt shard sigalgs
     sni sni_auto socks4 ssl ssl_max_ver ssl_min_ver ssl_reuse sslv3 stick strict_maxconn
-    tcp_md5sig tls tls_tickets tlsv10 tlsv11 tlsv12 tlsv13 track verify verifyhost ws
+    tcp_md5sig tls tls_tickets tlsv10 tlsv11 tlsv12 tlsv13 verify verifyhost ws
 ";
 
 /// In `return`.

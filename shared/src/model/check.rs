@@ -3,6 +3,7 @@
 //! - What a check does is said by the backend ([`Check`]); that a server is checked, how often and
 //!   with which consequences by the server ([`Health`]).
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -164,9 +165,23 @@ pub enum CheckHttpVersion {
     Http11,
 }
 
-/// A text, maybe with variables in it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// A text, maybe with variables in it; whoever puts it into a message looks at what they hold.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct CheckText(pub Vec<CheckValue>);
+
+impl fmt::Debug for CheckText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CheckText(")?;
+        for (at, part) in self.0.iter().enumerate() {
+            f.write_str(if at == 0 { "" } else { " " })?;
+            match part {
+                CheckValue::Bytes(bytes) => write!(f, "\"{}\"", bytes.escape_ascii())?,
+                part => write!(f, "{part:?}")?,
+            }
+        }
+        f.write_str(")")
+    }
+}
 
 impl CheckText {
     /// A text as it is.

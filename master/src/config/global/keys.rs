@@ -347,6 +347,25 @@ Default: false.
 Portolan's own.",
     ),
     Key::new(
+        "external_check",
+        |global, node, reading| {
+            assign(&mut global.process.external_check, reading.boolean(node));
+        },
+        "
+Whether commands may be run to check servers; a process of its own without privilege runs them.
+Default: false.",
+    ),
+    Key::new(
+        "spread_checks",
+        |global, node, reading| {
+            let share = reading.count(node, 0..=50);
+            assign(&mut global.process.spread_checks, share.map(|share| share as u8));
+        },
+        "
+Per cent of its interval by which a check may come earlier or later, at random: 0 to 50.
+Default: 0.",
+    ),
+    Key::new(
         "tune",
         |global, node, reading| {
             if let Some(entries) = reading.table(node, "a table") {

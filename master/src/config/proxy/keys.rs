@@ -16,7 +16,7 @@ use crate::config::log::{self, LOG_TAG_MAX};
 use crate::config::reading::{Reading, assign, set};
 use crate::config::table::{BACKEND, DEFAULTS, FRONTEND, Key, Table};
 use crate::config::units::Bare;
-use crate::config::{MAXCONN_MAX, bind, names, server, source_address, unsupported};
+use crate::config::{MAXCONN_MAX, bind, checks, names, server, source_address, unsupported};
 
 /// Attempts after the first; each may wait a second.
 const RETRIES_MAX: u32 = 1000;
@@ -377,6 +377,18 @@ Default: false.
 HAProxy's option splice-response.",
     )
     .only(BOTH),
+    Row::new(
+        "check",
+        |draft, node, reading| checks::read(&mut draft.check, node, reading),
+        "
+Table of what a check of its servers does, see
+.Sx CHECK ;
+false takes an inherited one away.
+Which servers are checked is said by their own
+.Cm check .
+Default: a connection.",
+    )
+    .only(BACK),
     // Before `server`, which starts from it.
     Row::new(
         "server_defaults",

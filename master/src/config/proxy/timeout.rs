@@ -91,6 +91,20 @@ holds.",
     )
     .only(BACK),
     Row::new(
+        "check",
+        |timeouts, node, reading| {
+            timeout(&mut timeouts.check, node, reading);
+        },
+        "
+For a check of a server, once its connection stands, which has
+.Cm connect
+or the check's
+.Cm inter ,
+the shorter of them; without it a whole check has
+.Cm inter .",
+    )
+    .only(BACK),
+    Row::new(
         "http_request",
         |timeouts, node, reading| {
             timeout(&mut timeouts.http_request, node, reading);

@@ -140,12 +140,10 @@ http_request = ["deny"]
 use_backend = [{ to = "b" }]
 stick_table = "x"
 [backend.b]
-check = { type = "http" }
-httpchk = true
 server = [{ name = "s", address = "10.0.0.1:1", backup = true, disabled = true, slowstart = "1s", ssl = true }]
 "#;
     let found = errors(text);
-    assert_eq!(found.lines().count(), 9, "{found}");
+    assert_eq!(found.lines().count(), 7, "{found}");
     assert!(
         found.lines().all(|line| line.ends_with("is not supported by this version")),
         "{found}"

@@ -37,6 +37,19 @@ fn every_key_about_balancing_and_limits_reaches_its_field() {
 }
 
 #[test]
+fn every_key_about_checks_reaches_its_field() {
+    let config = config(EVERYTHING_CHECKS);
+    let timeouts: Vec<_> = config.backends.iter().map(|backend| backend.timeouts.check).collect();
+    assert_eq!(timeouts, [Some(std::time::Duration::from_millis(1500)); 13]);
+    assert!(config.process.external_check && config.process.spread_checks == 5);
+    let watched = config.backends.iter().map(|backend| {
+        let servers = backend.servers.iter().map(|server| (&server.name, &server.health));
+        (&backend.name, &backend.check, servers.collect::<Vec<_>>())
+    });
+    insta::assert_debug_snapshot!(watched.collect::<Vec<_>>());
+}
+
+#[test]
 fn the_samples_set_every_key_there_is() {
     let reference = crate::config::reference();
     let sample: Vec<_> = SAMPLES
