@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use portolan_shared::memory::{Assigned, Lane, Memory, Object, Place, Total};
+use portolan_shared::message::MemoryKind;
 use portolan_shared::sys::spawn::{Child, Spawn, spawn};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
@@ -70,7 +71,12 @@ impl Family {
         let lane = self.memory.claim_lane(0).expect("a free lane");
         let (orders, theirs) = UnixStream::pair().expect("a pair");
         let mut given = vec![theirs.as_fd()];
-        given.extend(self.memory.descriptors().map(|(_, fd)| fd));
+        // As the master does it: whoever serves may only read the states.
+        let states = self.memory.reopen_states(0).expect("once more");
+        given.extend(self.memory.descriptors().map(|(kind, fd)| match kind {
+            MemoryKind::States(_) => states.as_fd(),
+            _ => fd,
+        }));
         given.extend(self.places.iter().map(AsFd::as_fd));
         given.extend(self.doorbells.iter().map(AsFd::as_fd));
         let map: Vec<_> = given.into_iter().zip(3..).collect();

@@ -32,7 +32,7 @@ use std::time::Duration;
 use portolan_shared::channel::Channel;
 use portolan_shared::log::{Log, Zone, monotonic_ms};
 use portolan_shared::memory::{INSTANCE, Lane, Memory, OwnLane, Registry};
-use portolan_shared::message::{Hello, ListenerEntry, Role, ToMaster, ToWorker};
+use portolan_shared::message::{Hello, ListenerEntry, MemoryKind, Role, ToMaster, ToWorker};
 use portolan_shared::model::Config;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd};
 use rustix::net::{getpeername, getsockname};
@@ -41,7 +41,7 @@ use socket2::SockRef;
 use crate::clock::Millis;
 use crate::event_loop::Worker;
 use crate::poller::{KINDS, Poller};
-use crate::start::{Parts, assemble};
+use crate::start::{Parts, assemble, take_memory};
 
 /// Held by the rig that runs.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -180,15 +180,12 @@ impl Rig {
 
     fn worker(&self, slot: u16, lane: Lane, channel: Channel) -> Worker {
         let mut memory: Option<Memory> = None;
-        for (_, descriptor) in self.memory.descriptors() {
-            let descriptor = descriptor.try_clone_to_owned().unwrap();
-            match &mut memory {
-                None => memory = Some(Memory::attach(descriptor).unwrap()),
-                Some(memory) => {
-                    let next = memory.objects_max() / portolan_shared::memory::OBJECTS_PER_CHUNK;
-                    memory.attach_chunk(next, descriptor).unwrap();
-                }
-            }
+        for (kind, descriptor) in self.memory.descriptors() {
+            let descriptor = match kind {
+                MemoryKind::States(number) => self.memory.reopen_states(number).unwrap(),
+                _ => descriptor.try_clone_to_owned().unwrap(),
+            };
+            take_memory(&mut memory, kind, descriptor).unwrap();
         }
         let mut log = Log::on_stderr(Zone::utc());
         log.configure(&self.config, false);

@@ -196,7 +196,8 @@ fn hear(channel: &mut Channel) -> Result<(Role, Told), Refusal> {
     }
 }
 
-fn take_memory(
+/// Attaches what has come of shared memory.
+pub(crate) fn take_memory(
     memory: &mut Option<Memory>,
     kind: MemoryKind,
     descriptor: OwnedFd,

@@ -1,8 +1,8 @@
 //! Plays the owner of one lane: streams come, want a place, wait, give up, get in and leave, by the
 //! rules of `shared::memory`, as fast as they can.
 //!
-//! Shell. Arguments: lane, number of lanes, then the cap of each server. Descriptors: 3 the test, 4 and 5
-//! the memory, 6 and on a file per server, then a doorbell per lane.
+//! Shell. Arguments: lane, number of lanes, then the cap of each server. Descriptors: 3 the test, 4 to 6
+//! the memory, 7 and on a file per server, then a doorbell per lane.
 //!
 //! - Each byte the test sends stands for [`STREAMS`] streams; it is answered when all are gone.
 //! - Who is inside holds a lock on one byte of its server's file, which has as many bytes as the server
@@ -49,6 +49,7 @@ fn main() -> Result<ExitCode> {
     let mut test = UnixStream::from(take()?);
     let mut memory = Memory::attach(take()?)?;
     memory.attach_chunk(0, take()?)?;
+    memory.attach_states(0, take()?)?;
     let mut servers = Vec::new();
     for (cap, object) in caps.iter().zip(QUEUE + 1..) {
         let place = Place::of(object, Some(*cap), QUEUE);
