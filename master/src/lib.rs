@@ -4,4 +4,3 @@
 pub mod arguments;
 pub mod config;
 pub mod demo;
-pub mod resolver;

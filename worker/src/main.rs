@@ -2,6 +2,8 @@
 
 mod back;
 mod balance;
+#[allow(dead_code, unused_imports, reason = "the checker does not use all of it yet")]
+mod check;
 mod checker;
 mod clock;
 mod descriptor;
@@ -19,7 +21,6 @@ mod pool;
 mod privileges;
 mod protocol;
 mod proxy_protocol;
-mod resolver;
 #[cfg(test)]
 mod rig;
 mod runner;
