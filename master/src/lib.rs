@@ -4,3 +4,4 @@
 pub mod arguments;
 pub mod config;
 pub mod demo;
+pub mod resolver;

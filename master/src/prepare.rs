@@ -16,7 +16,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Instant;
 
-use portolan_master::config::{self, Diagnostic, Input as Text, Loaded, Sources};
+use portolan_master::config::{self, Diagnostic, Hosts, Input as Text, Loaded, Sources};
+use portolan_master::resolver;
 use portolan_shared::log;
 use portolan_shared::message::wrapper::ToWrapper;
 use portolan_shared::model::{Config, LogLevel};
@@ -53,6 +54,7 @@ pub struct Accepted {
     texts: Vec<(PathBuf, String)>,
     environment: BTreeMap<String, String>,
     files: BTreeMap<PathBuf, Vec<u8>>,
+    hosts: Hosts,
 }
 
 impl Accepted {
@@ -65,6 +67,7 @@ impl Accepted {
             inputs: self.texts.iter().map(text).collect(),
             environment: self.environment.clone(),
             files: self.files.clone(),
+            hosts: self.hosts.clone(),
             ..Sources::default()
         }
     }
@@ -135,10 +138,13 @@ impl Master {
 
     /// As `start_generation`, it being settled that this program goes on.
     fn start_from_sources(&mut self, now: Instant) {
-        let sources = match self.accepted.take() {
+        let mut sources = match self.accepted.take() {
             Some(accepted) => accepted.sources(),
             None => Sources::from_paths(self.arguments.files.iter().cloned()),
         };
+        if let Ok(program) = self.binary.try_clone() {
+            sources.resolve = resolver::by_program(program);
+        }
         match Reading::begin(sources, now) {
             Ok(reading) => self.reading = Some(reading),
             Err(error) => {
@@ -171,9 +177,8 @@ impl Master {
     }
 
     fn prepare(&mut self, sources: &Sources, read: Read, now: Instant) -> Result<(), Refusal> {
-        let Loaded { mut config, warnings, texts, files } = read.map_err(|found| Refusal {
-            line: in_one_line(&found),
-            text: config::render(&found, false),
+        let Loaded { mut config, warnings, texts, files, hosts } = read.map_err(|found| {
+            Refusal { line: in_one_line(&found), text: config::render(&found, false) }
         })?;
         for warning in &warnings {
             self.say(LogLevel::Warning, &warning.to_string());
@@ -229,6 +234,7 @@ impl Master {
                 texts: texts.into_iter().map(|text| (text.path, text.text)).collect(),
                 environment: sources.environment.clone(),
                 files,
+                hosts,
             },
             waiting: BTreeSet::new(),
             holders: Vec::new(),

@@ -1,7 +1,8 @@
 //! Reading a configuration beside the main loop.
 //!
 //! Shell. A name server that does not answer, or a slow disk, must not keep the master from naming a
-//! deputy for a dead worker, so files are read and names are looked up in a thread of their own. It
+//! deputy for a dead worker, so files are read in a thread of their own, which waits for the process that
+//! looks names up. It
 //! shares nothing with the loop but the result; one that is given up ends by itself or with us.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

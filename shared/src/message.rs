@@ -11,6 +11,8 @@
 //! | master | runner | [`ToWorker`] | as a worker, of memory the head only, without doorbells and listeners |
 //! | wrapper | master | [`wrapper::FromWrapper`] | kept descriptors at start, then relayed signals and reaped orphans |
 //! | master | wrapper | [`wrapper::ToWrapper`] | descriptors to keep, states for sd_notify, upgrade |
+//! | reader of a configuration | resolver | [`resolver::ToResolver`] | names |
+//! | resolver | reader of a configuration | [`resolver::FromResolver`] | their addresses |
 //! | checker | runner | [`runner::ToRunner`] | a server's external check is due, or is given up |
 //! | runner | checker | [`runner::FromRunner`] | a command has ended |
 //!
@@ -21,6 +23,7 @@
 //! so that a neighbour one version older still reads the orders it knows (soft-stop, adoption).
 //! Descriptors travel in the order in which the message names them.
 
+pub mod resolver;
 pub mod runner;
 pub mod wrapper;
 

@@ -21,6 +21,7 @@ mod pool;
 mod privileges;
 mod protocol;
 mod proxy_protocol;
+mod resolver;
 #[cfg(test)]
 mod rig;
 mod runner;

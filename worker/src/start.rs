@@ -43,13 +43,14 @@ use crate::listener::{Serving, bind_places};
 use crate::poller::{self, Poller};
 use crate::pool::{Buffers, Pipes};
 use crate::privileges::{self, Refusal};
+use crate::resolver;
 use crate::runner;
 use crate::signals::SignalQueue;
 use crate::stream::{Ends, PendingQueue};
 use crate::task::{Job, Reasons, Scheduler};
 
 /// The descriptor under which the channel to the master is inherited.
-const CHANNEL_FD: i32 = 3;
+pub(crate) const CHANNEL_FD: i32 = 3;
 /// How long the master may leave a worker without its next message at start.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Most connections where nothing else says so (the master always does).
@@ -81,6 +82,9 @@ pub fn main() -> ExitCode {
         Some("-v" | "--version") => {
             println!("Portolan worker version {}", portolan_shared::VERSION);
             ExitCode::SUCCESS
+        }
+        Some("--role") if arguments.get(1).is_some_and(|role| role == "resolver") => {
+            resolver::main()
         }
         Some("--role") => work(),
         _ => {

@@ -1,18 +1,21 @@
-//! Users, groups and hosts by name; shell: asks the system, for each name once.
+//! Users, groups and hosts by name; shell: asks the system for users and groups, each once. Hosts are
+//! known before, or noted to be asked for.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use nix::unistd::{Group, Uid, User};
 
-use super::Resolve;
+use super::Hosts;
 use super::address::Family;
 
 /// What was asked so far.
 #[derive(Debug)]
-pub struct Lookups {
-    resolve: Resolve,
-    hosts: HashMap<String, Result<Vec<IpAddr>, String>>,
+pub struct Lookups<'s> {
+    hosts: &'s Hosts,
+    /// What is not known yet; in its place stand [`UNKNOWN`] addresses, so that the reading goes on and
+    /// finds all names.
+    pub names: BTreeSet<String>,
     users: HashMap<String, Option<Account>>,
     groups: HashMap<String, Option<u32>>,
 }
@@ -26,25 +29,32 @@ pub struct Account {
     pub gid: u32,
 }
 
-impl Lookups {
+/// What stands for a name that is not known yet: of documentation's networks, nobody's.
+const UNKNOWN: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+];
+
+impl<'s> Lookups<'s> {
     /// Nothing asked yet.
-    pub fn new(resolve: Resolve) -> Self {
+    pub fn new(hosts: &'s Hosts) -> Self {
         let (users, groups) = (HashMap::new(), HashMap::new());
-        Self { resolve, hosts: HashMap::new(), users, groups }
+        Self { hosts, names: BTreeSet::new(), users, groups }
     }
 
     /// The addresses of a host in a family, IPv4 first, else in the resolver's order.
     pub fn host(&mut self, name: &str, family: Family) -> Result<Vec<IpAddr>, String> {
-        if !self.hosts.contains_key(name) {
-            let found = (self.resolve)(name).map_err(|error| error.to_string());
-            self.hosts.insert(name.to_owned(), found);
+        let known = self.hosts.get(name);
+        if known.is_none() {
+            self.names.insert(name.to_owned());
         }
         let wanted = |ip: &&IpAddr| match family {
             Family::Any => true,
             Family::V4 => ip.is_ipv4(),
             Family::V6 => ip.is_ipv6(),
         };
-        let mut found: Vec<_> = self.hosts[name].clone()?.iter().filter(wanted).copied().collect();
+        let found = known.cloned().unwrap_or_else(|| Ok(UNKNOWN.to_vec()))?;
+        let mut found: Vec<_> = found.iter().filter(wanted).copied().collect();
         found.sort_by_key(IpAddr::is_ipv6);
         Ok(found)
     }

@@ -1,7 +1,7 @@
 //! The configuration reader: files in, [`Config`] or every error at once out.
 //!
-//! Shell at its edge ([`source`] reads files; users, groups, directories and host names are looked up
-//! while reading), core inside. It binds nothing, changes nothing and needs no privilege beyond
+//! Shell at its edge ([`source`] reads files; users, groups and directories are looked up while reading,
+//! host names all at once between two readings of the same texts), core inside. It binds nothing, changes nothing and needs no privilege beyond
 //! reading the files, so `-c` is exactly one call of [`read`].
 //!
 //! - All files form one document; order in the files is order in the model.
@@ -43,16 +43,20 @@ mod userlist;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-use std::io;
-use std::net::{IpAddr, ToSocketAddrs};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use portolan_shared::model::Config;
+
+use crate::resolver;
 
 pub use diagnostic::{Diagnostic, Place, Severity, render};
 pub use manual::reference;
 pub use source::SourceText;
+pub use units::spelled;
 
 /// Connections that may be asked for anywhere; a descriptor table holds no more.
 pub const MAXCONN_MAX: u32 = 100_000_000;
@@ -66,16 +70,43 @@ pub struct Sources {
     pub environment: BTreeMap<String, String>,
     /// Contents of files that values name, where they are at hand; others are read.
     pub files: BTreeMap<PathBuf, Vec<u8>>,
-    /// Who knows the addresses of host names.
+    /// What is known of host names already.
+    pub hosts: Hosts,
+    /// Who knows the others.
     pub resolve: Resolve,
 }
 
-/// The addresses of a host, in any order.
-pub type Resolve = fn(&str) -> io::Result<Vec<IpAddr>>;
+/// Host names with their addresses, in any order, or why there are none.
+pub type Hosts = BTreeMap<String, Result<Vec<IpAddr>, String>>;
 
-/// Asks the system, as every program does.
-fn resolve_by_system(name: &str) -> io::Result<Vec<IpAddr>> {
-    Ok((name, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
+/// What is asked of whoever knows addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// All names at once.
+    pub names: BTreeSet<String>,
+    /// As whom the configuration's processes work.
+    pub user: Option<u32>,
+    /// See `user`.
+    pub group: Option<u32>,
+    /// For all of them together.
+    pub within: Duration,
+}
+
+/// Who knows addresses: it answers for every name that it is asked.
+#[derive(Clone)]
+pub struct Resolve(Arc<dyn Fn(&Ask) -> Hosts + Send + Sync>);
+
+impl Resolve {
+    /// Asks this.
+    pub fn new(ask: impl Fn(&Ask) -> Hosts + Send + Sync + 'static) -> Self {
+        Self(Arc::new(ask))
+    }
+}
+
+impl std::fmt::Debug for Resolve {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Resolve")
+    }
 }
 
 /// One place a configuration comes from.
@@ -108,6 +139,8 @@ pub struct Loaded {
     pub texts: Vec<Text>,
     /// Contents of the files that values name.
     pub files: BTreeMap<PathBuf, Vec<u8>>,
+    /// What the host names in it stood for.
+    pub hosts: Hosts,
 }
 
 impl Default for Sources {
@@ -116,7 +149,8 @@ impl Default for Sources {
             inputs: Vec::new(),
             environment: BTreeMap::new(),
             files: BTreeMap::new(),
-            resolve: resolve_by_system,
+            hosts: Hosts::new(),
+            resolve: resolver::by_sibling(),
         }
     }
 }
@@ -148,9 +182,31 @@ pub fn read(sources: &Sources) -> Result<Loaded, Vec<Diagnostic>> {
         diagnostics.push(Diagnostic::general("no configuration file was given"));
     }
     let document = document::Document::parse(&texts, &mut diagnostics);
-    let mut reading = reading::Reading::new(sources);
-    let config = sections::read(&document, &mut reading);
-    let (found, files) = reading.finish();
+    let mut files = sources.files.clone();
+    let mut hosts = sources.hosts.clone();
+    // Once without the addresses of names, to learn which there are, and once with all of them.
+    let (config, found, files) = loop {
+        let mut reading = reading::Reading::new(sources, &files, &hosts);
+        let config = sections::read(&document, &mut reading);
+        let finished = reading.finish();
+        if finished.names.is_empty() {
+            break (config, finished.diagnostics, finished.files);
+        }
+        let asked = Ask {
+            names: finished.names,
+            user: config.process.user.as_ref().map(|user| user.id),
+            group: config.process.group.as_ref().map(|group| group.id),
+            within: finished.resolve_timeout,
+        };
+        // What was read once is not read again: it may have changed.
+        files.extend(finished.files);
+        let mut answers = (sources.resolve.0)(&asked);
+        for name in asked.names {
+            let unanswered = || Err("nobody has answered".to_owned());
+            let answer = answers.remove(&name).unwrap_or_else(unanswered);
+            hosts.insert(name, answer);
+        }
+    };
     let found = found.into_iter();
     diagnostics.extend(found.filter(|found| !document.is_consequence(found)));
     diagnostics.sort_by_key(|found| {
@@ -160,5 +216,5 @@ pub fn read(sources: &Sources) -> Result<Loaded, Vec<Diagnostic>> {
         return Err(diagnostics);
     }
     let texts = texts.iter().map(|text| Text { path: text.path.clone(), text: text.text.clone() });
-    Ok(Loaded { config, warnings: diagnostics, texts: texts.collect(), files })
+    Ok(Loaded { config, warnings: diagnostics, texts: texts.collect(), files, hosts })
 }

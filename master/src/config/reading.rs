@@ -4,7 +4,7 @@
 //! leaves its field alone then. Core, but for what it asks [`Lookups`].
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,6 @@ use std::time::Duration;
 use portolan_shared::model::{ErrorPage, Identity, Tune};
 use toml::de::DeValue;
 
-use super::Sources;
 use super::address::Host;
 use super::diagnostic::{Diagnostic, Place};
 use super::document::{Entry, Node};
@@ -23,9 +22,12 @@ use super::files::Files;
 use super::lookups::{Account, Lookups};
 use super::table::{EVERYWHERE, Places};
 use super::units::{self, Bare};
+use super::{Hosts, Sources};
 
 /// HAProxy's timers end here (about 24 days), and so do ours.
 pub const DURATION_MAX: Duration = Duration::from_millis(2_147_483_647);
+/// Time for all host names together, unless configured.
+pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timers have this resolution.
 pub const DURATION_MIN: Duration = Duration::from_millis(1);
 
@@ -42,9 +44,24 @@ pub struct Reading<'s> {
     pub response_bytes_max: u64,
     /// Error pages of `http_errors` sections, by name.
     pub error_sets: BTreeMap<String, Vec<(u16, ErrorPage)>>,
+    /// For all host names together.
+    pub resolve_timeout: Duration,
     environment: &'s BTreeMap<String, String>,
-    lookups: Lookups,
+    lookups: Lookups<'s>,
     files: Files<'s>,
+}
+
+/// What a reading leaves behind.
+#[derive(Debug)]
+pub struct Finished {
+    /// What was found.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The files that were read.
+    pub files: BTreeMap<PathBuf, Vec<u8>>,
+    /// The host names that were not known: the rest is worth nothing then.
+    pub names: BTreeSet<String>,
+    /// For all of them together.
+    pub resolve_timeout: Duration,
 }
 
 /// A string after its variables were replaced.
@@ -92,8 +109,12 @@ impl Text<'_> {
 }
 
 impl<'s> Reading<'s> {
-    /// Nothing read yet.
-    pub fn new(sources: &'s Sources) -> Self {
+    /// Nothing read yet; these files and hosts are known.
+    pub fn new(
+        sources: &'s Sources,
+        files: &'s BTreeMap<PathBuf, Vec<u8>>,
+        hosts: &'s Hosts,
+    ) -> Self {
         Self {
             diagnostics: Vec::new(),
             section: EVERYWHERE,
@@ -101,14 +122,20 @@ impl<'s> Reading<'s> {
             response_bytes_max: head_bytes_max(&Tune::default()),
             error_sets: BTreeMap::new(),
             environment: &sources.environment,
-            lookups: Lookups::new(sources.resolve),
-            files: Files::new(&sources.files),
+            resolve_timeout: RESOLVE_TIMEOUT,
+            lookups: Lookups::new(hosts),
+            files: Files::new(files),
         }
     }
 
-    /// What was found, and the files that were read.
-    pub fn finish(self) -> (Vec<Diagnostic>, BTreeMap<PathBuf, Vec<u8>>) {
-        (self.diagnostics, self.files.read)
+    /// What came of it.
+    pub fn finish(self) -> Finished {
+        Finished {
+            diagnostics: self.diagnostics,
+            files: self.files.read,
+            names: self.lookups.names,
+            resolve_timeout: self.resolve_timeout,
+        }
     }
 
     /// An error at a place.

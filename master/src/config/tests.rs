@@ -12,13 +12,11 @@ mod requests;
 mod semantics;
 
 use std::collections::BTreeMap;
-use std::io;
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use portolan_shared::model::Config;
 
-use super::{Diagnostic, Input, Loaded, Sources, Text, read, render};
+use super::{Ask, Diagnostic, Hosts, Input, Loaded, Resolve, Sources, Text, read, render};
 
 const EVERYTHING: &str = include_str!("tests/everything.toml");
 const EVERYTHING_HTTP: &str = include_str!("tests/everything_http.toml");
@@ -38,7 +36,8 @@ fn read_files(files: &[(&str, &str)]) -> Result<Loaded, Vec<Diagnostic>> {
     read(&Sources {
         inputs: files.iter().map(text).collect(),
         environment: BTreeMap::from(environment.map(|(k, v)| (k.to_owned(), v.to_owned()))),
-        resolve,
+        hosts: Hosts::new(),
+        resolve: Resolve::new(resolve),
         files: pages(),
     })
 }
@@ -56,12 +55,13 @@ fn pages() -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 /// A small world of host names, so that no test depends on the machine's.
-fn resolve(name: &str) -> io::Result<Vec<IpAddr>> {
-    match name {
+fn resolve(asked: &Ask) -> Hosts {
+    let answer = |name: &str| match name {
         "both" => Ok(vec!["2001:db8::1".parse().unwrap(), "192.0.2.1".parse().unwrap()]),
         "six" => Ok(vec!["2001:db8::6".parse().unwrap()]),
-        _ => Err(io::Error::other("unknown host")),
-    }
+        _ => Err("unknown host".to_owned()),
+    };
+    asked.names.iter().map(|name| (name.clone(), answer(name))).collect()
 }
 
 fn read_text(text: &str) -> Result<Loaded, Vec<Diagnostic>> {

@@ -18,8 +18,12 @@
 //! | `garble` | says something that no worker says |
 //!
 //! What it is told goes to the file `heard`, one line each: `SLOT GENERATION PID WHAT`. The checker's
-//! slot there is 65536, the runner's 65535. Of its peer's end, once it has it, the checker sends a word to
-//! the runner, which notes that it came.
+//! slot there is 65536, the runner's 65535. Once the checker has its peer's end it sends a word to the
+//! runner, which notes that it came.
+//!
+//! As a resolver it answers what stands in the file `names`, lines of `NAME ADDRESS…` (without an address:
+//! it is not known); names that are not there are never answered. The line `resolver WORD` of the
+//! behaviour makes it `fail` or `die`.
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -32,6 +36,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use portolan_shared::channel::Channel;
 use portolan_shared::memory::{Memory, OwnLane};
+use portolan_shared::message::resolver::{FromResolver, ToResolver};
 use portolan_shared::message::{
     Hello, ListenerEntry, MemoryKind, Query, Role, StartStep, ToMaster, ToWorker,
 };
@@ -50,8 +55,51 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let channel = Channel::from(sys::inherited(3).ok_or("no channel")?);
+    if std::env::args().any(|argument| argument == "resolver") {
+        return resolve(channel);
+    }
     let mut worker = Fake::start(channel)?;
     worker.run()
+}
+
+fn resolve(mut channel: Channel) -> Result<()> {
+    let words =
+        last_line_of("resolver", &fs::read_to_string(beside("behaviour")).unwrap_or_default());
+    let known = fs::read_to_string(beside("names")).unwrap_or_default();
+    loop {
+        match channel.receive_within::<ToResolver>(Duration::from_secs(20))?.message {
+            ToResolver::Become { user, group } => {
+                note(&format!("0 0 {} become {user:?} {group:?}", std::process::id()));
+                match words.first().map(String::as_str) {
+                    Some("fail") => {
+                        let reason = "as it was told".to_owned();
+                        channel.send(&FromResolver::Failed { reason }, &[])?;
+                    }
+                    Some("die") => std::process::exit(3),
+                    _ => {}
+                }
+            }
+            ToResolver::Names(names) => {
+                note(&format!("0 0 {} resolve {}", std::process::id(), names.join(" ")));
+                for name in names {
+                    let mut lines = known.lines().map(|line| line.split_whitespace());
+                    let Some(line) = lines.find(|line| line.clone().next() == Some(&name)) else {
+                        continue;
+                    };
+                    let addresses: Vec<_> = line.skip(1).filter_map(|ip| ip.parse().ok()).collect();
+                    let addresses = if addresses.is_empty() {
+                        Err("not known".to_owned())
+                    } else {
+                        Ok(addresses)
+                    };
+                    channel.send(&FromResolver::Answer { name, addresses }, &[])?;
+                }
+            }
+            ToResolver::Done => loop {
+                std::thread::sleep(Duration::from_secs(3600));
+            },
+        }
+    }
 }
 
 struct Fake {
@@ -337,12 +385,15 @@ impl Fake {
     fn note(&self, what: &str) {
         let Hello { slot, generation, .. } = self.hello;
         let slot = u32::from(slot) + 1;
-        let line = format!("{slot} {generation} {} {what}\n", std::process::id());
-        let file = OpenOptions::new().append(true).create(true).open(beside("heard"));
-        if let Ok(mut file) = file {
-            // The test misses the line and says so.
-            let _ = file.write_all(line.as_bytes());
-        }
+        note(&format!("{slot} {generation} {} {what}", std::process::id()));
+    }
+}
+
+fn note(line: &str) {
+    let file = OpenOptions::new().append(true).create(true).open(beside("heard"));
+    if let Ok(mut file) = file {
+        // The test misses the line and says so.
+        let _ = file.write_all(format!("{line}\n").as_bytes());
     }
 }
 
@@ -354,8 +405,12 @@ fn behaviour(hello: &Hello) -> Vec<String> {
         Role::Checker => "checker".to_owned(),
         Role::Runner => "runner".to_owned(),
     };
+    last_line_of(&own, &text)
+}
+
+fn last_line_of(own: &str, text: &str) -> Vec<String> {
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    let fits = |line: &Vec<String>| line.first().is_some_and(|first| *first == own || first == "*");
+    let fits = |line: &Vec<String>| line.first().is_some_and(|first| first == own || first == "*");
     let mut lines = text.lines().map(words).filter(fits);
     lines.next_back().map(|line| line[1..].to_vec()).unwrap_or_default()
 }

@@ -21,6 +21,7 @@ const WORKERS_MAX: u32 = 256;
 /// Bytes of a host name in a syslog line (RFC 5424 section 6.2.4).
 const HOSTNAME_MAX: usize = 255;
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// `[global]`.
@@ -188,6 +189,20 @@ Default: 0.",
         "
 Duration after which a worker whose event loop stands still is replaced: 100ms to 1h.
 Default: 2s.
+Portolan's own.",
+    ),
+    Key::new(
+        "resolve_timeout",
+        |_, node, reading| {
+            let bounds = Duration::from_millis(100)..=MINUTE;
+            let given = reading.duration_within(node, Bare::Milliseconds, bounds);
+            assign(&mut reading.resolve_timeout, given);
+        },
+        "
+Duration within which all host names of a configuration together must be resolved: 100ms to 1m.
+A process without rights asks the system for them, all at once, and is ended when the time is over;
+names that have no answer by then cannot be resolved.
+Default: 10s.
 Portolan's own.",
     ),
     Key::new(

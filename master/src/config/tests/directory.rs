@@ -10,6 +10,7 @@ fn read_directory(files: &[(&str, &str)]) -> Result<Loaded, Vec<Diagnostic>> {
     for (name, text) in files {
         fs::write(directory.path().join(name), text).unwrap();
     }
+    let resolve = Resolve::new(resolve);
     read(&Sources { resolve, ..Sources::from_paths([directory.path().to_path_buf()]) })
 }
 
