@@ -1,6 +1,8 @@
 //! Farms of every algorithm against naive models.
 
+mod distribution;
 mod haproxy;
+mod properties;
 
 use std::collections::BTreeSet;
 
@@ -9,6 +11,7 @@ use portolan_shared::model::{Mode, Server, ServerAddress};
 use super::*;
 
 /// Loads that are a table: streams and limit of each server.
+#[derive(Clone, Debug)]
 pub struct Table(pub Vec<(u32, Option<u32>)>);
 
 impl Loads for Table {
