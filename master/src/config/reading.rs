@@ -89,10 +89,14 @@ impl Text<'_> {
 
     /// These bytes of it; the whole where escapes or variables moved them.
     pub fn part(&self, part: Range<usize>) -> Place {
-        let Range { start, end } = self.node.span;
-        let written = self.node.source.text.get(start + 1..end.saturating_sub(1));
-        if written == Some(&*self.text) {
-            Place::new(Arc::clone(self.node.source), start + 1 + part.start..start + 1 + part.end)
+        let span = self.node.span.clone();
+        let written = self.node.source.text.get(span.clone()).unwrap_or_default();
+        let long = written.starts_with("'''") || written.starts_with("\"\"\"");
+        let quotes = if long { 3 } else { 1 };
+        let inside = written.get(quotes..written.len().saturating_sub(quotes));
+        if inside == Some(&*self.text) {
+            let start = span.start + quotes;
+            Place::new(Arc::clone(self.node.source), start + part.start..start + part.end)
         } else {
             self.place()
         }

@@ -2,6 +2,8 @@
 
 mod bad;
 mod balance;
+mod check_lines;
+mod checks;
 mod directory;
 mod examples;
 mod golden;

@@ -86,7 +86,9 @@ fn check_port(proxy: &Proxy, server: &Server, at: &Place, reading: &mut Reading<
     let has_port = match server.address {
         ServerAddress::Tcp(address) => address.port() > 0,
         ServerAddress::Unix(_) => probe.address.is_none(),
-        ServerAddress::TcpClientPort { .. } | ServerAddress::Unresolved { .. } => false,
+        ServerAddress::TcpClientPort { .. } => false,
+        // Never checked, as long as it has no address.
+        ServerAddress::Unresolved { .. } => true,
     };
     let named = match &proxy.draft.check.check.kind {
         CheckKind::Tcp(steps) | CheckKind::Http(steps) => {
@@ -154,16 +156,12 @@ impl Tracks {
         for &start in &self.order {
             let place = place_of(proxies, start);
             let (end, circle) = self.end(start);
-            let (proxy, end_proxy) = (&proxies[start.0], &proxies[end.0]);
+            let end_proxy = &proxies[end.0];
             let target = &end_proxy.draft.servers[end.1].server;
-            let off = |proxy: &Proxy| proxy.draft.check.check.disable_on_404;
             let message = if circle {
                 "servers track one another in a circle".to_owned()
             } else if !target.health.is_watched() {
                 format!("`{}/{}` has neither a check nor an agent", end_proxy.name, target.name)
-            } else if off(proxy) != off(end_proxy) {
-                let name = &end_proxy.name;
-                format!("`disable_on_404` is only in one of `{}` and `{name}`", proxy.name)
             } else {
                 ends.push((start, end));
                 continue;
@@ -212,7 +210,8 @@ impl<'p> Names<'p> {
             None => (from, written),
             Some((backend, server)) => {
                 let Some(&section) = sections.get(backend) else {
-                    let near = nearest(backend, sections.keys().copied());
+                    let backends = proxies.iter().filter(|proxy| proxy.kind != Kind::Frontend);
+                    let near = nearest(backend, backends.map(|proxy| proxy.name.as_str()));
                     let near = near.map(|near| format!("{near}/{server}"));
                     return Err((format!("there is no backend `{backend}`"), near));
                 };
@@ -234,7 +233,8 @@ impl<'p> Names<'p> {
         let found = servers.get(name).and_then(|all| all.get(nth.wrapping_sub(1)));
         found.map(|&position| (section, position)).ok_or_else(|| {
             let message = format!("there is no server `{server}` in `{}`", proxy.name);
-            let near = nearest(name, servers.keys().copied());
+            let names = proxy.draft.servers.iter().map(|placed| placed.server.name.as_str());
+            let near = nearest(name, names);
             (message, near.filter(|near| *near != name).map(str::to_owned))
         })
     }

@@ -14,7 +14,7 @@ use portolan_shared::model::{
     CheckText, CheckValue, Expect, ExpectStatus, FieldMatch, FieldMethod, Matching,
 };
 
-use super::line::Line;
+use super::line::{BLANKS, Line};
 use super::words::Word;
 use crate::config::diagnostic::{Diagnostic, Place};
 use crate::config::http_syntax::is_token;
@@ -114,11 +114,15 @@ pub fn read(
                 };
                 let place = line.place(&word);
                 if let Some((_, before)) = &matching {
-                    reading.report(
+                    let diagnostic = if matches(protocol).contains(&name) {
                         Diagnostic::error(place, "there is one pattern")
                             .label("again here")
-                            .other(before.clone(), "first given here"),
-                    );
+                            .other(before.clone(), "first given here")
+                    } else {
+                        let message = format!("`{}` is not an option", keyword.escape_debug());
+                        Diagnostic::error(place, message).help(BLANKS)
+                    };
+                    reading.report(diagnostic);
                     return None;
                 }
                 expect.negated ^= negated;
@@ -248,7 +252,7 @@ fn regex(line: &mut Line<'_>, keyword: &str, reading: &mut Reading<'_>) -> Optio
 /// The last line of what the crate says, which names the fault.
 fn short(text: &str) -> String {
     let last = text.lines().last().unwrap_or_default();
-    last.strip_prefix("error: ").unwrap_or(last).to_owned()
+    last.strip_prefix("error: ").unwrap_or(last).trim_end_matches('.').to_owned()
 }
 
 /// Hexadecimal digits as text.

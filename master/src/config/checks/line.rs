@@ -12,6 +12,8 @@ use crate::config::reading::{Reading, Text};
 
 /// Bytes of one line: what is sent or expected at once.
 const LINE_MAX: usize = 65_536;
+/// What is often meant where there is a word too many.
+pub const BLANKS: &str = "a text with blanks is quoted, or has a backslash before each";
 
 /// A line while it is read.
 #[derive(Debug)]
@@ -153,8 +155,8 @@ impl<'d> Line<'d> {
     pub fn finish(&self, reading: &mut Reading<'_>) {
         if let Some(word) = self.peek() {
             let text = String::from_utf8_lossy(&word.bytes);
-            reading
-                .error(self.place(word), format!("`{}` is not expected here", text.escape_debug()));
+            let message = format!("`{}` is not expected here", text.escape_debug());
+            reading.report(Diagnostic::error(self.place(word), message).help(BLANKS));
         }
     }
 }

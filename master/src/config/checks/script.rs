@@ -1,4 +1,5 @@
-//! `steps`: scripts of checks, each step HAProxy's line behind `tcp-check` or `http-check`; core.
+//! `steps`: scripts of checks, each step HAProxy's line behind `tcp-check` or `http-check`, or a table
+//! of it and a comment; core.
 //!
 //! ```text
 //! connect [default] [port EXPRESSION] [addr ADDRESS] [send-proxy] [linger] [comment TEXT]
@@ -26,9 +27,12 @@ use crate::config::diagnostic::{Diagnostic, Place};
 use crate::config::document::Node;
 use crate::config::nearest::nearest;
 use crate::config::reading::Reading;
+use crate::config::table::unknown;
 
 /// Steps of one script.
 const STEPS_MAX: usize = 1000;
+/// Bytes of a comment, which stands in log lines.
+const COMMENT_MAX: usize = 1024;
 
 const TCP_ACTIONS: &[&str] = &[
     "connect",
@@ -100,7 +104,49 @@ pub fn complete(steps: &mut Vec<Step>) {
     }
 }
 
+/// A step that is a table.
+#[derive(Debug, Default)]
+struct Draft<'d> {
+    line: Option<Node<'d>>,
+    comment: Option<(String, Place)>,
+}
+
 fn step(node: &Node<'_>, protocol: Protocol, reading: &mut Reading<'_>) -> Option<Step> {
+    let Some(entries) = node.entries() else { return line(node, protocol, reading) };
+    let mut draft = Draft::default();
+    for entry in &entries {
+        match entry.key {
+            "do" => draft.line = Some(entry.node.clone()),
+            "comment" => {
+                let text = reading.line(&entry.node, COMMENT_MAX)?;
+                draft.comment = Some((text, entry.key_place()));
+            }
+            _ => {
+                let known = ["do", "comment"];
+                reading.report(unknown(entry, "key", "a step", known.into_iter(), "if unless"));
+                return None;
+            }
+        }
+    }
+    let Some(written) = draft.line else {
+        reading.error(node.place(), "a step needs a `do`");
+        return None;
+    };
+    let mut step = line(&written, protocol, reading)?;
+    if let Some((comment, at)) = draft.comment {
+        let takes_one = !matches!(step.action, StepAction::Set { .. } | StepAction::Unset { .. });
+        if step.comment.is_some() || !takes_one {
+            let twice = "the comment is given in `do` and beside it";
+            let none = "steps about variables have no comment";
+            reading.error(at, if takes_one { twice } else { none });
+            return None;
+        }
+        step.comment = Some(comment);
+    }
+    Some(step)
+}
+
+fn line(node: &Node<'_>, protocol: Protocol, reading: &mut Reading<'_>) -> Option<Step> {
     let mut line = Line::read(node, reading)?;
     let word = line.next()?;
     let keyword = String::from_utf8_lossy(&word.bytes).into_owned();

@@ -86,6 +86,7 @@ fn a_value_of_every_type_in_every_place_is_read_or_refused() {
                  [listen.e]\nmode = 'http'\nauth.{key} = {value}\nredirect.{key} = {value}\n\
                  return.{key} = {value}\ndeny.{key} = {value}\n\
                  routes = [{{ {key} = {value} }}, {{ redirect.{key} = {value} }}]\n\
+                 check = {{ type = 'http', {key} = {value} }}\n\
                  [userlist.e]\n{key} = {value}\n[userlist.f]\n\
                  group = [{{ name = 'g', {key} = {value} }}]\n\
                  user = [{{ name = 'u', {key} = {value} }}]\n"
