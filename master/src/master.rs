@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal as Number;
 use portolan_master::arguments::Arguments;
+use portolan_master::config::Last;
 use portolan_shared::log::{Log, monotonic_ms};
 use portolan_shared::memory::Lane;
 use portolan_shared::message::wrapper::{ALIVE_EVERY_MS, FromWrapper, ToWrapper};
@@ -62,6 +63,8 @@ pub struct Master {
     pub binary: Rc<OwnedFd>,
     /// What a former master had accepted, until it was started.
     pub accepted: Option<Accepted>,
+    /// What host names stand for in the configuration that serves.
+    pub last: Last,
     /// Whether it follows another master: the wrapper keeps what there is, and tries again.
     pub follows: bool,
     /// Whether the wrapper has the memory that there was at the start.

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Instant;
 
-use portolan_master::config::{self, Diagnostic, Hosts, Input as Text, Loaded, Sources};
+use portolan_master::config::{self, Diagnostic, Hosts, Input as Text, Last, Loaded, Sources};
 use portolan_master::resolver;
 use portolan_shared::log;
 use portolan_shared::message::wrapper::ToWrapper;
@@ -55,6 +55,8 @@ pub struct Accepted {
     environment: BTreeMap<String, String>,
     files: BTreeMap<PathBuf, Vec<u8>>,
     hosts: Hosts,
+    /// What names stand for in it.
+    pub last: Last,
 }
 
 impl Accepted {
@@ -145,6 +147,7 @@ impl Master {
         if let Ok(program) = self.binary.try_clone() {
             sources.resolve = resolver::by_program(program);
         }
+        sources.last.clone_from(&self.last);
         match Reading::begin(sources, now) {
             Ok(reading) => self.reading = Some(reading),
             Err(error) => {
@@ -177,7 +180,7 @@ impl Master {
     }
 
     fn prepare(&mut self, sources: &Sources, read: Read, now: Instant) -> Result<(), Refusal> {
-        let Loaded { mut config, warnings, texts, files, hosts } = read.map_err(|found| {
+        let Loaded { mut config, warnings, texts, files, hosts, last } = read.map_err(|found| {
             Refusal { line: in_one_line(&found), text: config::render(&found, false) }
         })?;
         for warning in &warnings {
@@ -235,6 +238,7 @@ impl Master {
                 environment: sources.environment.clone(),
                 files,
                 hosts,
+                last,
             },
             waiting: BTreeSet::new(),
             holders: Vec::new(),

@@ -47,6 +47,7 @@ impl Master {
         self.soft_stop_former(candidate.number, now);
         self.take_logs(&candidate.config);
         self.take_program();
+        self.last.clone_from(&candidate.accepted.last);
         match sealed(&candidate.accepted) {
             Ok(memfd) => {
                 if let Err(error) = self.keep(ACCEPTED, Vec::new(), &memfd) {

@@ -341,6 +341,7 @@ fn serve(
         binary: Rc::new(binary),
         last_generation: accepted.as_ref().map_or(0, |accepted| accepted.generation),
         follows: accepted.is_some(),
+        last: accepted.as_ref().map(|accepted| accepted.last.clone()).unwrap_or_default(),
         accepted,
         memory_kept,
         passed: left.passed,

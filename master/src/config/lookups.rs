@@ -6,13 +6,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use nix::unistd::{Group, Uid, User};
 
-use super::Hosts;
 use super::address::Family;
+use super::{Hosts, Last};
 
 /// What was asked so far.
 #[derive(Debug)]
 pub struct Lookups<'s> {
     hosts: &'s Hosts,
+    last: &'s Last,
+    /// What was taken from `last`.
+    pub taken: Last,
     /// What is not known yet; in its place stand [`UNKNOWN`] addresses, so that the reading goes on and
     /// finds all names.
     pub names: BTreeSet<String>,
@@ -37,9 +40,9 @@ const UNKNOWN: [IpAddr; 2] = [
 
 impl<'s> Lookups<'s> {
     /// Nothing asked yet.
-    pub fn new(hosts: &'s Hosts) -> Self {
+    pub fn new(hosts: &'s Hosts, last: &'s Last) -> Self {
         let (users, groups) = (HashMap::new(), HashMap::new());
-        Self { hosts, names: BTreeSet::new(), users, groups }
+        Self { hosts, last, taken: Last::new(), names: BTreeSet::new(), users, groups }
     }
 
     /// The addresses of a host in a family, IPv4 first, else in the resolver's order.
@@ -48,15 +51,18 @@ impl<'s> Lookups<'s> {
         if known.is_none() {
             self.names.insert(name.to_owned());
         }
-        let wanted = |ip: &&IpAddr| match family {
-            Family::Any => true,
-            Family::V4 => ip.is_ipv4(),
-            Family::V6 => ip.is_ipv6(),
-        };
         let found = known.cloned().unwrap_or_else(|| Ok(UNKNOWN.to_vec()))?;
-        let mut found: Vec<_> = found.iter().filter(wanted).copied().collect();
-        found.sort_by_key(IpAddr::is_ipv6);
-        Ok(found)
+        Ok(of_family(&found, family))
+    }
+
+    /// The same in the configuration that runs, as far as it knows.
+    pub fn last(&mut self, name: &str, family: Family) -> Vec<IpAddr> {
+        let Some(all) = self.last.get(name) else { return Vec::new() };
+        let found = of_family(all, family);
+        if !found.is_empty() {
+            self.taken.insert(name.to_owned(), all.clone());
+        }
+        found
     }
 
     /// A user.
@@ -78,4 +84,16 @@ impl<'s> Lookups<'s> {
     pub fn group_of(uid: u32) -> Option<u32> {
         User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.gid.as_raw())
     }
+}
+
+/// Those of a family, IPv4 first.
+fn of_family(all: &[IpAddr], family: Family) -> Vec<IpAddr> {
+    let wanted = |ip: &&IpAddr| match family {
+        Family::Any => true,
+        Family::V4 => ip.is_ipv4(),
+        Family::V6 => ip.is_ipv6(),
+    };
+    let mut found: Vec<_> = all.iter().filter(wanted).copied().collect();
+    found.sort_by_key(IpAddr::is_ipv6);
+    found
 }

@@ -72,12 +72,17 @@ pub struct Sources {
     pub files: BTreeMap<PathBuf, Vec<u8>>,
     /// What is known of host names already.
     pub hosts: Hosts,
+    /// What host names stand for in the configuration that runs.
+    pub last: Last,
     /// Who knows the others.
     pub resolve: Resolve,
 }
 
 /// Host names with their addresses, in any order, or why there are none.
 pub type Hosts = BTreeMap<String, Result<Vec<IpAddr>, String>>;
+
+/// Host names with the addresses they have had.
+pub type Last = BTreeMap<String, Vec<IpAddr>>;
 
 /// What is asked of whoever knows addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,6 +146,8 @@ pub struct Loaded {
     pub files: BTreeMap<PathBuf, Vec<u8>>,
     /// What the host names in it stood for.
     pub hosts: Hosts,
+    /// What they stand for from now on: to be the next reading's [`Sources::last`].
+    pub last: Last,
 }
 
 impl Default for Sources {
@@ -150,6 +157,7 @@ impl Default for Sources {
             environment: BTreeMap::new(),
             files: BTreeMap::new(),
             hosts: Hosts::new(),
+            last: Last::new(),
             resolve: resolver::by_sibling(),
         }
     }
@@ -185,12 +193,12 @@ pub fn read(sources: &Sources) -> Result<Loaded, Vec<Diagnostic>> {
     let mut files = sources.files.clone();
     let mut hosts = sources.hosts.clone();
     // Once without the addresses of names, to learn which there are, and once with all of them.
-    let (config, found, files) = loop {
+    let (config, found, files, taken) = loop {
         let mut reading = reading::Reading::new(sources, &files, &hosts);
         let config = sections::read(&document, &mut reading);
         let finished = reading.finish();
         if finished.names.is_empty() {
-            break (config, finished.diagnostics, finished.files);
+            break (config, finished.diagnostics, finished.files, finished.taken);
         }
         let asked = Ask {
             names: finished.names,
@@ -216,5 +224,7 @@ pub fn read(sources: &Sources) -> Result<Loaded, Vec<Diagnostic>> {
         return Err(diagnostics);
     }
     let texts = texts.iter().map(|text| Text { path: text.path.clone(), text: text.text.clone() });
-    Ok(Loaded { config, warnings: diagnostics, texts: texts.collect(), files, hosts })
+    let asked = hosts.iter().filter_map(|(name, found)| Some((name.clone(), found.clone().ok()?)));
+    let last = asked.chain(taken).collect();
+    Ok(Loaded { config, warnings: diagnostics, texts: texts.collect(), files, hosts, last })
 }

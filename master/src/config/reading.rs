@@ -14,7 +14,7 @@ use std::time::Duration;
 use portolan_shared::model::{ErrorPage, Identity, Tune};
 use toml::de::DeValue;
 
-use super::address::Host;
+use super::address::{Family, Host};
 use super::diagnostic::{Diagnostic, Place};
 use super::document::{Entry, Node};
 use super::expand::{ExpandError, expand};
@@ -22,7 +22,7 @@ use super::files::Files;
 use super::lookups::{Account, Lookups};
 use super::table::{EVERYWHERE, Places};
 use super::units::{self, Bare};
-use super::{Hosts, Sources};
+use super::{Hosts, Last, Sources};
 
 /// HAProxy's timers end here (about 24 days), and so do ours.
 pub const DURATION_MAX: Duration = Duration::from_millis(2_147_483_647);
@@ -60,6 +60,8 @@ pub struct Finished {
     pub files: BTreeMap<PathBuf, Vec<u8>>,
     /// The host names that were not known: the rest is worth nothing then.
     pub names: BTreeSet<String>,
+    /// What was taken from the configuration that runs.
+    pub taken: Last,
     /// For all of them together.
     pub resolve_timeout: Duration,
 }
@@ -127,7 +129,7 @@ impl<'s> Reading<'s> {
             error_sets: BTreeMap::new(),
             environment: &sources.environment,
             resolve_timeout: RESOLVE_TIMEOUT,
-            lookups: Lookups::new(hosts),
+            lookups: Lookups::new(hosts, &sources.last),
             files: Files::new(files),
         }
     }
@@ -138,6 +140,7 @@ impl<'s> Reading<'s> {
             diagnostics: self.diagnostics,
             files: self.files.read,
             names: self.lookups.names,
+            taken: self.lookups.taken,
             resolve_timeout: self.resolve_timeout,
         }
     }
@@ -429,17 +432,33 @@ impl<'s> Reading<'s> {
 
     /// The addresses of a host, best first; what cannot be resolved is an error at `place`.
     pub fn addresses(&mut self, host: Host<'_>, place: &Place) -> Option<Vec<IpAddr>> {
-        let (name, family) = match host {
+        let found = match host {
             Host::Ip(ip) => return Some(vec![ip]),
-            Host::Name(name, family) => (name, family),
+            Host::Name(name, family) => self.host(name, family),
         };
-        let found = match self.lookups.host(name, family) {
-            Ok(found) if !found.is_empty() => return Some(found),
-            Ok(_) => format!("`{name}` has no address of the wanted family"),
-            Err(error) => format!("cannot resolve `{name}`: {error}"),
-        };
-        self.error(place.clone(), found);
-        None
+        match found {
+            Ok(found) => Some(found),
+            Err(error) => {
+                self.error(place.clone(), error);
+                None
+            }
+        }
+    }
+
+    /// The addresses of a name, best first, at least one; or why there is none.
+    pub fn host(&mut self, name: &str, family: Family) -> Result<Vec<IpAddr>, String> {
+        match self.lookups.host(name, family) {
+            Ok(found) if found.is_empty() => {
+                Err(format!("`{name}` has no address of the wanted family"))
+            }
+            Ok(found) => Ok(found),
+            Err(error) => Err(format!("cannot resolve `{name}`: {error}")),
+        }
+    }
+
+    /// The addresses that a name has in the configuration that runs, best first.
+    pub fn last(&mut self, name: &str, family: Family) -> Vec<IpAddr> {
+        self.lookups.last(name, family)
     }
 
     /// A user by name.

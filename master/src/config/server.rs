@@ -4,22 +4,22 @@
 //! - What `server_defaults` says holds for every server of the section that does not say otherwise, and
 //!   is itself inherited key by key.
 
+mod address;
 mod health;
 mod http;
 mod limits;
 
-use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use portolan_shared::model::{ProxyProtocolOut, ProxyProtocolVersion, Server, ServerAddress, Tlv};
 use toml::de::DeValue;
 
-use super::address::{self, Address, Host, Port};
 use super::diagnostic::{Diagnostic, Place};
 use super::document::{Entry, Node};
-use super::reading::{DURATION_MAX, DURATION_MIN, Reading, assign, once, relative_to, set};
+use super::reading::{DURATION_MAX, DURATION_MIN, Reading, assign, once, set};
 use super::table::{EVERYWHERE, ITEM, Key, Table};
 use super::{MAXCONN_MAX, names, source_address, unsupported};
+use address::{InitAddr, Named};
 
 /// Bytes of one field of a PROXY header.
 const TLV_MAX: usize = 1024;
@@ -55,6 +55,8 @@ pub struct Defaults {
 pub struct Said {
     /// Where its `id` stands.
     pub id_at: Option<Place>,
+    /// How its name becomes an address.
+    pub init_addr: InitAddr,
 }
 
 /// A server while it is read.
@@ -64,6 +66,8 @@ pub(super) struct Draft {
     said: Said,
     name_given: bool,
     address_given: bool,
+    /// Where it is, if that is a name.
+    named: Option<Named>,
     send_proxy_at: Option<Place>,
     disabled_at: Option<Place>,
     health: health::Draft,
@@ -72,7 +76,7 @@ pub(super) struct Draft {
 /// A server, and what holds for all of them.
 pub(super) const SERVER: Table<Draft> = Table {
     name: "`server`",
-    keys: &[KEYS, limits::ROWS, health::ROWS, http::ROWS],
+    keys: &[KEYS, address::ROWS, limits::ROWS, health::ROWS, http::ROWS],
     unsupported: unsupported::SERVER,
 };
 
@@ -91,22 +95,6 @@ Its name in logs and statistics; required: letters, digits,
 and
 .Li \\&: ,
 at most 255 bytes.",
-    )
-    .only(ITEM),
-    Row::new(
-        "address",
-        |draft, node, reading| {
-            draft.address_given = true;
-            assign(&mut draft.server.address, read_address(node, reading));
-        },
-        "
-Where it is; required: an address as described in
-.Sx ADDRESSES .
-Without a port, or with
-.Li +N
-or
-.Li -N
-for one, it is the port that the client came to, plus or minus N.",
     )
     .only(ITEM),
     Row::new(
@@ -211,6 +199,7 @@ impl Draft {
             said,
             name_given: false,
             address_given: false,
+            named: None,
             send_proxy_at: None,
             disabled_at: None,
             health,
@@ -270,6 +259,7 @@ pub fn read(
         let mut draft = Draft::new(defaults);
         let before = reading.diagnostics.len();
         SERVER.read(&mut draft, &entries, ITEM, reading);
+        draft.resolve(reading);
         let understood = reading.diagnostics.len() == before;
         for (given, key) in [(draft.name_given, "name"), (draft.address_given, "address")] {
             if !given && understood {
@@ -279,39 +269,6 @@ pub fn read(
         let place = item.place();
         let open = draft.health.finish(&mut draft.server, &place, reading);
         into.push(Placed { server: draft.server, said: draft.said, open, place });
-    }
-}
-
-fn read_address(node: &Node<'_>, reading: &mut Reading<'_>) -> Option<ServerAddress> {
-    let text = reading.text(node)?;
-    let refused = match address::parse(&text.text) {
-        Ok(Address::Unix(path)) => {
-            return Some(ServerAddress::Unix(relative_to(&text.place(), Path::new(path))));
-        }
-        Ok(Address::Host { host: Host::Ip(ip), .. }) if ip.is_unspecified() => {
-            "a server needs an address: the wildcard is none".to_owned()
-        }
-        Ok(Address::Host { port: Port::Range(..), .. }) => {
-            "a server has one port, not a range".to_owned()
-        }
-        Ok(Address::Host { host, port, .. }) => {
-            let ip = reading.addresses(host, &text.place())?[0];
-            return Some(at_port(ip, port));
-        }
-        Ok(Address::Fd(_) | Address::Systemd(_)) => {
-            "a server is reached by an address, not by a descriptor".to_owned()
-        }
-        Err(error) => error.to_string(),
-    };
-    reading.error(text.place(), refused);
-    None
-}
-
-fn at_port(ip: IpAddr, port: Port) -> ServerAddress {
-    match port {
-        Port::One(port) => ServerAddress::Tcp(SocketAddr::new(ip, port)),
-        Port::Offset(offset) => ServerAddress::TcpClientPort { ip, offset },
-        Port::Missing | Port::Range(..) => ServerAddress::TcpClientPort { ip, offset: 0 },
     }
 }
 

@@ -9,6 +9,7 @@ mod examples;
 mod golden;
 mod hostile;
 mod http;
+mod init_addr;
 mod manual;
 mod requests;
 mod semantics;
@@ -18,7 +19,7 @@ use std::path::PathBuf;
 
 use portolan_shared::model::Config;
 
-use super::{Ask, Diagnostic, Hosts, Input, Loaded, Resolve, Sources, Text, read, render};
+use super::{Ask, Diagnostic, Hosts, Input, Last, Loaded, Resolve, Sources, Text, read, render};
 
 const EVERYTHING: &str = include_str!("tests/everything.toml");
 const EVERYTHING_HTTP: &str = include_str!("tests/everything_http.toml");
@@ -31,17 +32,22 @@ const SAMPLES: &[&str] =
 
 /// Reads texts as files of these names.
 fn read_files(files: &[(&str, &str)]) -> Result<Loaded, Vec<Diagnostic>> {
+    read(&sources(files))
+}
+
+fn sources(files: &[(&str, &str)]) -> Sources {
     let text = |&(path, text): &(&str, &str)| {
         Input::Text(Text { path: PathBuf::from(path), text: text.to_owned() })
     };
     let environment = [("PORT", "8080"), ("HOST", "10.0.0.1"), ("EMPTY", "")];
-    read(&Sources {
+    Sources {
         inputs: files.iter().map(text).collect(),
         environment: BTreeMap::from(environment.map(|(k, v)| (k.to_owned(), v.to_owned()))),
         hosts: Hosts::new(),
+        last: Last::new(),
         resolve: Resolve::new(resolve),
         files: pages(),
-    })
+    }
 }
 
 /// Files that configurations name.

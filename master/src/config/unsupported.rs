@@ -118,8 +118,7 @@ pub const SERVER: &str = "
     check_sni check_sni_auto check_ssl check_via_socks4 ciphers ciphersuites
     client_sigalgs crl_file crt curves
     force_sslv3 force_tlsv10 force_tlsv11 force_tlsv12 force_tlsv13 guid idle_ping
-    init_addr ktls log_bufsize log_proto namespace
-    non_stick npn pool_conn_name proto
+    ktls log_bufsize log_proto namespace non_stick npn pool_conn_name proto
     proxy_v2_options quic_cc_algo redir renegotiate resolve_net resolve_opts resolve_prefer
     resolvers send_proxy_v2_ssl send_proxy_v2_ssl_cn set_proxy_v2_tlv_fmt shard sigalgs
     sni sni_auto socks4 ssl ssl_max_ver ssl_min_ver ssl_reuse sslv3 stick strict_maxconn

@@ -121,11 +121,13 @@ pub enum Affinity {
 /// What places a server on the ring of a consistent hash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HashKey {
-    /// Its id.
+    /// Its id, with room between one and the next.
     #[default]
     Id,
     /// Its address.
     Address,
     /// Its address and port.
     AddressPort,
+    /// Its id as it is: for ids that are spread over 32 bits themselves.
+    Id32,
 }

@@ -91,15 +91,18 @@ fn shift_of(backend: &Backend) -> u32 {
 /// The first of a server's numbers. An address that is not known before a client comes has no port,
 /// and one that is no address is the server's number.
 fn first_number(server: &Server) -> u32 {
-    let (ip, port) = match &server.address {
-        ServerAddress::Tcp(address) => (address.ip(), address.port()),
-        ServerAddress::TcpClientPort { ip, .. } => (*ip, 0),
-        ServerAddress::Unix(_) | ServerAddress::Unresolved { .. } => return of_number(server),
+    let place = match &server.address {
+        ServerAddress::Tcp(address) => Some((address.ip(), address.port())),
+        ServerAddress::TcpClientPort { ip, .. } => Some((*ip, 0)),
+        ServerAddress::Unix(_) | ServerAddress::Unresolved { .. } => None,
     };
-    match server.hash_key {
-        HashKey::Id => of_number(server),
-        HashKey::Address => of_address(ip),
-        HashKey::AddressPort => avalanche(of_address(ip).wrapping_add(u32::from(port))),
+    match (server.hash_key, place) {
+        (HashKey::Id32, _) => server.id,
+        (HashKey::Address, Some((ip, _))) => of_address(ip),
+        (HashKey::AddressPort, Some((ip, port))) => {
+            avalanche(of_address(ip).wrapping_add(u32::from(port)))
+        }
+        (HashKey::Id, _) | (_, None) => of_number(server),
     }
 }
 

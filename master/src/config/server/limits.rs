@@ -101,8 +101,11 @@ Default: 0.",
         "hash_key",
         |draft, node, reading| assign(&mut draft.server.hash_key, hash_key(node, reading)),
         "
-What places it on the ring of a consistent hash: \\(dqid\\(dq; \\(dqaddr\\(dq, its address; or
-\\(dqaddr-port\\(dq, its address and port, so that proxies with different lists agree.
+What places it on the ring of a consistent hash: \\(dqid\\(dq; \\(dqid32\\(dq, the
+.Cm id
+as it is, for ids that are spread over 32 bits themselves;
+\\(dqaddr\\(dq, its address; or \\(dqaddr-port\\(dq, its address and port, so that proxies with
+different lists agree.
 Default: \\(dqid\\(dq.",
     ),
 ];
@@ -124,13 +127,17 @@ fn count(into: &mut Option<u32>, node: &Node<'_>, reading: &mut Reading<'_>) {
 
 fn hash_key(node: &Node<'_>, reading: &mut Reading<'_>) -> Option<HashKey> {
     let text = reading.text(node)?;
-    if let key @ ("id32" | "guid") = &*text.text {
-        let message = format!("hash_key \"{key}\" is not supported by this version");
-        let help = "there are \"id\", \"addr\" and \"addr-port\"";
+    if text.text == "guid" {
+        let message = "hash_key \"guid\" is not supported by this version";
+        let help = "there are \"id\", \"id32\", \"addr\" and \"addr-port\"";
         reading.report(Diagnostic::error(text.place(), message).help(help));
         return None;
     }
-    let choices =
-        [("id", HashKey::Id), ("addr", HashKey::Address), ("addr-port", HashKey::AddressPort)];
+    let choices = [
+        ("id", HashKey::Id),
+        ("id32", HashKey::Id32),
+        ("addr", HashKey::Address),
+        ("addr-port", HashKey::AddressPort),
+    ];
     reading.chosen(&text.text, text.place(), &choices)
 }

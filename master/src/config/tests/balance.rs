@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portolan_shared::model::{
-    Affinity, Backend, Balance, HashFunction, HashMethod, Hashing, PersistRule, Priority,
+    Affinity, Backend, Balance, HashFunction, HashKey, HashMethod, Hashing, PersistRule, Priority,
     SourceAddress, UriKey,
 };
 
@@ -269,6 +269,20 @@ fn an_id_is_its_server_s_own_and_by_default_its_position() {
     assert!(errors(&of("", &["id = 0"])).contains("out of bounds: 1 to 2147483647"));
     let found = errors("[backend.b]\nserver_defaults = { id = 3 }");
     assert_eq!(found, "x.toml:2:21: `id` does not belong here; it belongs to each server");
+}
+
+#[test]
+fn a_hash_key_is_one_of_haproxy_s_but_for_guids() {
+    let key = |key: &str| {
+        let text = of("", &[&format!("hash_key = '{key}'")]);
+        backend(&text).servers[0].hash_key
+    };
+    let keys = ["id", "id32", "addr", "addr-port"].map(key);
+    assert_eq!(keys, [HashKey::Id, HashKey::Id32, HashKey::Address, HashKey::AddressPort]);
+    let found = errors(&of("", &["hash_key = 'guid'"]));
+    assert!(found.contains("hash_key \"guid\" is not supported by this version"), "{found}");
+    let found = errors(&of("", &["hash_key = 'name'"]));
+    assert!(found.contains("unknown value `name`; one of id, id32, addr, addr-port"), "{found}");
 }
 
 #[test]
