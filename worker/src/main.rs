@@ -2,7 +2,6 @@
 
 mod back;
 mod balance;
-#[allow(dead_code, unused_imports, reason = "the checker does not use all of it yet")]
 mod check;
 mod checker;
 mod clock;

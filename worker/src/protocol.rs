@@ -148,6 +148,9 @@ pub struct ConnectOptions<'a> {
     pub sndbuf: Option<u32>,
     /// SO_RCVBUF, bytes.
     pub rcvbuf: Option<u32>,
+    /// Nothing will be sent: the last part of the handshake waits, so that of a connection that is
+    /// reset at once the server's program never hears.
+    pub quiet: bool,
 }
 
 /// What connecting came to at once.
@@ -194,7 +197,11 @@ fn set_up(
     address: SocketAddr,
     options: &ConnectOptions<'_>,
 ) -> Result<(), Errno> {
-    sockopt::set_tcp_nodelay(socket, true)?;
+    if options.quiet {
+        sockopt::set_tcp_quickack(socket, false)?;
+    } else {
+        sockopt::set_tcp_nodelay(socket, true)?;
+    }
     let keepalive = options.keepalive;
     if keepalive.on {
         sockopt::set_socket_keepalive(socket, true)?;

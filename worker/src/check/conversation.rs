@@ -130,11 +130,6 @@ impl Conversation {
         self.enact(next)
     }
 
-    /// There is a connection: what is waited for is the server's answer.
-    pub fn connected(&self) -> bool {
-        matches!(self.state, State::Sending | State::Receiving)
-    }
-
     fn enact(&mut self, next: Next) -> Move<'_> {
         match next {
             Next::Connect(destination) => {

@@ -5,7 +5,7 @@
 use std::fmt;
 
 /// Bytes of a text; HAProxy keeps as many.
-pub const INFO_BYTES_MAX: usize = 127;
+const INFO_BYTES_MAX: usize = 127;
 
 /// What a check's result is explained with, as bytes that may be anyone's.
 ///
@@ -22,6 +22,7 @@ impl Info {
     }
 
     /// The bytes themselves.
+    #[cfg(test)]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }

@@ -4,7 +4,8 @@
 //! each backend; a [`Conversation`] is one check of one server by it, events in and moves out. What it
 //! found goes to the server's [`health`], from which follow the server's state and, by [`schedule`],
 //! the time of the next check; [`lines`] are what the log is told. [`agent`] reads what an agent says,
-//! [`external`] prepares a command.
+//! [`external`]
+//! what the end of a command means.
 //!
 //! ```text
 //! Connect ─Connected→ Send ─Sent→ Receive ─Received→ Receive … Done
@@ -39,7 +40,7 @@ use std::net::IpAddr;
 use portolan_shared::check_result::CheckResult;
 
 pub use conversation::Conversation;
-pub use info::{INFO_BYTES_MAX, Info};
+pub use info::Info;
 pub use script::{Script, ScriptError};
 
 /// Whom a check is about, as far as texts can tell it.

@@ -17,11 +17,19 @@
 //! Limits: a descriptor per watch at most; where the system has fewer, a check waits for one and counts
 //! as late.
 
+mod farms;
+mod lines;
+mod link;
 mod orders;
+mod place;
+mod probe;
+mod rounds;
 mod show;
 mod start;
+mod verdict;
+mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
@@ -43,11 +51,20 @@ use crate::show::Applet;
 use crate::signals::{Handler, SignalQueue};
 use crate::task::{Reasons, Scheduler, TaskId};
 
+use farms::Farms;
+use link::Runner;
+use watch::Watch;
+
 pub(crate) use start::start;
+
+/// A watch's position.
+pub type Key = u32;
 
 /// Whose task it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Job {
+    /// A watch's next attempt, or the end of the patience with this one.
+    Watch(Key),
     /// The heartbeat, and what a lost bell may have hidden.
     Heartbeat,
     /// Log lines that must leave.
@@ -63,11 +80,15 @@ pub enum Owner {
     Channel,
     /// A worker or the master rings here.
     Doorbell,
+    /// The way to the runner.
+    Runner,
+    /// A check's connection.
+    Watch(Key),
 }
 
 impl Belongs for Owner {
     fn is_connection(self) -> bool {
-        false
+        matches!(self, Self::Watch(_))
     }
 }
 
@@ -82,6 +103,12 @@ pub struct Activity {
     pub events: u64,
     /// Tasks run.
     pub tasks: u64,
+    /// Attempts that are over.
+    pub checks: u64,
+    /// Those of them that had begun later than they should have.
+    pub late: u64,
+    /// How late one has begun at most.
+    pub latest_ms: u64,
     /// Times somebody rang.
     pub rung: u64,
     /// Times this process rang another.
@@ -108,6 +135,22 @@ pub struct Checker {
     applets: Vec<Applet>,
     /// Whether it checks.
     active: bool,
+    watches: Vec<Watch>,
+    /// Watches whose server's traffic is observed.
+    observed: Vec<Key>,
+    farms: Farms,
+    runner: Option<Runner>,
+    /// Commands asked for so far.
+    commands: u64,
+    /// Commands that are under way, and for whom.
+    asked: HashMap<u64, Key>,
+    /// This node's name.
+    hostname: Rc<str>,
+    /// A server is not what it was in this cycle.
+    rings: bool,
+    /// What spreads checks.
+    random: u64,
+    scratch: Box<[u8]>,
     descriptor_limit: usize,
     exit: Option<ExitCode>,
     activity: Activity,
@@ -130,6 +173,7 @@ impl Checker {
         self.tasks.expire(self.clock.now());
         self.run_tasks();
         self.run_applets();
+        self.ring_bells();
         if let Some(code) = self.exit {
             self.leave();
             return Some(code);
@@ -156,6 +200,7 @@ impl Checker {
             let Some((id, job, _)) = self.tasks.next() else { break };
             self.activity.tasks += 1;
             match job {
+                Job::Watch(key) => self.run_watch(key),
                 Job::Heartbeat => self.beat(id),
                 Job::Logs => {
                     self.log.flush(self.clock.now());
@@ -178,6 +223,9 @@ impl Checker {
         while let Some(change) = self.descriptors.next_change() {
             if let Err(error) = self.poller.update(&self.descriptors, change) {
                 let owner = self.descriptors.get(change.token).map(|entry| entry.owner);
+                if let Some(Owner::Watch(key)) = owner {
+                    self.give_up(key);
+                }
                 let text =
                     format_args!("the {} poller refused {owner:?}: {error}", self.poller.name());
                 self.log.say_limited(Kind::Resource, LogLevel::Err, text);
@@ -224,6 +272,8 @@ impl Checker {
                 }
                 Owner::Channel => self.handle_channel(),
                 Owner::Doorbell => self.handle_doorbell(),
+                Owner::Runner => self.handle_runner(),
+                Owner::Watch(key) => self.handle_ready(key, event.token, event.bits),
             }
         }
         self.events = events;
@@ -235,6 +285,13 @@ impl Checker {
         if let Some(doorbell) = self.doorbells.get(&self.lane.number()) {
             let _ = rustix::io::read(doorbell, &mut [0_u8; 8]);
         }
+        self.look_around();
+    }
+
+    /// What others may have changed: errors in traffic, what operators want.
+    fn look_around(&mut self) {
+        self.look_for_alarms();
+        self.look_for_wishes();
     }
 
     /// The loop turns.
@@ -243,6 +300,16 @@ impl Checker {
         self.tasks.schedule(task, now + BEAT_MS);
         self.log.flush(now);
         self.schedule_logs();
+        // A bell may have been lost with a process that died while it rang.
+        self.look_around();
+    }
+
+    /// A random number, each as likely (xorshift64*).
+    fn draw(&mut self) -> u32 {
+        self.random ^= self.random >> 12;
+        self.random ^= self.random << 25;
+        self.random ^= self.random >> 27;
+        (self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
     }
 
     fn schedule_logs(&mut self) {
@@ -269,3 +336,6 @@ impl Checker {
         let _ = self.channel.flush();
     }
 }
+
+#[cfg(test)]
+mod tests;

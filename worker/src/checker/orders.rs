@@ -89,8 +89,16 @@ impl Checker {
         let Received { message, mut descriptors } = received;
         match message {
             ToWorker::SoftStop | ToWorker::HardStop => self.exit = Some(ExitCode::SUCCESS),
-            ToWorker::Resume => self.active = true,
-            ToWorker::Pause => self.active = false,
+            ToWorker::Resume => self.begin_checks(),
+            ToWorker::Pause => self.pause_checks(),
+            ToWorker::Judge { object, judgement } => self.handle_judgement(object, judgement),
+            ToWorker::RunnerPeer => {
+                let joined = descriptors.pop().map_or(Ok(()), |end| self.join_runner(end));
+                if let Err(error) = joined {
+                    let text = format_args!("the runner cannot be reached: {error}");
+                    self.log.say(LogLevel::Err, text);
+                }
+            }
             ToWorker::Doorbell { lane } => {
                 if let Some(doorbell) = descriptors.pop() {
                     self.doorbells.insert(lane, doorbell);

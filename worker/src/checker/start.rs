@@ -3,7 +3,7 @@
 //! Shell. The steps are a worker's (see `crate::start`): what it is told, limits and confinement, the
 //! poller, signals, `Ready`. It has no listeners, and begins to check when it is told to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -11,11 +11,13 @@ use std::rc::Rc;
 use portolan_shared::channel::Channel;
 use portolan_shared::memory::Lane;
 use portolan_shared::message::{StartStep, ToMaster};
-use portolan_shared::model::Config;
+use portolan_shared::model::{Config, LogLevel};
 use portolan_shared::signal::Signals;
 use portolan_shared::sys::title;
 use rustix::process::{Resource, getrlimit};
 
+use super::farms::{At, Farms};
+use super::watch::{self, Kind, Watch};
 use super::{Activity, Checker, Job, Owner};
 use crate::clock::Clock;
 use crate::descriptor::{Descriptors, READ, Trigger};
@@ -29,10 +31,17 @@ use crate::task::{Reasons, Scheduler};
 /// successors, the poller, signals, the channel.
 const OTHERS_MAX: u64 = 128;
 
+/// Bytes read at once from a server.
+const SCRATCH_BYTES: usize = 16 * 1024;
+
 /// All that a checker is made of.
 pub struct Parts {
     pub basis: Basis,
     pub doorbells: BTreeMap<Lane, OwnedFd>,
+    /// The end that leads to the runner, where it is there already.
+    pub peer: Option<OwnedFd>,
+    /// This node's name.
+    pub hostname: String,
     pub poller: Poller,
     pub descriptor_limit: usize,
 }
@@ -64,6 +73,10 @@ fn become_checker(mut told: Told) -> Result<Parts, Refusal> {
         // With fewer it checks as many at once as it has descriptors for.
         Err(_) => privileges::limit_descriptors(hard, None)?,
     };
+    let hostname = config.process.node.clone().unwrap_or_else(|| {
+        nix::unistd::gethostname()
+            .map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned())
+    });
     privileges::confine(&config.process)?;
     let events_max = config.tune.maxpollevents as usize;
     let poller = Poller::choose(&config.tune.disabled_pollers, events_max)
@@ -71,6 +84,8 @@ fn become_checker(mut told: Told) -> Result<Parts, Refusal> {
     Ok(Parts {
         basis,
         doorbells: told.doorbells,
+        peer: told.peer,
+        hostname,
         poller,
         descriptor_limit: descriptor_limit as usize,
     })
@@ -88,7 +103,12 @@ fn watched(config: &Config) -> u64 {
 /// Makes a checker of it, which turns but has not said so yet.
 pub fn assemble(parts: Parts, channel: Channel) -> Result<Checker, (Channel, Refusal)> {
     let setup = |error: std::io::Error| (StartStep::Setup, error.to_string());
-    let Parts { basis: Basis { hello, config, lane, log }, doorbells, .. } = parts;
+    let Parts { basis: Basis { hello, config, lane, mut log }, doorbells, .. } = parts;
+    let mut random = [0; 8];
+    if let Err(error) = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
+    {
+        return Err((channel, setup(error.into())));
+    }
     let expected = watched(&config) as usize;
     let mut descriptors = Descriptors::new(expected + 8, parts.poller.edges());
     let mut tasks = Scheduler::new(expected + 8);
@@ -114,11 +134,29 @@ pub fn assemble(parts: Parts, channel: Channel) -> Result<Checker, (Channel, Ref
     if let Some(bell) = own_bell {
         watch(bell, Owner::Doorbell);
     }
+    let plan = watch::plan(&config, lane.memory(), |key| tasks.create(Job::Watch(key), 0));
+    let plan = match plan {
+        Ok(plan) => plan,
+        Err(reason) => return Err((channel, (StartStep::Configuration, reason))),
+    };
+    for server in &plan.impossible {
+        let text = format_args!("server {server} is not checked: nobody knows its port");
+        log.say(LogLevel::Warning, text);
+    }
+    let is_observed = |watch: &Watch| {
+        let At { backend, server } = watch.at;
+        let health = &config.backends[backend as usize].servers[server as usize].health;
+        watch.kind == Kind::Check && health.observe.is_some()
+    };
+    let positions = plan.watches.iter().zip(0..);
+    let observed = positions.filter(|(watch, _)| is_observed(watch)).map(|(_, key)| key).collect();
+    let clock = Clock::new();
+    let farms = Farms::new(&config, lane.memory(), clock.now());
     let heartbeat = tasks.create(Job::Heartbeat, -1024);
     tasks.wake(heartbeat, Reasons::INIT);
     let mut checker = Checker {
         log_task: tasks.create(Job::Logs, 0),
-        clock: Clock::new(),
+        clock,
         descriptors,
         poller: parts.poller,
         tasks,
@@ -133,11 +171,26 @@ pub fn assemble(parts: Parts, channel: Channel) -> Result<Checker, (Channel, Ref
         log,
         applets: Vec::new(),
         active: false,
+        watches: plan.watches,
+        observed,
+        farms,
+        runner: None,
+        commands: 0,
+        asked: HashMap::new(),
+        hostname: parts.hostname.into(),
+        rings: false,
+        random: u64::from_ne_bytes(random) | 1,
+        scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
         descriptor_limit: parts.descriptor_limit,
         exit: None,
         activity: Activity::default(),
         events: Vec::new(),
     };
     checker.register_signals();
+    if let Some(peer) = parts.peer
+        && let Err(error) = checker.join_runner(peer)
+    {
+        return Err((checker.channel, setup(error)));
+    }
     Ok(checker)
 }

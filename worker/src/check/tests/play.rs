@@ -123,6 +123,7 @@ pub fn options() -> CheckRequest {
     }
 }
 
+#[allow(dead_code, reason = "tests of a protocol begin with it")]
 pub fn named(kind: CheckKind) -> Check {
     Check { kind, ..Check::default() }
 }
