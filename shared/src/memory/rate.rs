@@ -48,7 +48,7 @@ impl Rate {
 
 /// What a word says, seen from one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Window {
+pub(super) struct Window {
     second: u64,
     current: u64,
     last: u64,
@@ -57,7 +57,7 @@ struct Window {
 }
 
 impl Window {
-    fn of(word: u64, now_ms: u64) -> Self {
+    pub(super) fn of(word: u64, now_ms: u64) -> Self {
         let second = now_ms / PERIOD_MS % SECONDS;
         let passed = now_ms % PERIOD_MS;
         let written = word >> (2 * COUNT_BITS);
@@ -77,7 +77,7 @@ impl Window {
         self.second << (2 * COUNT_BITS) | self.current << COUNT_BITS | self.last
     }
 
-    fn rate(self) -> u64 {
+    pub(super) fn rate(self) -> u64 {
         self.current + self.last * (PERIOD_MS - self.passed) / PERIOD_MS
     }
 
@@ -86,7 +86,7 @@ impl Window {
     }
 
     /// One that was counted was none; it may have been in the second before.
-    fn with_one_less(self) -> Self {
+    pub(super) fn with_one_less(self) -> Self {
         match (self.current, self.last) {
             (0, last) => Self { last: last.saturating_sub(1), ..self },
             (current, _) => Self { current: current - 1, ..self },
@@ -94,7 +94,7 @@ impl Window {
     }
 
     /// Milliseconds until the estimate is below the limit, if nothing else comes; at least 1.
-    fn wait(self, limit: u64) -> u64 {
+    pub(super) fn wait(self, limit: u64) -> u64 {
         if limit == 0 {
             return PERIOD_MS;
         }
@@ -114,7 +114,7 @@ impl Window {
 }
 
 /// Counts one more if the limit allows it; else tells how many milliseconds to wait.
-pub fn take<W: Word>(word: &W, limit: u32, now_ms: u64) -> Result<(), u64> {
+pub(super) fn take<W: Word>(word: &W, limit: u32, now_ms: u64) -> Result<(), u64> {
     loop {
         let before = word.load();
         let window = Window::of(before, now_ms);
@@ -128,7 +128,7 @@ pub fn take<W: Word>(word: &W, limit: u32, now_ms: u64) -> Result<(), u64> {
 }
 
 /// Changes what is counted.
-fn change<W: Word>(word: &W, now_ms: u64, change: impl Fn(Window) -> Window) {
+pub(super) fn change<W: Word>(word: &W, now_ms: u64, change: impl Fn(Window) -> Window) {
     loop {
         let before = word.load();
         if word.exchange(before, change(Window::of(before, now_ms)).word()) {

@@ -82,29 +82,41 @@ impl States {
             version.fetch_add(1, SeqCst);
         }
     }
+}
 
-    fn server(&self, object: Object) -> ServerState {
-        let load = |at| self.load(object, at);
-        let agent_fingerprint = load(at::AGENT_FINGERPRINT);
-        let fingerprint = load(at::FINGERPRINT);
-        let verdict = Verdict::unpack(load(at::VERDICT));
-        let changed_ms = load(at::CHANGED);
-        ServerState {
-            verdict,
-            changed_ms,
-            fingerprint,
-            agent: AgentVerdict::unpack(
-                load(at::AGENT),
-                load(at::AGENT_CHECK),
-                load(at::AGENT_WEIGHT_AT),
-                load(at::AGENT_MAXCONN_AT),
-            ),
-            agent_fingerprint,
-            admin: Admin::unpack(load(at::ADMIN), load(at::READY_AT)),
-            weight: OperatorWeight::unpack(load(at::WEIGHT), load(at::WEIGHT_AT)),
-            maxconn: OperatorMaxconn::unpack(load(at::MAXCONN), load(at::MAXCONN_AT)),
-        }
+/// Puts together what the words of a server say, loaded in this order.
+pub(super) fn load_server(load: impl Fn(usize) -> u64) -> ServerState {
+    let agent_fingerprint = load(at::AGENT_FINGERPRINT);
+    let fingerprint = load(at::FINGERPRINT);
+    let verdict = Verdict::unpack(load(at::VERDICT));
+    let changed_ms = load(at::CHANGED);
+    ServerState {
+        verdict,
+        changed_ms,
+        fingerprint,
+        agent: AgentVerdict::unpack(
+            load(at::AGENT),
+            load(at::AGENT_CHECK),
+            load(at::AGENT_WEIGHT_AT),
+            load(at::AGENT_MAXCONN_AT),
+        ),
+        agent_fingerprint,
+        admin: Admin::unpack(load(at::ADMIN), load(at::READY_AT)),
+        weight: OperatorWeight::unpack(load(at::WEIGHT), load(at::WEIGHT_AT)),
+        maxconn: OperatorMaxconn::unpack(load(at::MAXCONN), load(at::MAXCONN_AT)),
     }
+}
+
+/// Takes a verdict apart into words, stored in this order.
+pub(super) fn store_verdict(
+    store: impl Fn(usize, u64),
+    verdict: Verdict,
+    changed_ms: u64,
+    fingerprint: u64,
+) {
+    store(at::CHANGED, changed_ms);
+    store(at::VERDICT, verdict.pack());
+    store(at::FINGERPRINT, fingerprint);
 }
 
 /// States of servers. Those who may only read them store nothing.
@@ -123,7 +135,8 @@ impl Memory {
 
     /// All that is known of a server.
     pub fn server_state(&self, server: Object) -> ServerState {
-        self.states(server).server(server)
+        let states = self.states(server);
+        load_server(|at| states.load(server, at))
     }
 
     /// How often the states of a backend's servers have changed; to be loaded before they are.
@@ -146,9 +159,8 @@ impl Memory {
         fingerprint: u64,
     ) {
         let states = self.states(server);
-        states.store(server, at::CHANGED, changed_ms);
-        states.store(server, at::VERDICT, verdict.pack());
-        states.store(server, at::FINGERPRINT, fingerprint);
+        let store = |at, value| states.store(server, at, value);
+        store_verdict(store, verdict, changed_ms, fingerprint);
     }
 
     /// It is as if no check had ever been made of a server: `init_state` counts again (who lets it

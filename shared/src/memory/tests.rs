@@ -1,9 +1,11 @@
 //! Shared memory, as one process sees it that plays several.
 
 mod interleavings;
+mod packing;
 mod registry;
 mod sequences;
 mod states;
+mod words;
 
 use std::fs::File;
 use std::io::Write;

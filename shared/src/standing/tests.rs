@@ -1,5 +1,7 @@
 //! What a server is good for, rule by rule.
 
+mod naive;
+
 use std::time::Duration;
 
 use super::*;
