@@ -1,13 +1,14 @@
 //! Exact limits, over real processes that are killed at any moment: never one too many inside, and
-//! nobody waits for ever while a place is free.
+//! nobody waits for ever while a place is free; states, rates and observed errors stay exact too.
 
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Instant;
 
-use portolan_shared::memory::{Assigned, Lane, Memory, Object, Place, Total};
+use portolan_shared::memory::{Assigned, Lane, Memory, Object, Place, Total, Verdict};
 use portolan_shared::message::MemoryKind;
 use portolan_shared::sys::spawn::{Child, Spawn, spawn};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
@@ -21,6 +22,10 @@ const ROUNDS: u64 = 100;
 const STREAMS: u64 = 100;
 /// Longer than the program's own patience, so that it is the one to say what is wrong; seconds.
 const PATIENCE_S: i64 = 40;
+/// Events let through a second, as the program has it.
+const RATE: u64 = 1000;
+/// Errors of an alarm, as the program has it.
+const ERRORS: u64 = 10;
 /// The shared queue, as the program has it.
 const QUEUE: Object = 1;
 
@@ -41,6 +46,8 @@ struct Family {
     members: Vec<Member>,
     random: u64,
     kills: u64,
+    /// How often the states have changed.
+    changes: u64,
 }
 
 impl Family {
@@ -60,6 +67,7 @@ impl Family {
             members: Vec::new(),
             random: u64::from(std::process::id()) << 32 | 1,
             kills: 0,
+            changes: 0,
         };
         for _ in 0..LANES {
             family.start();
@@ -100,6 +108,7 @@ impl Family {
         for _ in 0..victims {
             for _ in 0..self.below(2_000) {
                 self.check_caps();
+                self.change_states();
             }
             let victim = self.below(self.members.len() as u64) as usize;
             self.kill(victim);
@@ -123,6 +132,32 @@ impl Family {
             rustix::io::write(doorbell, &1_u64.to_ne_bytes()).expect("a doorbell rings");
         }
         self.kills += 1;
+    }
+
+    /// What a checker does: the states of every server, then the version.
+    fn change_states(&mut self) {
+        self.changes += 1;
+        let verdict = Verdict { duration_ms: self.changes as u32, ..Verdict::default() };
+        for object in (QUEUE + 1..).take(self.caps.len()) {
+            self.memory.store_verdict(object, verdict, self.changes, self.changes);
+        }
+        self.memory.bump_states(QUEUE);
+    }
+
+    /// What belongs to no lane: a kill may have come between an event and its count.
+    fn check_words(&self, seconds: u64) {
+        let of = |total| self.memory.total(QUEUE, total);
+        let (errors, raised) = (of(Total::ConnectErrors), of(Total::Retries));
+        let alarms = self.memory.alarms(QUEUE);
+        assert!(
+            (raised..=raised + self.kills).contains(&alarms),
+            "{alarms} alarms, {raised} raised"
+        );
+        assert!(alarms * ERRORS <= errors, "{alarms} alarms of {errors} errors");
+        assert!(errors < (alarms + 1) * ERRORS + self.kills, "{alarms} alarms of {errors} errors");
+        let let_through = of(Total::Connections);
+        assert!(let_through <= RATE * (seconds + 2), "{let_through} in {seconds} s");
+        assert!(self.memory.states_version(QUEUE) == self.changes && self.changes > 0);
     }
 
     /// What everybody sees at any time: attempts may be counted for a moment, at most one a lane.
@@ -179,11 +214,13 @@ impl Drop for Family {
 }
 
 fn stress(caps: &[u32]) {
+    let begun = Instant::now();
     let mut family = Family::new(caps);
     for round in 0..ROUNDS {
         family.round(round % 4 != 0);
         family.check_empty();
     }
+    family.check_words(begun.elapsed().as_secs());
     let sessions: u64 = (QUEUE + 1..)
         .zip(caps)
         .map(|(object, _)| family.memory.total(object, Total::Sessions))

@@ -7,7 +7,10 @@
 //! - Each byte the test sends stands for [`STREAMS`] streams; it is answered when all are gone.
 //! - Who is inside holds a lock on one byte of its server's file, which has as many bytes as the server
 //!   has places. The kernel keeps the locks, apart from all counting, and frees those of the dead.
-//! - Exit status: 0 when the test closes its end, [`TOO_MANY`], [`STRANDED`], anything else otherwise.
+//! - With each stream an event is counted that may come [`RATE`] times a second, an error is observed of
+//!   which [`ERRORS`] are an alarm, and states are read, which must be as new as their version.
+//! - Exit status: 0 when the test closes its end, [`TOO_MANY`], [`STRANDED`], [`STALE`], anything else
+//!   otherwise.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -19,7 +22,7 @@ use std::rc::Rc;
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use portolan_shared::memory::{Entry, Lane, Memory, Object, OwnLane, Place, Total, Waiters};
+use portolan_shared::memory::{Entry, Lane, Memory, Object, OwnLane, Place, Rate, Total, Waiters};
 use portolan_shared::sys::inherited;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -33,6 +36,12 @@ const PATIENCE_S: i64 = 20;
 const TOO_MANY: i32 = 42;
 /// Nobody rang although a place must be free.
 const STRANDED: i32 = 43;
+/// States were older than the version that told of them.
+const STALE: i32 = 44;
+/// So many events a second are let through, over all processes.
+const RATE: u32 = 1000;
+/// So many errors in a row are an alarm.
+const ERRORS: u32 = 10;
 /// The shared queue of the servers, which are the objects after it.
 const QUEUE: Object = 1;
 
@@ -55,6 +64,7 @@ fn main() -> Result<ExitCode> {
         let place = Place::of(object, Some(*cap), QUEUE);
         servers.push(Server { place, places: File::from(take()?), held: Vec::new() });
     }
+    assert!(!memory.may_write_states(), "only the test may");
     let doorbells = (0..*lanes).map(|_| take()).collect::<std::result::Result<_, _>>()?;
     let lane = OwnLane::new(Rc::new(memory), *lane as Lane).ok_or("the lane is not live")?;
     let random = u64::from(std::process::id()) << 32 | 1;
@@ -125,7 +135,32 @@ impl Worker {
         self.servers.iter().map(|server| server.held.len()).sum()
     }
 
+    /// Uses what is shared without belonging to a lane. What is counted is counted in the lane before
+    /// or after, so a kill leaves a difference of one.
+    fn witness(&self) {
+        let memory = self.lane.memory();
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let now_ms = now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000;
+        self.lane.add(QUEUE, Total::ConnectErrors, 1);
+        if memory.observe(QUEUE, false, ERRORS) {
+            self.lane.add(QUEUE, Total::Retries, 1);
+        }
+        if memory.rate_take(QUEUE, Rate::Sessions, RATE, now_ms).is_ok() {
+            self.lane.add(QUEUE, Total::Connections, 1);
+        }
+        let version = memory.states_version(QUEUE);
+        for server in &self.servers {
+            let state = memory.server_state(server.place.object);
+            let (fingerprint, verdict) = (state.fingerprint, state.verdict.duration_ms.into());
+            if !(version <= fingerprint && fingerprint <= verdict && verdict <= state.changed_ms) {
+                eprintln!("{state:?} under version {version}");
+                exit(STALE);
+            }
+        }
+    }
+
     fn arrive(&mut self) {
+        self.witness();
         let memory = self.lane.memory();
         let waited = self.servers.iter().any(|server| memory.anyone_waits(&server.place));
         let first = self.below(self.servers.len() as u64) as usize;
