@@ -41,9 +41,10 @@ bench: build
 	PROFILES='$(PROFILES)' \
 	$(RELEASE)/portolan-bench
 
-# Looks for bytes that break a promise of the HTTP/1 codec, with libFuzzer and the stable compiler.
-#   TARGET=head|chunked|connection   what they are
-#   SECONDS=600                      for how long; 0: until it finds some
+# Looks for bytes that break a promise of the HTTP/1 codec or of health checks, with libFuzzer and the
+# stable compiler.
+#   TARGET=head|chunked|connection|check   what they are
+#   SECONDS=600                            for how long; 0: until it finds some
 FUZZ_TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_FLAGS := -C passes=sancov-module -C codegen-units=1 \
     $(addprefix -C llvm-args=-sanitizer-coverage-,level=4 inline-8bit-counters pc-table trace-compares)

@@ -32,7 +32,7 @@ pub struct Conversation {
     response: Option<Box<Response>>,
     /// Nothing more will come over this connection.
     ended: bool,
-    /// What a protocol's earlier answer has told.
+    /// What a protocol's answer has told that is not the last step.
     note: Info,
 }
 
@@ -298,12 +298,12 @@ impl Conversation {
                 Reading::More => Stepped::Wait(Next::Receive),
                 Reading::Bad(outcome) => Stepped::Wait(Next::Done(outcome)),
                 Reading::Fine(outcome) if at + 1 == script.steps.len() => {
-                    let info = Some(outcome.info).filter(|info| !info.is_empty());
-                    let info = info.unwrap_or_else(|| std::mem::take(&mut self.note));
-                    Stepped::Wait(Next::Done(Outcome { info, ..outcome }))
+                    Stepped::Wait(Next::Done(outcome))
                 }
                 Reading::Fine(outcome) => {
-                    self.note = outcome.info;
+                    if !outcome.info.is_empty() {
+                        self.note = outcome.info;
+                    }
                     Stepped::On
                 }
             },
@@ -324,6 +324,9 @@ impl Conversation {
             }
             Some((Action::Connect(_), 0)) => Outcome::of(CheckResult::L4Ok),
             Some((Action::Connect(_), _)) => Outcome::with(CheckResult::L4Ok, "(tcp-check)"),
+            _ if script.kind == Kind::Named => {
+                Outcome { info: self.note.clone(), ..Outcome::of(CheckResult::L7Ok) }
+            }
             _ => Outcome::with(CheckResult::L7Ok, "(tcp-check)"),
         }
     }
@@ -392,7 +395,7 @@ impl Conversation {
                 }
                 _ => text.extend_from_slice(b" (connect)"),
             },
-            Action::Expect { expectation, .. } => expectation.pattern.describe(text, false),
+            Action::Expect { expectation, .. } => expectation.pattern.describe(text),
             Action::Send(_) | Action::SendFormat(_) | Action::SendBinaryFormat(_) => {
                 text.extend_from_slice(b" (send)");
             }

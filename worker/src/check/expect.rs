@@ -346,26 +346,24 @@ impl Pattern {
         }))
     }
 
-    /// In the words for a time that is over.
-    pub fn describe(&self, out: &mut Vec<u8>, http: bool) {
-        let (before, bytes, after): (&str, &[u8], &str) = match self {
-            Self::Bytes(bytes) if http => ("HTTP body content '", bytes, "'"),
-            Self::Bytes(bytes) => ("string '", bytes, "'"),
-            Self::Binary(bytes) => ("binary '", bytes, "'"),
-            Self::Format(_) if http => ("log-format HTTP body", b"", ""),
-            Self::Format(_) => ("log-format string", b"", ""),
-            Self::BinaryFormat(_) => ("log-format binary", b"", ""),
-            Self::Regex(_) if http => ("HTTP body regex", b"", ""),
-            Self::Regex(_) => ("regex", b"", ""),
-            Self::HexRegex(_) => ("binary regex", b"", ""),
-            Self::Status(_) => ("HTTP status codes", b"", ""),
-            Self::StatusRegex(_) => ("HTTP status regex", b"", ""),
-            Self::Field { .. } => ("HTTP header pattern", b"", ""),
+    /// In the words for a time that is over, where bytes are waited for.
+    pub fn describe(&self, out: &mut Vec<u8>) {
+        let (what, bytes): (&str, Option<&[u8]>) = match self {
+            Self::Bytes(bytes) => ("string", Some(bytes)),
+            Self::Binary(bytes) => ("binary", Some(bytes)),
+            Self::Format(_) => ("log-format string", None),
+            Self::BinaryFormat(_) => ("log-format binary", None),
+            Self::Regex(_) => ("regex", None),
+            Self::HexRegex(_) => ("binary regex", None),
+            Self::Status(_) | Self::StatusRegex(_) | Self::Field { .. } => return,
         };
         out.extend_from_slice(b" (expect ");
-        out.extend_from_slice(before.as_bytes());
-        out.extend_from_slice(bytes);
-        out.extend_from_slice(after.as_bytes());
+        out.extend_from_slice(what.as_bytes());
+        if let Some(bytes) = bytes {
+            out.extend_from_slice(b" '");
+            out.extend_from_slice(bytes);
+            out.push(b'\'');
+        }
         out.push(b')');
     }
 }

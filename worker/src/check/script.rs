@@ -47,7 +47,7 @@ pub struct Step {
 /// What a step does.
 #[derive(Debug)]
 pub enum Action {
-    /// Connects; the number of a step `Some` where the script says it.
+    /// Connects.
     Connect(CheckConnect),
     /// Sends these bytes.
     Send(Vec<u8>),
@@ -143,6 +143,7 @@ fn named(kind: &CheckKind) -> Vec<Step> {
                 Action::Read(Reader::MysqlGreeting),
                 Action::Send(mysql::login(user, *client)),
                 Action::Read(Reader::MysqlAnswer),
+                Action::Send(mysql::QUIT.to_vec()),
             ],
         ),
         CheckKind::Pgsql { user } => {

@@ -15,7 +15,11 @@ const ERROR: u8 = 0xff;
 /// Versions of the protocol that greet so.
 const VERSIONS: [u8; 2] = [9, 10];
 
-/// The name of a user without a password, and the end.
+/// The end of a session. It is not sent before the answer has come: a server that closes with unread
+/// bytes resets the connection, and its answer is lost.
+pub const QUIT: [u8; 5] = [1, 0, 0, 0, 1];
+
+/// The name of a user without a password.
 pub fn login(user: &str, client: MysqlClient) -> Vec<u8> {
     const PROTOCOL_41: u32 = 0x0200;
     const SECURE_CONNECTION: u32 = 0x8000;
@@ -38,15 +42,9 @@ pub fn login(user: &str, client: MysqlClient) -> Vec<u8> {
     if client == MysqlClient::Post80 {
         content.extend_from_slice(PLUGIN);
     }
-    let mut out = packet(1, &content);
-    out.extend_from_slice(&packet(0, &[1]));
-    out
-}
-
-fn packet(number: u8, content: &[u8]) -> Vec<u8> {
     let length = (content.len() as u32).to_le_bytes();
-    let mut packet = vec![length[0], length[1], length[2], number];
-    packet.extend_from_slice(content);
+    let mut packet = vec![length[0], length[1], length[2], 1];
+    packet.extend_from_slice(&content);
     packet
 }
 

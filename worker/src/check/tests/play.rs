@@ -1,5 +1,6 @@
 //! A server for conversations, and the short ways to write scripts.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use portolan_shared::model::{
@@ -57,13 +58,17 @@ pub fn play(check: &Check, deeds: &[Deed<'_>], piece: usize) -> Played {
 }
 
 /// The same with a compiled script.
+///
+/// One deed answers one sending: what a server says beyond what is waited for is gone when something is
+/// sent, whether it had come already or not.
 pub fn play_script(
     script: &Rc<Script>,
     context: &Context<'_>,
     deeds: &[Deed<'_>],
     piece: usize,
 ) -> Played {
-    let mut events = deeds.iter().flat_map(|deed| events(*deed, piece));
+    let mut deeds = deeds.iter();
+    let mut events: VecDeque<Event<'_>> = VecDeque::new();
     let mut conversation = Conversation::new(Rc::clone(script));
     let (mut connects, mut sent) = (Vec::new(), Vec::new());
     let mut next = conversation.begin(context);
@@ -72,19 +77,28 @@ pub fn play_script(
             Move::Done(outcome) => return Played { connects, sent, outcome },
             Move::Connect(destination) => {
                 connects.push(destination);
+                events.clear();
                 Event::Connected
             }
             Move::Send(bytes) => {
                 sent.push(bytes.to_vec());
+                events.clear();
                 Event::Sent
             }
-            Move::Receive => events.next().unwrap_or(Event::Timeout),
+            Move::Receive => {
+                while events.is_empty()
+                    && let Some(deed) = deeds.next()
+                {
+                    events.extend(spread(*deed, piece));
+                }
+                events.pop_front().unwrap_or(Event::Timeout)
+            }
         };
         next = conversation.on(event, context);
     }
 }
 
-fn events(deed: Deed<'_>, piece: usize) -> Vec<Event<'_>> {
+fn spread(deed: Deed<'_>, piece: usize) -> Vec<Event<'_>> {
     match deed {
         Deed::Say(bytes) => bytes.chunks(piece.max(1)).map(Event::Received).collect(),
         Deed::Close => vec![Event::Closed],
