@@ -288,3 +288,31 @@ fn requests_of_one_connection_may_go_to_different_servers() {
         assert_eq!(client.response().expect(200).text(), name);
     }
 }
+/// Others being free is no reason to lose what a server knows of its client.
+#[test]
+fn a_client_whose_server_is_full_waits_for_it() {
+    let (one, gate) = HttpOrigin::gated();
+    let two = HttpOrigin::named("two");
+    let scene = Scene::alone(|listen| {
+        listen
+            .line("cookie = { name = \"SRV\", mode = \"insert\", indirect = true }")
+            .server_with("one", one.address, "cookie = \"s1\", maxconn = 1")
+            .server_with("two", two.address, "cookie = \"s2\"")
+    });
+    let lines = ["GET / HTTP/1.1", "Host: x", "Cookie: SRV=s1"];
+    let mut clients: Vec<HttpClient> = (0..3).map(|_| scene.client()).collect();
+    for client in &mut clients {
+        client.head(&lines);
+    }
+    one.wait_requests(1);
+    // Those without a cookie are served meanwhile.
+    for _ in 0..4 {
+        assert_eq!(scene.get("/").expect(200).text(), "two");
+    }
+    gate.open(3);
+    for client in &mut clients {
+        let response = client.response().expect(200);
+        assert_eq!((response.text().as_str(), set(&response)), ("done", None));
+    }
+    assert_eq!(two.requests().len(), 4);
+}

@@ -18,29 +18,28 @@ use std::time::Duration;
 
 use portolan_shared::channel::Channel;
 use portolan_shared::log::{Kind, Log, TargetRef};
-use portolan_shared::memory::{Lane, Object, OwnLane, Place};
+use portolan_shared::memory::{Lane, Object, OwnLane};
 use portolan_shared::message::Hello;
 use portolan_shared::model::{BackendId, Config, LogLevel};
 use portolan_shared::signal::Signals;
 use slab::Slab;
 
-use crate::back::{Input, Policy};
-use crate::balance::Schedule;
+use crate::back::Input;
+use crate::backend::{BackendState, Change};
 use crate::clock::{Clock, Millis};
 use crate::descriptor::{Descriptors, Owner, READ, Token, Trigger, WRITE};
 use crate::exchange::Http;
 use crate::http::auth::Gate;
 use crate::http::capture::Plan;
-use crate::http::cookie::Persistence;
 use crate::http::route::Routes;
-use crate::kept::KeptPool;
 use crate::listener::{Listener, Serving, Waiting};
 use crate::poller::{Event, FAILED, HUNG, Poller};
 use crate::pool::{Buffers, Pipes};
+use crate::random::Random;
 use crate::session::Session;
 use crate::show::Applet;
 use crate::signals::{Handler, SignalQueue};
-use crate::stream::{Ends, PendingQueue, Stream};
+use crate::stream::{Ends, Stream};
 use crate::task::{Job, Reasons, Scheduler, TaskId};
 use crate::termination::{Cause, Phase, Termination};
 
@@ -64,31 +63,6 @@ pub struct FrontendState {
     pub lines: u64,
     /// What is kept of messages for its log.
     pub captures: Plan,
-}
-
-/// What this worker keeps of a backend beside its configuration.
-#[derive(Debug)]
-pub struct BackendState {
-    /// Its place in shared memory.
-    pub object: Object,
-    /// Its gauge: streams that have it, queued or served.
-    pub gauge: Place,
-    /// Whose turn it is.
-    pub schedule: Schedule,
-    /// The limit of each server.
-    pub places: Vec<Place>,
-    /// Whether any server has a limit.
-    pub limited: bool,
-    /// What follows a failed attempt.
-    pub policy: Policy,
-    /// This worker's part of the pending queue.
-    pub queue: PendingQueue,
-    /// Who may ask it.
-    pub gate: Option<Gate>,
-    /// Which server a client has been given before.
-    pub persistence: Option<Persistence>,
-    /// Connections of each server that wait for their next request.
-    pub kept: Vec<KeptPool>,
 }
 
 /// What the loop has done, for `show activity`.
@@ -136,6 +110,12 @@ pub struct Worker {
     pub(crate) backends: Vec<BackendState>,
     /// Backends with streams in this worker's part of their queue.
     pub(crate) queued: BTreeSet<BackendId>,
+    /// Backends with servers whose change means something to the streams they have.
+    pub(crate) watched: Vec<BackendId>,
+    /// Changes that were not followed yet.
+    pub(crate) changes: Vec<Change>,
+    /// To choose servers by.
+    pub(crate) random: Random,
     /// Backends whose queue is to be served.
     pub(crate) rung: BTreeSet<BackendId>,
     pub(crate) listeners: Vec<Listener>,
@@ -256,6 +236,7 @@ impl Worker {
 
     /// Serves those who wait for what came free in this cycle.
     fn serve_waiters(&mut self) {
+        self.follow_changes();
         self.serve_places();
         self.serve_queues();
         while let Some(task) = self.buffers.next_waiter() {
@@ -279,6 +260,7 @@ impl Worker {
             || !self.signals.is_empty()
             || !self.rung.is_empty()
             || !self.rung_places.is_empty()
+            || !self.changes.is_empty()
             || (!self.applets.is_empty() && !self.channel.wants_write())
     }
 
@@ -364,6 +346,7 @@ impl Worker {
         if let Some(doorbell) = self.doorbells.get(&self.lane.number()) {
             let _ = rustix::io::read(doorbell, &mut [0_u8; 8]);
         }
+        self.refresh_watched();
         self.try_waiters();
     }
 

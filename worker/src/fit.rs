@@ -33,7 +33,16 @@ pub fn check<'a>(
     for backend in &config.backends {
         object(&format_args!("backend {}", backend.name), backend.object)?;
         for server in &backend.servers {
-            object(&format_args!("server {}/{}", backend.name, server.name), server.object)?;
+            let of = format_args!("server {}/{}", backend.name, server.name);
+            object(&of, server.object)?;
+            if let Some((id, tracked)) = server.health.track
+                && config
+                    .backends
+                    .get(id as usize)
+                    .is_none_or(|backend| tracked as usize >= backend.servers.len())
+            {
+                return Err(format!("{of} tracks a server that there is not"));
+            }
         }
     }
     let mut binds: Vec<u32> =

@@ -1,6 +1,7 @@
 //! `portolan-worker`: serves traffic in one slot, or watches over servers; started by the master.
 
 mod back;
+mod backend;
 mod balance;
 mod check;
 mod checker;
@@ -20,6 +21,7 @@ mod pool;
 mod privileges;
 mod protocol;
 mod proxy_protocol;
+mod random;
 mod resolver;
 #[cfg(test)]
 mod rig;

@@ -130,6 +130,7 @@ impl Worker {
                     self.tasks.wake(self.log_task, Reasons::MESSAGE);
                 }
             }
+            ToWorker::ShutdownSessions { object } => self.shut_down_server(object),
             ToWorker::Dump => self.dump(),
             ToWorker::Query { id, what } => self.applets.push(Applet::new(id, what)),
             ToWorker::Hello(_)
@@ -138,8 +139,7 @@ impl Worker {
             | ToWorker::Piece(_)
             | ToWorker::Done { .. }
             | ToWorker::RunnerPeer
-            | ToWorker::Judge { .. }
-            | ToWorker::ShutdownSessions { .. } => {
+            | ToWorker::Judge { .. } => {
                 self.log.say(LogLevel::Err, format_args!("an order came out of its time"));
             }
         }
@@ -219,6 +219,7 @@ impl Worker {
         self.pipes.shrink(now);
         self.purge_kept();
         // A bell may have been lost with a process that died while it rang.
+        self.refresh_watched();
         self.try_waiters();
         self.end_shortness();
         if !self.poller.reports_failures() {

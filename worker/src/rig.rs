@@ -31,9 +31,11 @@ use std::time::Duration;
 
 use portolan_shared::channel::Channel;
 use portolan_shared::log::{Log, Zone, monotonic_ms};
-use portolan_shared::memory::{INSTANCE, Lane, Memory, OwnLane, Registry};
+use portolan_shared::memory::{
+    INSTANCE, Lane, Memory, Object, Operational, OwnLane, Registry, Verdict,
+};
 use portolan_shared::message::{Hello, ListenerEntry, MemoryKind, Role, ToMaster, ToWorker};
-use portolan_shared::model::Config;
+use portolan_shared::model::{Config, Server};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd};
 use rustix::net::{getpeername, getsockname};
 use socket2::SockRef;
@@ -262,6 +264,16 @@ impl Rig {
             for bell in self.bells.values() {
                 rustix::io::write(bell, &1_u64.to_ne_bytes()).unwrap();
             }
+        }
+    }
+
+    /// What the checker does when it has made up its mind.
+    pub fn judge(&self, backend: Object, server: &Server, operational: Operational) {
+        let verdict = Verdict { operational, ..Verdict::default() };
+        self.memory.store_verdict(server.object, verdict, self.now, server.fingerprint);
+        self.memory.bump_states(backend);
+        for bell in self.bells.values() {
+            rustix::io::write(bell, &1_u64.to_ne_bytes()).unwrap();
         }
     }
 

@@ -129,12 +129,13 @@ impl Worker {
         let memory = self.lane.memory();
         for (backend, state) in self.config.backends.iter().zip(&self.backends) {
             let (name, queued) = (&backend.name, memory.waiting(backend.object));
-            for (server, pool) in backend.servers.iter().zip(&state.kept) {
+            let known = state.standings.iter().zip(&state.kept);
+            for (server, (standing, pool)) in backend.servers.iter().zip(known) {
                 let _ = writeln!(
                     text,
                     "server {name}/{}: weight={} current={} queued={queued} kept={}",
                     server.name,
-                    server.weight,
+                    standing.user_weight,
                     memory.current(server.object),
                     pool.len()
                 );

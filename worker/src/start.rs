@@ -17,36 +17,34 @@ use std::time::Duration;
 
 use portolan_shared::channel::Channel;
 use portolan_shared::log::{Log, Zone};
-use portolan_shared::memory::{Lane, Memory, OwnLane, Place};
+use portolan_shared::memory::{Lane, Memory, OwnLane};
 use portolan_shared::message::{
     CONFIGURATION_MAX, Hello, ListenerEntry, MemoryKind, Role, StartStep, ToMaster, ToWorker,
 };
-use portolan_shared::model::{Auth, Backend, Config};
+use portolan_shared::model::{Auth, BackendId, Config};
 use portolan_shared::signal::{Signals, block_all};
 use portolan_shared::sys;
 use slab::Slab;
 
-use crate::back::Policy;
-use crate::balance::Schedule;
+use crate::backend::{BackendState, watched_backends};
 use crate::checker;
 use crate::clock::Clock;
 use crate::descriptor::{Descriptors, Owner, READ, Trigger};
-use crate::event_loop::{Activity, BackendState, FrontendState, Worker};
+use crate::event_loop::{Activity, FrontendState, Worker};
 use crate::exchange::Http;
 use crate::fit;
 use crate::http::auth::Gate;
 use crate::http::capture::Plan;
-use crate::http::cookie::Persistence;
 use crate::http::route::Routes;
-use crate::kept::KeptPool;
 use crate::listener::{Serving, bind_places};
 use crate::poller::{self, Poller};
 use crate::pool::{Buffers, Pipes};
 use crate::privileges::{self, Refusal};
+use crate::random::Random;
 use crate::resolver;
 use crate::runner;
 use crate::signals::SignalQueue;
-use crate::stream::{Ends, PendingQueue};
+use crate::stream::Ends;
 use crate::task::{Job, Reasons, Scheduler};
 
 /// The descriptor under which the channel to the master is inherited.
@@ -334,10 +332,13 @@ pub(crate) fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channe
     let setup = |error: std::io::Error| (StartStep::Setup, error.to_string());
     let Parts { hello, config, lane, doorbells, mut log, .. } = parts;
     let clock = Clock::new();
-    let mut key = [0; 32];
-    if let Err(error) = rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty()) {
-        return Err((channel, setup(error.into())));
+    let (mut key, mut seed) = ([0; 32], [0; 8]);
+    for bytes in [&mut key[..], &mut seed[..]] {
+        if let Err(error) = rustix::rand::getrandom(bytes, rustix::rand::GetRandomFlags::empty()) {
+            return Err((channel, setup(error.into())));
+        }
     }
+    let seed = u64::from_ne_bytes(seed);
     let now = clock.now();
     // Room that is never touched costs nothing; a table that grows would be copied.
     let connections =
@@ -381,7 +382,7 @@ pub(crate) fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channe
     let backends = config
         .backends
         .iter()
-        .map(|backend| backend_state(backend, &config, hello.slots))
+        .map(|backend| BackendState::new(backend, &config, hello.slots, seed))
         .collect();
     let heartbeat = tasks.create(Job::Heartbeat, -1024);
     tasks.wake(heartbeat, Reasons::INIT);
@@ -396,6 +397,7 @@ pub(crate) fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channe
         pipes: Pipes::new(pipes_of(&config, hello.slots), now),
         scratch: vec![0; config.tune.buffer_size as usize].into_boxed_slice(),
         http: Http::new(&config, key),
+        watched: watched_backends(&config),
         config: Rc::new(config),
         clock,
         descriptors,
@@ -412,6 +414,8 @@ pub(crate) fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channe
         frontends,
         backends,
         queued: BTreeSet::new(),
+        changes: Vec::new(),
+        random: Random::new(seed),
         rung: BTreeSet::new(),
         listeners: Vec::new(),
         serving: Serving::default(),
@@ -441,33 +445,9 @@ pub(crate) fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channe
             return Err((worker.channel, setup(error)));
         }
     }
+    for id in 0..worker.backends.len() {
+        worker.refresh(id as BackendId);
+    }
     worker.register_signals();
     Ok(worker)
-}
-
-fn backend_state(backend: &Backend, config: &Config, slots: u16) -> BackendState {
-    BackendState {
-        object: backend.object,
-        gauge: Place::new(backend.object, None),
-        schedule: Schedule::new(backend.servers.iter().map(|server| server.weight)),
-        places: backend
-            .servers
-            .iter()
-            .map(|server| Place::of(server.object, server.maxconn, backend.object))
-            .collect(),
-        limited: backend.servers.iter().any(|server| server.maxconn.is_some()),
-        policy: Policy {
-            retries: backend.retries,
-            redispatch: backend.redispatch,
-            connect_timeout: backend.timeouts.connect,
-        },
-        queue: PendingQueue::default(),
-        gate: backend.http.auth.as_ref().map(|auth| Gate::new(auth, &config.userlists)),
-        persistence: backend
-            .http
-            .cookie
-            .as_ref()
-            .map(|cookie| Persistence::new(cookie, &backend.servers)),
-        kept: backend.servers.iter().map(|server| KeptPool::new(&server.http, slots)).collect(),
-    }
 }

@@ -6,7 +6,6 @@ use std::fmt;
 
 /// What ended a stream first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(not(test), expect(dead_code, reason = "some letters belong to features to come"))]
 pub enum Cause {
     /// Both sides were done and nothing was left over.
     Normal,

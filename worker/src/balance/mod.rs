@@ -22,15 +22,6 @@
 //! - Policies that do not change while running (static round robin and hashes by map) take weights as
 //!   they are configured; all others take the effective ones, slow starts included.
 
-#![cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "the shell takes it into use with checks and limits"
-    )
-)]
-
 mod hash;
 pub mod key;
 mod least;

@@ -50,6 +50,7 @@ struct Class<'a> {
 
 impl Schedule {
     /// Derives the schedule; the position of a weight is its server's id.
+    #[cfg(test)]
     pub fn new(weights: impl IntoIterator<Item = u16>) -> Self {
         Self::of(weights.into_iter().map(u32::from).zip(0..).collect())
     }
@@ -79,6 +80,7 @@ impl Schedule {
     }
 
     /// Whether no server can be chosen.
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.turns.is_empty()
     }

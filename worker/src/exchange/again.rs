@@ -14,7 +14,7 @@
 //! A request may be repeated when all that was sent of it is still here, and when it is idempotent or no
 //! byte of it was sent (RFC 9110 section 9.2.2, RFC 9112 section 9.3.1).
 
-use portolan_shared::model::RetryOn;
+use portolan_shared::model::{Observe, RetryOn};
 
 use super::Exchange;
 use crate::back::Input;
@@ -77,7 +77,11 @@ pub fn decide(mishap: Mishap, exchange: &Exchange, on: &RetryOn, left: bool) -> 
 impl Worker {
     /// An attempt failed before a response began: another one, or the end.
     pub(crate) fn mishap(&mut self, key: StreamKey, mishap: Mishap) {
-        match self.after_mishap(key, mishap) {
+        let follows = self.after_mishap(key, mishap);
+        if !matches!((mishap, follows), (Mishap::Status(_), _) | (_, Follows::Renew)) {
+            self.observe(key, Observe::Layer7, false);
+        }
+        match follows {
             Follows::Renew => self.try_again(key, Input::Stale),
             Follows::Retry => self.try_again(key, Input::Lost),
             Follows::Over => {

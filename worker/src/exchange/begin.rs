@@ -5,13 +5,15 @@
 //! a local answer needs.
 
 use portolan_shared::memory::Total;
-use portolan_shared::model::{BackendId, ConnectionMode, FrontendId};
+use portolan_shared::model::{BackendId, Balance, ConnectionMode, FrontendId};
 
 use super::content::recode;
-use super::{Content, Exchange, stricter};
+use super::{Content, Exchange, key, stricter};
 use crate::descriptor::READ;
 use crate::event_loop::Worker;
-use crate::http1::{self, Decoder, Fields, Form, Framing, Known, RequestError, RequestHead, write};
+use crate::http1::{
+    self, Decoder, Fields, Form, Framing, Known, Method, RequestError, RequestHead, write,
+};
 use crate::session::{SessionKey, Stage, Taken};
 use crate::stream::{Arrival, Endpoint, NONE, Stream, StreamKey};
 use crate::task::NEVER;
@@ -91,6 +93,7 @@ impl Worker {
         entry.insert(Stream {
             told: session.told.clone(),
             session: key,
+            priority: exchange.priority,
             http: Some(exchange),
             ..Stream::new(front, from, session.task, now)
         });
@@ -116,8 +119,11 @@ impl Worker {
         exchange.client_stays &= !self.stopping;
         if let Some(id) = backend {
             exchange.backend = id;
+            let config = &self.config.backends[id as usize];
+            exchange.hash = key::of_head(config, bytes, head, fields);
             self.change_request(key, bytes, head, fields, &mut exchange, id);
             self.write_request(key, bytes, head, fields, &mut exchange);
+            exchange.buffers_request |= exchange.hash.is_none() && self.wants_form(id, head);
         } else {
             let mode = self.config.frontends[frontend as usize].http.connection_mode;
             exchange.client_stays &= mode != ConnectionMode::Close;
@@ -188,7 +194,16 @@ impl Worker {
             ..write::RequestOut::of(head)
         };
         write::request_head(&mut exchange.out, bytes, head, fields, &out);
+        exchange.head_out = exchange.out.len();
         exchange.buffers_request = backend.buffer_request || backend.retry_on.needs_request();
+    }
+
+    /// Whether a backend looks for its key in the content of such a request.
+    fn wants_form(&self, id: BackendId, head: &RequestHead) -> bool {
+        let balance = &self.config.backends[id as usize].balance;
+        matches!(balance, Balance::UrlParam { check_post: true, .. })
+            && head.method == Method::Post
+            && matches!(head.framing, Framing::Length(_))
     }
 
     /// The content that came with the head: how much of it there is, and how much of a counted one is

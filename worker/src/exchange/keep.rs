@@ -185,6 +185,14 @@ impl Worker {
         });
     }
 
+    /// A server is down: what is kept of it will not serve again.
+    pub(crate) fn close_kept_of(&mut self, id: BackendId, server: ServerId) {
+        let pool = &mut self.backends[id as usize].kept[server as usize];
+        while let Some(kept) = pool.take_oldest() {
+            drop(self.descriptors.remove(kept.token));
+        }
+    }
+
     /// Descriptors are short: a kept connection gives way. Whether there was one.
     pub(crate) fn close_one_kept(&mut self) -> bool {
         while let Some(number) = self.http.keeping.last() {

@@ -25,11 +25,14 @@ mod begin;
 mod content;
 mod finish;
 mod keep;
+mod key;
 mod request;
 mod response;
 mod rules;
 
-use portolan_shared::model::{BackendId, Config, ConnectionMode, ErrorFormat, ServerId};
+use portolan_shared::model::{
+    BackendId, Config, ConnectionMode, ErrorFormat, PersistRule, Priority, ServerId,
+};
 
 use crate::clock::Millis;
 use crate::http::auth::Checker;
@@ -71,6 +74,8 @@ pub struct Exchange {
     pub out: Vec<u8>,
     /// How much of it was sent on the present connection.
     pub sent: usize,
+    /// Bytes of the head in `out`.
+    pub head_out: usize,
     /// Content went past `out`: the request cannot be sent again.
     pub unrepeatable: bool,
     /// Content is collected in `out` before a server is asked for.
@@ -143,6 +148,12 @@ pub struct Exchange {
     pub presented: Presented,
     /// What became of the server's.
     pub set_cookie: Option<ResponseCookie>,
+    /// What becomes of a client that belongs to a server.
+    pub persist: PersistRule,
+    /// Where it stands among those that wait.
+    pub priority: Priority,
+    /// The hash of its key, where its backend balances by one that is in the head.
+    pub hash: Option<u32>,
     /// What is kept of the messages' fields.
     pub captured: Captured,
     /// What the log will say of the request.
@@ -185,6 +196,7 @@ impl Default for Exchange {
             expects_continue: false,
             out: Vec::new(),
             sent: 0,
+            head_out: 0,
             unrepeatable: false,
             buffers_request: false,
             chunked_out: false,
@@ -221,6 +233,9 @@ impl Default for Exchange {
             sent_at: 0,
             presented: Presented::NONE,
             set_cookie: None,
+            persist: PersistRule::Normal,
+            priority: Priority::default(),
+            hash: None,
             captured: Captured::default(),
             text: Text::default(),
         }

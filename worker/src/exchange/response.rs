@@ -12,8 +12,8 @@ use crate::back::Input;
 use crate::descriptor::{READ, WRITE};
 use crate::event_loop::Worker;
 use crate::http1::{self, Decoder, Fields, Framing, Method, ResponseHead, Version, write};
-use crate::stream::{COPY_BUDGET, Pending, Side, StreamKey};
-use portolan_shared::model::ConnectionMode;
+use crate::stream::{COPY_BUDGET, Pending, Side, StreamKey, speaks_well};
+use portolan_shared::model::{ConnectionMode, Observe};
 
 /// What the bytes of a response came to.
 enum Outcome {
@@ -208,6 +208,7 @@ impl Worker {
                     return Outcome::Tunnel(at);
                 }
                 status => {
+                    self.observe(key, Observe::Layer7, speaks_well(status));
                     if self.after_mishap(key, Mishap::Status(status)) == Follows::Retry {
                         return Outcome::Failed(Mishap::Status(status));
                     }

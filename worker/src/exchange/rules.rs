@@ -5,8 +5,8 @@
 use std::rc::Rc;
 
 use portolan_shared::model::{
-    Answer, Backend, BackendId, ClientIdentity, Config, ConnectionMode, Frontend, RestrictNames,
-    RouteTarget, ServerId,
+    Answer, Backend, BackendId, ClientIdentity, Config, ConnectionMode, Frontend, PersistRule,
+    RestrictNames, RouteTarget, ServerId,
 };
 
 use super::Exchange;
@@ -19,7 +19,7 @@ use crate::http::identity::{self, Ends};
 use crate::http::redirect::Target;
 use crate::http1::{Fields, Framing, Known, Method, RequestHead, ResponseHead, Version};
 use crate::session::SessionKey;
-use crate::stream::StreamKey;
+use crate::stream::{StreamKey, may_return};
 use crate::termination::{Cause, Phase, Termination};
 
 impl Worker {
@@ -127,7 +127,10 @@ impl Worker {
         {
             return None;
         }
-        let backend = match route.map(|id| &frontend.http.routes[id].to) {
+        let route = route.map(|id| &frontend.http.routes[id]);
+        exchange.priority = route.and_then(|route| route.priority).unwrap_or(frontend.priority);
+        exchange.persist = route.map_or(PersistRule::Normal, |route| route.persist);
+        let backend = match route.map(|route| &route.to) {
             Some(RouteTarget::Answer(answer)) => {
                 if give(answer, None, exchange) {
                     return None;
@@ -143,6 +146,9 @@ impl Worker {
         };
         let backend = &config.backends[id as usize];
         exchange.answerer = id;
+        if exchange.persist == PersistRule::Normal {
+            exchange.persist = backend.http.persist;
+        }
         if !passes(self.backends[id as usize].gate.as_ref(), Some(backend), exchange) {
             return None;
         }
@@ -187,11 +193,14 @@ impl Worker {
         if let (Some(name), Some(_)) = (&frontend.http.unique_id_header, &frontend.http.unique_id) {
             fields.add(name.as_bytes(), exchange.text.id.of(&exchange.text.bytes));
         }
-        if let Some(persistence) = &self.backends[id as usize].persistence {
+        self.refresh(id);
+        let state = &self.backends[id as usize];
+        if let Some(persistence) = &state.persistence {
             let now = self.clock.wall_of(self.clock.now()).micros() / 1_000_000;
-            let usable = |_: ServerId| true;
+            let ignored = exchange.persist == PersistRule::Ignore;
+            let usable = |server: ServerId| may_return(state.usable(server), exchange.persist);
             let draft = &mut self.http.draft;
-            exchange.presented = persistence.request(bytes, fields, now, false, usable, draft);
+            exchange.presented = persistence.request(bytes, fields, now, ignored, usable, draft);
         }
         let restrict = match (frontend.http.restrict_names, backend.http.restrict_names) {
             (RestrictNames::Preserve, other) => other,

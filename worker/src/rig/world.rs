@@ -9,12 +9,15 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use portolan_shared::memory::{Lane, Object};
+use portolan_shared::memory::{Lane, Object, Operational};
 use portolan_shared::message::ToWorker;
+use portolan_shared::model::{Affinity, Balance, HashMethod, Probe};
+use portolan_shared::standing::Usable;
 
 use super::random::Random;
 use super::{Peer, Rig, Seen, sample};
 use crate::back::State;
+use crate::stream::NONE;
 
 const SEEDS: u64 = 20;
 const STEPS: u32 = 1500;
@@ -55,9 +58,21 @@ impl World {
                     bind.maxconn = random.maybe_limit(4);
                 }
             }
-            for server in &mut config.backends[0].servers {
+            let backend = &mut config.backends[0];
+            backend.balance = algorithm(&mut random);
+            backend.hashing.method =
+                [HashMethod::MapBased, HashMethod::Consistent][random.below(2)];
+            backend.hashing.affinity =
+                [Affinity::Always, Affinity::Maxconn, Affinity::Maxqueue][random.below(3)];
+            backend.fullconn = Some(1 + random.below(8) as u32);
+            for (server, id) in backend.servers.iter_mut().zip(1..) {
+                server.id = id;
                 server.maxconn = random.maybe_limit(3);
+                server.maxqueue = random.maybe_limit(3);
+                server.minconn = server.maxconn.and_then(|most| random.maybe_limit(most as usize));
+                server.health.check = Some(Probe::default());
             }
+            backend.servers[1].backup = random.below(4) == 0;
             config.tune.maxaccept = 1 + random.below(4) as u32;
             config.tune.disabled_pollers = match random.below(3) {
                 0 => vec!["epoll".to_owned()],
@@ -104,6 +119,7 @@ impl World {
             92..94 => self.toggle_pause(),
             94 => self.reload(),
             95 => self.respawn(),
+            96 => self.judge(),
             _ => self.rest(),
         }
         self.check_limits();
@@ -166,6 +182,18 @@ impl World {
             let last = self.rig.members.len() - 1;
             self.rig.order(last, &ToWorker::Pause);
         }
+    }
+
+    /// A server goes down, or comes back.
+    fn judge(&mut self) {
+        let backend = &self.rig.config.backends[0];
+        let server = &backend.servers[self.random.below(2)];
+        let operational = match self.random.below(4) {
+            0 => Operational::Down,
+            1 => Operational::Stopping,
+            _ => Operational::Up,
+        };
+        self.rig.judge(backend.object, server, operational);
     }
 
     /// A slot with a deputy gets a worker again.
@@ -255,9 +283,25 @@ impl World {
         if !self.rig.members.iter().any(waits) {
             return;
         }
-        for server in &self.rig.config.backends[0].servers {
-            let current = self.rig.memory.current(server.object);
-            assert_eq!(Some(current), server.maxconn, "{} while one waits", server.name);
+        let backend = &self.rig.config.backends[0];
+        for member in &self.rig.members {
+            let state = &member.worker.backends[0];
+            let streams = member.worker.streams.iter().map(|(_, stream)| stream);
+            for queued in streams.filter_map(|stream| stream.queued.as_deref()) {
+                for (id, server) in (0..).zip(&backend.servers) {
+                    let wanted = match queued.server {
+                        NONE => state.farm.contains(id),
+                        only => only == id && state.usable(id) != Usable::None,
+                    };
+                    let cap = state.place(id, backend, &self.rig.memory).cap;
+                    let current = Some(self.rig.memory.current(server.object));
+                    assert!(
+                        !wanted || current >= cap,
+                        "{} is free: {current:?} {cap:?}",
+                        server.name
+                    );
+                }
+            }
         }
     }
 
@@ -282,6 +326,10 @@ impl World {
 
     /// Everybody goes, and nothing is left.
     fn end(mut self) {
+        let backend = &self.rig.config.backends[0];
+        for server in &backend.servers {
+            self.rig.judge(backend.object, server, Operational::Up);
+        }
         if self.paused {
             self.toggle_pause();
         }
@@ -298,6 +346,17 @@ impl World {
             self.rig.pass(Duration::from_secs(1));
         }
         self.rig.check_empty();
+    }
+}
+
+fn algorithm(random: &mut Random) -> Balance {
+    match random.below(6) {
+        0 => Balance::RoundRobin,
+        1 => Balance::StaticRoundRobin,
+        2 => Balance::LeastConnections,
+        3 => Balance::First,
+        4 => Balance::Random { draws: 1 + random.below(3) as u32 },
+        _ => Balance::Source,
     }
 }
 

@@ -151,6 +151,7 @@ impl Worker {
             _ if bits & FAILED != 0 => self.drive(key, Input::Aborted(Cause::Client)),
             _ if bits & (READ | HUNG) == 0 => {}
             State::Ini if stream.header.is_some() => self.read_header(key),
+            State::Ini if stream.http.is_none() => self.look_at_first_bytes(key),
             _ => self.check_client(key),
         }
     }

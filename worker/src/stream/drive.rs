@@ -4,7 +4,8 @@
 //! feeds its answer in, until the machine waits for something or the stream is over.
 
 use portolan_shared::memory::Total;
-use portolan_shared::model::BackendId;
+use portolan_shared::model::{BackendId, Observe, PersistRule};
+use portolan_shared::standing::Usable;
 
 use super::{NONE, StreamKey};
 use crate::back::{Action, Failure, Held, Input, State, Step, Surroundings};
@@ -50,7 +51,10 @@ impl Worker {
                 self.tasks.schedule(stream.task, stream.wait_ends);
                 None
             }
-            Action::Greet => self.greet(key),
+            Action::Greet => {
+                self.observe(key, Observe::Layer4, true);
+                self.greet(key)
+            }
             Action::Begin => {
                 self.begin(key);
                 None
@@ -81,6 +85,10 @@ impl Worker {
 
     /// After a failed attempt: counts it and decides whether there is another.
     fn reconsider(&mut self, key: StreamKey) -> Option<Step> {
+        let state = self.streams.get(key as usize)?.machine.state();
+        if matches!(state, State::Cer(Failure::Refused | Failure::TimedOut)) {
+            self.observe(key, Observe::Layer4, false);
+        }
         let stream = self.streams.get_mut(key as usize)?;
         let backend = &self.backends[stream.backend as usize];
         let server = &self.config.backends[stream.backend as usize].servers[stream.server as usize];
@@ -89,9 +97,13 @@ impl Worker {
             self.lane.add(server.object, Total::ConnectErrors, 1);
             self.lane.add(object, Total::ConnectErrors, 1);
         }
+        let forced =
+            stream.http.as_ref().is_some_and(|exchange| exchange.persist == PersistRule::Force)
+                && stream.belongs != NONE;
         let around = Surroundings {
-            usable: server.weight > 0,
-            others: backend.schedule.server_count() > usize::from(server.weight > 0),
+            usable: forced || backend.usable(stream.server) != Usable::None,
+            others: stream.belongs == NONE
+                && backend.farm.server_count() > usize::from(backend.farm.contains(stream.server)),
         };
         let before = stream.machine.retries();
         let step = stream.machine.retry(&backend.policy, around);
@@ -146,7 +158,12 @@ impl Worker {
     pub(crate) fn ask_for_server(&mut self, key: StreamKey) {
         let Some(stream) = self.streams.get_mut(key as usize) else { return };
         stream.header = None;
-        let backend = self.config.frontends[stream.frontend as usize].default_backend;
+        let frontend = &self.config.frontends[stream.frontend as usize];
+        stream.priority = frontend.priority;
+        let backend = frontend.default_backend;
+        if backend.is_some_and(|id| self.awaits_first_bytes(key, id)) {
+            return;
+        }
         self.ask_backend(key, backend);
     }
 
@@ -162,6 +179,7 @@ impl Worker {
         stream.backend = backend;
         stream.server = NONE;
         stream.holds_backend = true;
+        self.note_key(key, backend);
         let place = self.backends[backend as usize].gauge;
         let _ = self.lane.enter(&place);
         self.lane.add(place.object, Total::Connections, 1);

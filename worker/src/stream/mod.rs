@@ -3,8 +3,11 @@
 //! The model; what is done with it stands in the submodules, each an `impl Worker` for one concern:
 //!
 //! - `drive`: the back side's state machine (see `back`) and what its actions mean here;
-//! - `pick`: choosing a server, the pending queue, whom to ring;
+//! - `key`: the key by which a server is found;
+//! - `pick`: choosing a server;
+//! - `queue`: the pending queues, whom to ring;
 //! - `connect`: the connection to the server and what is sent before the data;
+//! - `observe`: what traffic tells of servers, streams of servers that are ended;
 //! - `header`: the PROXY header that a client's side may begin with;
 //! - `relay`: moving bytes, and the end of each direction;
 //! - `timers`: what each state waits for, and for how long;
@@ -17,21 +20,26 @@ mod drive;
 mod endpoint;
 mod finish;
 mod header;
+mod key;
+mod observe;
 mod pick;
+mod queue;
 mod record;
 mod relay;
 mod timers;
 
 pub use endpoint::{Endpoint, Pending, Side};
 pub use finish::peer;
-pub use pick::PendingQueue;
+pub(crate) use observe::speaks_well;
+pub(crate) use pick::may_return;
+pub use queue::PendingQueue;
 pub use record::Ends;
 pub(crate) use relay::{COPY_BUDGET, Halt};
 
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use portolan_shared::model::{BackendId, FrontendId, ServerId};
+use portolan_shared::model::{BackendId, FrontendId, Priority, ServerId};
 
 use crate::back::Back;
 use crate::clock::Millis;
@@ -68,8 +76,14 @@ pub struct Stream {
     pub task: TaskId,
     /// It waits for a PROXY header (or the rest of one) before anything else.
     pub header: Option<Box<HeaderWait>>,
-    /// Its place in the pending queue.
-    pub queued: Option<pick::QueueKey>,
+    /// Its place in a pending queue.
+    pub queued: Option<Box<queue::Queued>>,
+    /// The server that alone may serve it (a cookie or a hash leads there), or [`NONE`].
+    pub belongs: ServerId,
+    /// Where it stands among those that wait.
+    pub priority: Priority,
+    /// The hash of its key, where its backend balances by one.
+    pub hash: Option<u32>,
     /// Who the client is, as told by itself or by a PROXY header.
     pub client: Address,
     /// Where the client connected to, when a PROXY header told it.
@@ -86,6 +100,8 @@ pub struct Stream {
     pub connect_ms: i32,
     /// How many waited before it in the backend's queue.
     pub queue_position: u32,
+    /// The same in its server's queue.
+    pub server_queue_position: u32,
     /// Its line was written when the connection stood (`logasap`).
     pub logged: bool,
     /// A place was taken in its server's limit.
@@ -143,6 +159,9 @@ impl Stream {
             task,
             header: None,
             queued: None,
+            belongs: NONE,
+            priority: Priority::default(),
+            hash: None,
             client: from.client,
             told: None,
             wait_ends: NEVER,
@@ -151,6 +170,7 @@ impl Stream {
             queue_ms: -1,
             connect_ms: -1,
             queue_position: 0,
+            server_queue_position: 0,
             logged: false,
             holds_server: false,
             holds_backend: false,

@@ -1,52 +1,35 @@
-//! Which server a stream gets, and where it waits while all are full.
+//! Which server a stream gets.
 //!
-//! Shell around `balance` and `shared::memory`, whose module explains who rings whom and why no place
-//! stays free while somebody waits.
+//! Shell around `balance` and `shared::memory`.
 //!
-//! - The pending queue belongs to the backend; each worker has its part of it, ordered by (priority,
-//!   arrival), and publishes its first. The worker with the first of all is served first.
-//! - A newcomer goes behind those who wait, in any worker.
+//! - A client that belongs to a server (a cookie, its last server) or whose key leads to one gets that
+//!   one, and waits for it where it is full; everybody else gets any server with a place.
+//! - A newcomer goes behind those who wait for the same place, in any worker (see `queue`).
+//! - A stream that waits is chosen for anew whenever its turn may have come: its server may be another
+//!   one by then.
 
-use std::collections::BTreeMap;
-
-use portolan_shared::memory::{Entry, Lane, Place, Total, Waiters};
-use portolan_shared::model::{BackendId, ServerId};
+use portolan_shared::memory::{Entry, Lane, OwnLane, Place, Total};
+use portolan_shared::model::{BackendId, Balance, PersistRule, ServerId};
+use portolan_shared::standing::Usable;
 
 use super::{NONE, StreamKey};
-use crate::back::{Input, State};
-use crate::clock::millis;
+use crate::back::Input;
 use crate::event_loop::Worker;
-use crate::task::NEVER;
 
-/// A place in a worker's part of a pending queue: since when (microseconds), and in which order.
-pub type QueueKey = (u64, u64);
-
-/// Priority of every stream; classes come with rules.
-const PRIORITY: u32 = 0;
-
-/// This worker's part of a backend's pending queue.
-#[derive(Debug, Default)]
-pub struct PendingQueue {
-    streams: BTreeMap<QueueKey, StreamKey>,
-    arrivals: u64,
+/// Who may serve a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Choice {
+    /// This one alone, for which it waits.
+    Only(ServerId),
+    /// This one, or another while so many wait for it.
+    Rather(ServerId, Option<u32>),
+    /// Any.
+    Any,
 }
 
-impl PendingQueue {
-    /// How many wait here.
-    pub fn len(&self) -> usize {
-        self.streams.len()
-    }
-
-    fn first(&self) -> Option<StreamKey> {
-        self.streams.first_key_value().map(|(_, key)| *key)
-    }
-
-    /// What the other workers are told of it.
-    fn waiters(&self) -> Option<Waiters> {
-        let (key, _) = self.streams.first_key_value()?;
-        Some(Waiters { count: self.streams.len() as u32, priority: PRIORITY, since: key.0 })
-    }
-}
+/// Attempts to enter the server that least connections, first or random has chosen, while others take
+/// its last places.
+const TRIES: usize = 3;
 
 impl Worker {
     /// Chooses a server with a place for this stream and takes the place.
@@ -54,87 +37,194 @@ impl Worker {
         let Some(stream) = self.streams.get(key as usize) else { return Input::NoServer };
         let (id, last) = (stream.backend, stream.server);
         let waits = stream.queued.is_some();
-        let backend = &self.backends[id as usize];
-        if backend.schedule.is_empty() {
-            return Input::NoServer;
+        self.refresh(id);
+        let avoid = if rather_another { Some(last).filter(|last| *last != NONE) } else { None };
+        let choice = if rather_another { Choice::Any } else { self.choose(key) };
+        let choice = match choice {
+            Choice::Any => self.choose_by_key(key, avoid),
+            other => other,
+        };
+        if let Choice::Only(server) | Choice::Rather(server, _) = choice {
+            if self.take_place(id, server, key) {
+                return self.assign(key, server, true);
+            }
+            if self.waits_for(key, server, choice) {
+                return self.stand_in_line(key, server);
+            }
+        }
+        if self.backends[id as usize].farm.is_empty() {
+            // Who waits may see one come back.
+            return if waits { Input::NoPlace } else { Input::NoServer };
         }
         // Among limited servers those who wait come first, wherever they wait.
-        if !waits && backend.limited && self.memory_waits(id) {
-            return Input::NoPlace;
-        }
-        let turn = self.lane.memory().next_index(backend.object);
-        let mut rings: Vec<Lane> = Vec::new();
-        let mut chosen = None;
-        let mut put_off = None;
-        let wanted = if rather_another { None } else { self.wanted_server(key) };
-        if let Some(server) = wanted.filter(|_| !waits) {
-            let place = &backend.places[server as usize];
-            if Self::try_server(&self.lane, place, waits, &mut rings) {
-                return self.assign(key, id, server, last);
-            }
-            for lane in rings.drain(..) {
-                self.ring(lane);
-            }
-            if self.stays_with(key, id) {
-                return Input::NoPlace;
-            }
-        }
         let backend = &self.backends[id as usize];
-        for server in backend.schedule.order_from(turn) {
-            if rather_another && server == last && put_off.is_none() {
-                put_off = Some(server);
-                continue;
+        if !waits && backend.limited && self.lane.memory().anyone_waits(&backend.gauge) {
+            return self.stand_in_line(key, NONE);
+        }
+        match self.take_any(id, key, avoid, waits) {
+            Some(server) => self.assign(key, server, false),
+            None => self.stand_in_line(key, NONE),
+        }
+    }
+
+    /// Who may serve a stream, by what its client has been given before.
+    fn choose(&self, key: StreamKey) -> Choice {
+        let Some(stream) = self.streams.get(key as usize) else { return Choice::Any };
+        let Some(exchange) = stream.http.as_deref() else { return Choice::Any };
+        let backend = &self.backends[stream.backend as usize];
+        if let Some(server) = exchange.presented.server
+            && may_return(backend.usable(server), exchange.persist)
+        {
+            return Choice::Only(server);
+        }
+        let Some(session) = self.sessions.get(stream.session as usize) else { return Choice::Any };
+        let (last_backend, last) = session.last;
+        if last_backend != stream.backend || last == NONE {
+            return Choice::Any;
+        }
+        let http = &self.config.backends[stream.backend as usize].http;
+        let owned = session.private.is_some() && backend.usable(last) != Usable::None;
+        if owned || http.prefer_last_server && backend.farm.contains(last) {
+            return Choice::Rather(last, http.max_keep_alive_queue);
+        }
+        Choice::Any
+    }
+
+    /// Who may serve a stream by its key, where the backend balances by keys.
+    fn choose_by_key(&mut self, key: StreamKey, avoid: Option<ServerId>) -> Choice {
+        let Some(stream) = self.streams.get(key as usize) else { return Choice::Any };
+        let Some(hash) = stream.hash else { return Choice::Any };
+        let (id, waits) = (stream.backend, stream.queued.is_some());
+        let backend = &self.config.backends[id as usize];
+        let (farm, loads) = self.backends[id as usize].farm(backend, self.lane.memory(), waits);
+        farm.by_key(hash, &loads, avoid).map_or(Choice::Any, Choice::Only)
+    }
+
+    /// Whether a stream whose server is full waits for that one rather than going elsewhere.
+    fn waits_for(&self, key: StreamKey, server: ServerId, choice: Choice) -> bool {
+        let Some(stream) = self.streams.get(key as usize) else { return false };
+        match stream.queued.as_deref() {
+            // Who may go anywhere is not bound again; who stands in the right line stays there.
+            Some(queued) if queued.server == NONE => return false,
+            Some(queued) if queued.server == server => return true,
+            _ => {}
+        }
+        let of = &self.config.backends[stream.backend as usize].servers[server as usize];
+        let waiting = self.lane.memory().waiting(of.object);
+        let bound = match choice {
+            Choice::Rather(_, most) => most,
+            Choice::Only(_) | Choice::Any => None,
+        };
+        [bound, of.maxqueue].into_iter().flatten().all(|most| waiting < most)
+    }
+
+    /// It waits in that queue; where it waits already, it may be another one.
+    fn stand_in_line(&mut self, key: StreamKey, server: ServerId) -> Input {
+        let Some(stream) = self.streams.get_mut(key as usize) else { return Input::NoServer };
+        if stream.queued.is_some() {
+            self.change_queue(key, server);
+        } else {
+            stream.belongs = server;
+        }
+        Input::NoPlace
+    }
+
+    /// Takes a place at any server with one, rather not at `avoid`.
+    fn take_any(
+        &mut self,
+        id: BackendId,
+        key: StreamKey,
+        avoid: Option<ServerId>,
+        waits: bool,
+    ) -> Option<ServerId> {
+        match self.config.backends[id as usize].balance {
+            Balance::LeastConnections | Balance::First | Balance::Random { .. } => {
+                for _ in 0..TRIES {
+                    let server = self.best(id, avoid, waits)?;
+                    if self.take_place(id, server, key) {
+                        return Some(server);
+                    }
+                }
+                None
             }
-            if Self::try_server(&self.lane, &backend.places[server as usize], waits, &mut rings) {
+            _ => self.take_turn(id, key, avoid),
+        }
+    }
+
+    /// The best server by what the backend's algorithm calls good.
+    fn best(&mut self, id: BackendId, avoid: Option<ServerId>, waits: bool) -> Option<ServerId> {
+        let backend = &self.config.backends[id as usize];
+        let random = &mut self.random;
+        let (farm, loads) = self.backends[id as usize].farm(backend, self.lane.memory(), waits);
+        match backend.balance {
+            Balance::LeastConnections => farm.least(&loads, avoid),
+            Balance::First => farm.first(&loads, avoid),
+            Balance::Random { draws } => farm.random(draws, &loads, &mut || random.next(), avoid),
+            _ => None,
+        }
+    }
+
+    /// Goes round from the server whose turn it is.
+    fn take_turn(
+        &mut self,
+        id: BackendId,
+        key: StreamKey,
+        avoid: Option<ServerId>,
+    ) -> Option<ServerId> {
+        let backend = &self.backends[id as usize];
+        let turn = self.lane.memory().next_index(backend.object);
+        let mut put_off = None;
+        let mut rings = Vec::new();
+        let mut chosen = None;
+        for server in backend.farm.turns().order_from(turn) {
+            if Some(server) == avoid {
+                put_off = avoid;
+            } else if self.try_place(id, server, key, &mut rings) {
                 chosen = Some(server);
                 break;
             }
         }
-        if chosen.is_none() {
-            chosen = put_off.filter(|server| {
-                Self::try_server(&self.lane, &backend.places[*server as usize], waits, &mut rings)
-            });
-        }
+        let chosen = chosen
+            .or_else(|| put_off.filter(|server| self.try_place(id, *server, key, &mut rings)));
         for lane in rings {
-            self.ring(lane);
+            self.ring_for(lane, id);
         }
-        match chosen {
-            Some(server) => self.assign(key, id, server, last),
-            None => Input::NoPlace,
+        chosen
+    }
+
+    /// Takes a place in a server's limit, if there is one and it is this stream's turn.
+    fn take_place(&mut self, id: BackendId, server: ServerId, key: StreamKey) -> bool {
+        let mut rings = Vec::new();
+        let taken = self.try_place(id, server, key, &mut rings);
+        for lane in rings {
+            self.ring_for(lane, id);
         }
+        taken
     }
 
-    /// The server that a stream's client has been with before, where it is to be given that again.
-    fn wanted_server(&self, key: StreamKey) -> Option<ServerId> {
-        let stream = self.streams.get(key as usize)?;
-        let exchange = stream.http.as_deref()?;
-        let backend = &self.config.backends[stream.backend as usize];
-        let weighs = |server: &ServerId| backend.servers[*server as usize].weight > 0;
-        exchange.presented.server.or_else(|| {
-            let session = self.sessions.get(stream.session as usize)?;
-            let (last_backend, last) = session.last;
-            let same = last_backend == stream.backend && last != NONE;
-            let kept = session.private.is_some();
-            (same && (kept || backend.http.prefer_last_server)).then_some(last).filter(weighs)
-        })
-    }
-
-    /// Whether a stream whose server is full waits for a place rather than going elsewhere at once.
-    fn stays_with(&self, key: StreamKey, id: BackendId) -> bool {
-        let Some(stream) = self.streams.get(key as usize) else { return false };
-        let by_cookie = stream.http.as_ref().is_some_and(|it| it.presented.server.is_some());
-        let backend = &self.config.backends[id as usize];
-        let waiting = self.lane.memory().waiting(backend.object);
-        by_cookie || backend.http.max_keep_alive_queue.is_none_or(|most| waiting < most)
-    }
-
-    fn try_server(
-        lane: &portolan_shared::memory::OwnLane,
-        place: &Place,
-        waits: bool,
+    fn try_place(
+        &self,
+        id: BackendId,
+        server: ServerId,
+        key: StreamKey,
         rings: &mut Vec<Lane>,
     ) -> bool {
-        match if waits { lane.take(place) } else { lane.enter(place) } {
+        let backend = &self.backends[id as usize];
+        let memory = self.lane.memory();
+        let place = backend.place(server, &self.config.backends[id as usize], memory);
+        let entry = if place.cap.is_none() {
+            self.lane.enter(&place)
+        } else {
+            let queued = self.streams.get(key as usize).and_then(|it| it.queued.as_deref());
+            let Some(queued) = queued else { return enter_behind(&self.lane, &place, rings) };
+            // The other queue's first one may be before it, and then has its turn.
+            let other = backend.queue(if queued.server == NONE { server } else { NONE });
+            if other.first().is_some_and(|(first, _)| first < queued.key) {
+                return false;
+            }
+            self.lane.take(&place)
+        };
+        match entry {
             Entry::In => true,
             Entry::Full { ring } => {
                 rings.extend(ring);
@@ -143,15 +233,17 @@ impl Worker {
         }
     }
 
-    fn assign(&mut self, key: StreamKey, id: BackendId, server: ServerId, last: ServerId) -> Input {
+    /// The stream has this server; `bound` says that it could have had no other.
+    fn assign(&mut self, key: StreamKey, server: ServerId, bound: bool) -> Input {
         let now = self.clock.now();
+        let Some(stream) = self.streams.get_mut(key as usize) else { return Input::NoServer };
+        let (id, last) = (stream.backend, stream.server);
         let moved = last != NONE && last != server;
-        if let Some(stream) = self.streams.get_mut(key as usize) {
-            stream.server = server;
-            stream.holds_server = true;
-            if stream.queue_ms < 0 {
-                stream.queue_ms = (now - stream.asked) as i32;
-            }
+        stream.server = server;
+        stream.belongs = if bound { server } else { NONE };
+        stream.holds_server = true;
+        if stream.queue_ms < 0 {
+            stream.queue_ms = (now - stream.asked) as i32;
         }
         let backend = &self.config.backends[id as usize];
         let object = backend.servers[server as usize].object;
@@ -163,106 +255,27 @@ impl Worker {
         }
         Input::Assigned { moved }
     }
+}
 
-    /// Puts a stream into the pending queue and sees at once whether it could have a place after all.
-    pub(crate) fn enqueue(&mut self, key: StreamKey) {
-        let now = self.clock.now();
-        let Some(stream) = self.streams.get_mut(key as usize) else { return };
-        let id = stream.backend;
-        let backend = &mut self.backends[id as usize];
-        stream.queue_position = self.lane.memory().waiting(backend.object);
-        backend.queue.arrivals += 1;
-        let place = (now * 1000, backend.queue.arrivals);
-        backend.queue.streams.insert(place, key);
-        stream.queued = Some(place);
-        let timeouts = &self.config.backends[id as usize].timeouts;
-        stream.wait_ends =
-            timeouts.queue.or(timeouts.connect).map_or(NEVER, |timeout| now + millis(timeout));
-        self.tasks.schedule(stream.task, stream.wait_ends);
-        self.queued.insert(id);
-        self.publish_queue(id);
-        self.rung.insert(id);
+/// Whether a client may come back to a server that is good for so much.
+pub(crate) fn may_return(usable: Usable, rule: PersistRule) -> bool {
+    match rule {
+        PersistRule::Normal => usable != Usable::None,
+        PersistRule::Force => true,
+        PersistRule::Ignore => false,
     }
+}
 
-    /// Takes a stream out of the pending queue; who comes next is told.
-    pub(crate) fn leave_queue(&mut self, key: StreamKey) {
-        let Some(stream) = self.streams.get_mut(key as usize) else { return };
-        let Some(place) = stream.queued.take() else { return };
-        stream.queue_ms = (self.clock.now() - stream.asked) as i32;
-        let id = stream.backend;
-        self.backends[id as usize].queue.streams.remove(&place);
-        self.publish_queue(id);
-        if self.backends[id as usize].queue.len() > 0 {
-            self.rung.insert(id);
-        } else {
-            self.queued.remove(&id);
-            self.pass_on(id);
-        }
+/// A newcomer goes behind those who wait.
+fn enter_behind(lane: &OwnLane, place: &Place, rings: &mut Vec<Lane>) -> bool {
+    if lane.memory().anyone_waits(place) {
+        return false;
     }
-
-    /// Serves the pending queues whose turn it may be.
-    pub(crate) fn serve_queues(&mut self) {
-        if self.rung.is_empty() {
-            return;
+    match lane.enter(place) {
+        Entry::In => true,
+        Entry::Full { ring } => {
+            rings.extend(ring);
+            false
         }
-        for id in std::mem::take(&mut self.rung) {
-            while let Some(first) = self.backends[id as usize].queue.first() {
-                self.drive(first, Input::PlaceFree);
-                // Still there: nothing is free, or it is another worker's turn.
-                if self
-                    .streams
-                    .get(first as usize)
-                    .is_some_and(|stream| matches!(stream.machine.state(), State::Que))
-                {
-                    break;
-                }
-            }
-        }
-    }
-
-    /// Gives a stream's place in its server's limit back.
-    pub(crate) fn release_server(&mut self, key: StreamKey) {
-        let Some(stream) = self.streams.get_mut(key as usize) else { return };
-        if !std::mem::take(&mut stream.holds_server) {
-            return;
-        }
-        let id = stream.backend;
-        let place = self.backends[id as usize].places[stream.server as usize];
-        // Another generation may limit what this one does not.
-        if let Some(lane) = self.lane.leave(&place) {
-            self.ring_for(lane, id);
-        }
-    }
-
-    /// Tells whoever's turn it is that a place may be free which nobody here wants.
-    fn pass_on(&mut self, id: BackendId) {
-        let lanes: Vec<Lane> = self.backends[id as usize]
-            .places
-            .iter()
-            .filter(|place| place.cap.is_some())
-            .filter_map(|place| self.lane.pass_on(place))
-            .collect();
-        for lane in lanes {
-            self.ring_for(lane, id);
-        }
-    }
-
-    fn ring_for(&mut self, lane: Lane, id: BackendId) {
-        if lane == self.lane.number() {
-            self.rung.insert(id);
-        } else {
-            self.ring(lane);
-        }
-    }
-
-    fn publish_queue(&self, id: BackendId) {
-        let backend = &self.backends[id as usize];
-        self.lane.publish(backend.object, backend.queue.waiters());
-    }
-
-    fn memory_waits(&self, id: BackendId) -> bool {
-        let backend = &self.backends[id as usize];
-        let limited = backend.places.iter().find(|place| place.cap.is_some());
-        limited.is_some_and(|place| self.lane.memory().anyone_waits(place))
     }
 }

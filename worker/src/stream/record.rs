@@ -12,8 +12,9 @@ use portolan_shared::model::{
 };
 
 use super::{NONE, Stream, StreamKey, peer};
+use crate::backend::BackendState;
 use crate::clock::Clock;
-use crate::event_loop::{BackendState, Worker};
+use crate::event_loop::Worker;
 use crate::exchange::{Exchange, Http};
 use crate::http::capture::Captured;
 use crate::http::cookie::ResponseCookie;
@@ -114,7 +115,7 @@ impl<'a> View<'a> {
             load: self.load(frontend, backend, server),
             retries: stream.machine.retries(),
             redispatched: stream.machine.redispatched(),
-            server_queue: 0,
+            server_queue: stream.server_queue_position,
             backend_queue: stream.queue_position,
             request_fields: &[],
             response_fields: &[],

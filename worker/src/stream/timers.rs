@@ -77,6 +77,7 @@ impl Worker {
             State::Rdy => self.drive(key, Input::ConnectFailed(Failure::TimedOut)),
             State::Ini if stream.header.is_some() => self.expire_header(key),
             State::Ini if stream.http.is_some() => self.expire_waiting(key),
+            State::Ini => self.first_bytes_known(key),
             _ => {}
         }
     }

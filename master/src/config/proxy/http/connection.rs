@@ -92,11 +92,11 @@ HAProxy's option prefer-last-server.",
             draft.http.backend.max_keep_alive_queue = u32::try_from(count).ok();
         },
         "
-How long the backend's queue may be for a request whose server (by
-.Cm prefer_last_server )
-is full to join it, behind those who wait; with a longer queue it looks for another server at once: 0 to
+How long a server's queue may be for a request that goes there by
+.Cm prefer_last_server
+to join it while the server is full; with a longer queue it looks for another server at once: 0 to
 2147483647; -1: any number.
-Who waits takes the first place that comes free, at whichever server.
+Who waits in a server's queue is served by that server.
 Default: -1.",
     )
     .only(BACK)
