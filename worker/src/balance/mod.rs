@@ -360,7 +360,13 @@ fn is_hashed(balance: &Balance) -> bool {
 
 /// Those of the candidates that may be chosen: (weight, server) in the order of the servers.
 fn usable(backend: &Backend, candidates: &[Candidate]) -> Vec<(u32, ServerId)> {
-    let known = |it: &&Candidate| it.weight > 0 && (it.id as usize) < backend.servers.len();
+    // Where weights do not change, one that has none never has any.
+    let by_map = backend.hashing.method == HashMethod::MapBased && is_hashed(&backend.balance);
+    let fixed = by_map || backend.balance == Balance::StaticRoundRobin;
+    let known = |it: &&Candidate| {
+        let server = backend.servers.get(it.id as usize);
+        it.weight > 0 && server.is_some_and(|server| !fixed || server.weight > 0)
+    };
     let of_kind = |backup: bool| {
         let kind = candidates.iter().filter(known).filter(move |it| it.backup == backup);
         let mut kind: Vec<(u32, ServerId)> = kind.map(|it| (it.weight, it.id)).collect();
@@ -377,7 +383,7 @@ fn usable(backend: &Backend, candidates: &[Candidate]) -> Vec<(u32, ServerId)> {
     usable
 }
 
-/// The same servers with the weights of the configuration; those of weight 0 there stay out.
+/// The same servers with the weights of the configuration.
 fn as_configured(backend: &Backend, usable: &[(u32, ServerId)]) -> Vec<(u32, ServerId)> {
     let weight = |id: ServerId| u32::from(backend.servers[id as usize].weight);
     usable.iter().map(|(_, id)| (weight(*id), *id)).collect()

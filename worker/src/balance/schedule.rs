@@ -15,8 +15,9 @@
 //! Limits: a period is at most [`TURNS_MAX`] turns plus one per server (1 MiB and 4 bytes a server).
 //! Every backend of at most 1,024 servers is below that whatever its weights. Above it weights are
 //! scaled down together, each at least to 1, so that the period fits; the ratios are then kept as
-//! well as whole numbers can. The same is done where more than 64 different weights meet, so that a
-//! build takes no longer than [`WORK_MAX`] comparisons.
+//! well as whole numbers can. Where many different weights meet, a build would take more than
+//! [`WORK_MAX`] comparisons; the turns are then dealt out evenly instead, without comparing, which
+//! spreads them nearly as well.
 
 #[cfg(test)]
 mod tests;
@@ -27,8 +28,8 @@ use portolan_shared::model::ServerId;
 pub const TURNS_MAX: usize = 1 << 18;
 
 /// Comparisons of one build, each turn comparing as many as there are different weights: some
-/// ten milliseconds.
-const WORK_MAX: usize = 1 << 24;
+/// milliseconds.
+const WORK_MAX: usize = 1 << 20;
 
 /// Whose turn it is at each index.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,8 +60,9 @@ impl Schedule {
     pub fn of(mut weighted: Vec<(u32, ServerId)>) -> Self {
         weighted.retain(|(weight, _)| *weight > 0);
         let servers: Box<[ServerId]> = weighted.iter().map(|(_, id)| *id).collect();
-        reduce(&mut weighted);
-        Self { turns: smooth(weighted), servers }
+        divide_by_gcd(&mut weighted);
+        scale_to(&mut weighted, TURNS_MAX);
+        Self { turns: turns_of(weighted), servers }
     }
 
     /// Turns in an order that is given; the servers in theirs.
@@ -171,14 +173,6 @@ impl Order<'_> {
     }
 }
 
-/// Divides by the common divisor, and scales down what would give too long a period.
-fn reduce(weighted: &mut [(u32, ServerId)]) {
-    divide_by_gcd(weighted);
-    scale_to(weighted, TURNS_MAX);
-    let classes = classes_of(weighted);
-    scale_to(weighted, WORK_MAX / classes.max(1));
-}
-
 /// Makes the sum of the weights this at most, if none has to become less than 1 for it.
 pub(super) fn scale_to(weighted: &mut [(u32, ServerId)], most: usize) {
     let sum: u64 = weighted.iter().map(|(weight, _)| u64::from(*weight)).sum();
@@ -188,14 +182,6 @@ pub(super) fn scale_to(weighted: &mut [(u32, ServerId)], most: usize) {
         }
         divide_by_gcd(weighted);
     }
-}
-
-/// How many different weights there are.
-fn classes_of(weighted: &[(u32, ServerId)]) -> usize {
-    let mut weights: Vec<u32> = weighted.iter().map(|(weight, _)| *weight).collect();
-    weights.sort_unstable();
-    weights.dedup();
-    weights.len()
 }
 
 fn divide_by_gcd(weighted: &mut [(u32, ServerId)]) {
@@ -212,12 +198,12 @@ pub(super) fn gcd(mut a: u32, mut b: u32) -> u32 {
     a
 }
 
-/// One period of smooth weighted round robin.
+/// One period.
 ///
 /// Servers of one weight differ only in how often they have been chosen, so within their class they
 /// come in rotation, and only the classes (few) have to be compared: the same order as
 /// comparing all servers, for a tiny part of the work.
-fn smooth(mut weighted: Vec<(u32, ServerId)>) -> Box<[ServerId]> {
+fn turns_of(mut weighted: Vec<(u32, ServerId)>) -> Box<[ServerId]> {
     weighted.sort_unstable();
     let ids: Vec<ServerId> = weighted.iter().map(|(_, id)| *id).collect();
     let sum: i64 = weighted.iter().map(|(weight, _)| i64::from(*weight)).sum();
@@ -228,7 +214,35 @@ fn smooth(mut weighted: Vec<(u32, ServerId)>) -> Box<[ServerId]> {
         start += class.len();
         classes.push(Class { weight: i64::from(class[0].0), servers, next: 0, credit: 0 });
     }
+    if classes.len().saturating_mul(sum as usize) > WORK_MAX {
+        return dealt(&classes, sum as usize);
+    }
     (0..sum).map(|_| turn(&mut classes, sum)).collect()
+}
+
+/// Deals the turns out: those of a class are as far from each other as they can be, the first of them
+/// half as far from the beginning. Where several classes meet, the lightest comes first.
+fn dealt(classes: &[Class<'_>], sum: usize) -> Box<[ServerId]> {
+    let turns = || {
+        classes.iter().flat_map(|class| {
+            let count = class.servers.len() * class.weight as usize;
+            let server_of = |turn: usize| class.servers[turn % class.servers.len()];
+            (0..count).map(move |turn| ((2 * turn + 1) * sum / (2 * count), server_of(turn)))
+        })
+    };
+    let mut places = vec![0_usize; sum + 1];
+    for (at, _) in turns() {
+        places[at + 1] += 1;
+    }
+    for at in 1..places.len() {
+        places[at] += places[at - 1];
+    }
+    let mut dealt = vec![0; sum];
+    for (at, server) in turns() {
+        dealt[places[at]] = server;
+        places[at] += 1;
+    }
+    dealt.into()
 }
 
 /// Lets every class earn, chooses the richest next server, the first of equals, and lets it pay.

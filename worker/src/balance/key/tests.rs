@@ -1,6 +1,7 @@
 //! Keys of targets, forms, fields and cookies: what HAProxy 2.6 was seen to hash.
 
 use portolan_shared::model::UriKey;
+use proptest::prelude::*;
 
 use super::*;
 
@@ -179,4 +180,29 @@ fn another_protocol_is_known_for_one_at_once() {
     endless[2..4].fill(0xff);
     assert_eq!(rdp_cookie(&endless[..4095], b"mstshash"), Rdp::Short);
     assert_eq!(rdp_cookie(&endless[..4096], b"mstshash"), Rdp::Absent);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_have_a_key_among_them_or_none(
+        bytes in prop::collection::vec(prop::sample::select(&b"a=&?/.,\"\\:; \r\n\x03\xe0"[..]), 0..40),
+        (path_only, whole, len, depth) in
+            (any::<bool>(), any::<bool>(), prop::option::of(0_u32..50), prop::option::of(0_u32..5)),
+    ) {
+        let within = |key: &[u8]| key.is_empty() || memchr::memmem::find(&bytes, key).is_some();
+        let keys = [
+            Some(of_target(&options(path_only, whole, len, depth), &bytes)),
+            of_query(&bytes, b"a"),
+            of_form(&bytes, b"a"),
+            first_value(&bytes),
+            Some(domain(&bytes)),
+        ];
+        prop_assert!(keys.into_iter().flatten().all(within));
+        let message = [b"\x03\0\0\x30\x2b\xe0\0\0\0\0\0Cookie: a=", &bytes[..]].concat();
+        match rdp_cookie(&message, b"a") {
+            Rdp::Cookie(value) => prop_assert!(within(value) && !value.is_empty()),
+            Rdp::Short => prop_assert!(message.len() < 0x30),
+            Rdp::Absent => {}
+        }
+    }
 }

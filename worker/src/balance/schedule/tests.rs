@@ -108,6 +108,25 @@ fn ten_thousand_servers_keep_their_ratio_within_the_bound() {
     assert!((0.64..0.70).contains(&share), "{share}");
 }
 
+#[test]
+fn many_different_weights_are_dealt_out_exactly_and_evenly() {
+    let weights: Vec<u16> = (0..1024_u32).map(|at| 1 + (at * 7919 % 256) as u16).collect();
+    let sum: usize = weights.iter().map(|weight| usize::from(*weight)).sum();
+    let schedule = Schedule::new(weights.iter().copied());
+    assert_eq!(schedule.len(), sum);
+    let mut last: Vec<Option<usize>> = vec![None; weights.len()];
+    let mut counts = vec![0_u16; weights.len()];
+    for (at, id) in turns(&schedule).into_iter().enumerate() {
+        let weight = usize::from(weights[id as usize]);
+        // Never more than a quarter and a tie among all classes later than its share says.
+        if let Some(before) = last[id as usize] {
+            assert!(at - before <= sum / weight * 5 / 4 + 512, "{id}");
+        }
+        (last[id as usize], counts[id as usize]) = (Some(at), counts[id as usize] + 1);
+    }
+    assert_eq!(counts, weights);
+}
+
 proptest! {
     #[test]
     fn the_schedule_is_smooth_weighted_round_robin(
