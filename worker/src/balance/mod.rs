@@ -161,8 +161,9 @@ impl Farm {
         };
         self.weights = weights.into();
         self.total_weight = usable.iter().map(|(weight, _)| u64::from(*weight)).sum();
-        self.balance_factor = backend.hashing.balance_factor;
-        self.affinity = backend.hashing.affinity;
+        // A map knows neither.
+        self.balance_factor = backend.hashing.balance_factor.filter(|_| !by_map);
+        self.affinity = if by_map { Affinity::Always } else { backend.hashing.affinity };
         true
     }
 
@@ -226,7 +227,7 @@ impl Farm {
 
     /// The server of this hash.
     ///
-    /// Where a bound is set, the next on the ring (or map) that is within it. It may be one that is
+    /// Where a bound is set, the next on the ring that is within it. It may be one that is
     /// saturated: the key's stream then waits for it, unless the backend prefers another one.
     pub fn by_key(
         &self,

@@ -97,7 +97,8 @@ fn first_number(server: &Server) -> u32 {
         ServerAddress::Unix(_) | ServerAddress::Unresolved { .. } => None,
     };
     match (server.hash_key, place) {
-        (HashKey::Id32, _) => server.id,
+        // All bits of it count, and the numbers of neighbours are far from each other.
+        (HashKey::Id32, _) => avalanche(server.id),
         (HashKey::Address, Some((ip, _))) => of_address(ip),
         (HashKey::AddressPort, Some((ip, port))) => {
             avalanche(of_address(ip).wrapping_add(u32::from(port)))

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use portolan_shared::model::HashKey;
 use proptest::prelude::*;
 
 use super::*;
@@ -264,20 +265,60 @@ fn keys_are_shared_by_weight_on_a_ring_about_and_in_a_map_exactly() {
 
 #[test]
 fn a_key_of_a_saturated_server_goes_on_where_the_backend_wants_that() {
-    for method in [HashMethod::MapBased, HashMethod::Consistent] {
-        let mut backend = hashed(method, &[1, 1, 1]);
-        let idle = farm(&backend).by_key(7, &Table(vec![(0, None); 3]), None).unwrap();
-        let mut loads = vec![(0, Some(1)); 3];
-        loads[idle as usize].0 = 1;
-        let chosen = |backend: &Backend, loads: &[(u32, Option<u32>)]| {
-            farm(backend).by_key(7, &Table(loads.to_vec()), None).unwrap()
-        };
-        assert_eq!(chosen(&backend, &loads), idle);
-        backend.hashing.affinity = Affinity::Maxconn;
-        assert_ne!(chosen(&backend, &loads), idle);
-        // With nobody free it waits for the last on the way.
-        assert_ne!(chosen(&backend, &[(1, Some(1)); 3]), idle);
-        backend.hashing.affinity = Affinity::Maxqueue;
-        assert_eq!(chosen(&backend, &loads), idle);
+    let mut backend = hashed(HashMethod::Consistent, &[1, 1, 1]);
+    let usual = farm(&backend).by_key(7, &Table(vec![(0, None); 3]), None).unwrap();
+    let mut loads = vec![(0, Some(1)); 3];
+    loads[usual as usize].0 = 1;
+    let chosen = |backend: &Backend, loads: &[(u32, Option<u32>)]| {
+        farm(backend).by_key(7, &Table(loads.to_vec()), None).unwrap()
+    };
+    assert_eq!(chosen(&backend, &loads), usual);
+    backend.hashing.affinity = Affinity::Maxconn;
+    let next = chosen(&backend, &loads);
+    assert_ne!(next, usual);
+    // With nobody free it waits for the last on the way.
+    let last = chosen(&backend, &[(1, Some(1)); 3]);
+    assert!(last != usual && last != next);
+    backend.hashing.affinity = Affinity::Maxqueue;
+    assert_eq!(chosen(&backend, &loads), usual);
+}
+
+#[test]
+fn what_places_a_server_on_the_ring_is_all_that_matters() {
+    let mut backend = hashed(HashMethod::Consistent, &[3, 3, 3, 3]);
+    let idle = Table(vec![(0, None); 4]);
+    let names = |backend: &Backend| {
+        let farm = farm(backend);
+        let name = |hash| &backend.servers[farm.by_key(hash, &idle, None).unwrap() as usize].name;
+        hashes().map(|hash| name(hash).clone()).collect::<Vec<_>>()
+    };
+    let (mut seen, keys) =
+        (Vec::new(), [HashKey::Id, HashKey::Id32, HashKey::Address, HashKey::AddressPort]);
+    for key in keys {
+        for server in &mut backend.servers {
+            server.hash_key = key;
+        }
+        let before = names(&backend);
+        backend.servers.reverse();
+        assert_eq!(names(&backend), before, "{key:?}");
+        // Nobody has much more or less than his quarter.
+        for server in &backend.servers {
+            let count = before.iter().filter(|name| **name == server.name).count();
+            assert!((250..=800).contains(&count), "{key:?} {} {count}", server.name);
+        }
+        assert!(!seen.contains(&before), "{key:?}");
+        seen.push(before);
     }
+    // The port counts for the last of them only.
+    for server in &mut backend.servers {
+        server.address = ServerAddress::Tcp(match server.address {
+            ServerAddress::Tcp(address) => (address.ip(), 81).into(),
+            _ => continue,
+        });
+    }
+    assert_ne!(names(&backend), seen[3]);
+    for server in &mut backend.servers {
+        server.hash_key = HashKey::Address;
+    }
+    assert_eq!(names(&backend), seen[2]);
 }
