@@ -5,7 +5,7 @@
 //! - There is one checker per instance, only where some server is watched, and one runner, only where
 //!   some check is a command. Both are ready before their generation is promoted.
 //! - At most one checker checks: a new one is told to begin ([`ToWorker::Resume`]) only once the pidfd of
-//!   every other one has ended, a former master's included.
+//!   every other one has ended, a former master's included. Whoever checks is named in shared memory.
 //! - A dead one is respawned as a worker is, with the same waits. Nobody else notices: what it found is
 //!   in shared memory.
 //! - While the instance stops, both stay until the last worker is gone: what drains may still be given
@@ -191,6 +191,16 @@ impl Aides {
         }
     }
 
+    /// A checker has been told to begin.
+    pub fn begun(&mut self, checker: Option<WorkerId>) {
+        self.checks = checker;
+    }
+
+    /// The checker that checks.
+    pub fn checks(&self) -> Option<WorkerId> {
+        self.checks
+    }
+
     /// The checker that is to be told to begin, once no other one lives.
     fn to_begin(&self) -> Option<WorkerId> {
         self.checker.holder_serving(0).filter(|id| self.checks != Some(*id))
@@ -222,7 +232,8 @@ impl Master {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.say(&ToWorker::Resume, &[]);
         let pid = worker.pid;
-        self.aides.checks = Some(id);
+        self.aides.begun(Some(id));
+        self.memory.memory().set_checker_lane(Some(worker.lane));
         self.say(LogLevel::Notice, &format!("Checker ({pid}) begins"));
     }
 
@@ -324,7 +335,7 @@ mod tests {
         let now = Instant::now();
         let mut aides = Aides::serving(&[(Post::Checker, 7)], now);
         assert_eq!(aides.to_begin(), Some(7));
-        aides.checks = Some(7);
+        aides.begun(Some(7));
         assert_eq!(aides.to_begin(), None);
         aides.ended(7, now);
         assert_eq!(aides.due(now), [Post::Checker]);

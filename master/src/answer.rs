@@ -11,6 +11,8 @@ use rustix::event::PollFlags;
 
 use crate::control::{ClientId, Command, HELP};
 use crate::master::Master;
+use crate::servers::{Servers, Tally};
+use crate::show_servers;
 use crate::slots::WorkerId;
 use crate::state::Input;
 use crate::worker::{Phase, Worker};
@@ -54,6 +56,14 @@ impl Master {
                 Ok(Command::Version) => VERSION.to_owned(),
                 Ok(Command::Info) => self.info(),
                 Ok(Command::Processes) => self.processes(),
+                Ok(Command::Backends) => self.backends(),
+                Ok(Command::ServerStates(which)) => self.show_servers(|servers, age| {
+                    show_servers::states(servers, which.as_deref(), age)
+                }),
+                Ok(Command::ServerConnections(which)) => self.show_servers(|servers, _| {
+                    show_servers::connections(servers, which.as_deref())
+                }),
+                Ok(Command::Server(about)) => self.obey_about_server(&about),
                 Ok(Command::Help) => HELP.to_owned(),
                 Ok(Command::Nothing) => String::new(),
                 Err(error) => format!("error: {error}"),
@@ -141,6 +151,17 @@ impl Master {
         }
     }
 
+    /// A listing of servers; `show` is told for how many seconds the instance has run.
+    fn show_servers(
+        &self,
+        show: impl FnOnce(&Servers<'_>, u64) -> Result<String, &'static str>,
+    ) -> String {
+        let servers = self.servers().ok_or(show_servers::UNKNOWN);
+        servers
+            .and_then(|servers| show(&servers, self.since.elapsed().as_secs()))
+            .unwrap_or_else(str::to_owned)
+    }
+
     /// `show info`.
     fn info(&self) -> String {
         let memory = self.memory.memory();
@@ -161,6 +182,16 @@ impl Master {
         line("Processes", &self.workers.len());
         line("Listeners", &self.listeners.len());
         line("Maxconn", &self.maxconn);
+        if let Some(config) = &self.config {
+            let servers: usize = config.backends.iter().map(|backend| backend.servers.len()).sum();
+            let mut tally = Tally::default();
+            if let Some(servers) = self.servers() {
+                tally.count(&servers);
+            }
+            line("Servers", &servers);
+            line("Servers_down", &tally.down());
+            line("Servers_maint", &tally.maint());
+        }
         if memory.objects_max() > INSTANCE {
             line("CurrConns", &memory.current(INSTANCE));
             line("CumConns", &memory.total(INSTANCE, Total::Connections));

@@ -10,6 +10,7 @@
 
 pub mod client;
 mod command;
+mod server;
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -22,6 +23,9 @@ use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
 
 pub use command::{Command, HELP};
+#[cfg(test)]
+pub use server::Weight;
+pub use server::{Order, REQUIRE_SERVER, ServerCommand};
 
 use crate::handover::HandedClient;
 use crate::listeners::Why;

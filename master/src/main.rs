@@ -6,7 +6,7 @@
 //!    prepare (a generation on its way)      supervise (workers while they live)
 //!    aides (checker and runner, beside the workers)
 //!    listeners (the table of sockets)       slots, state, coalesce, heartbeat, questions (cores)
-//!    control, answer (the operator)         limits, status, shared_memory
+//!    control, answer, servers, show_servers (the operator)         limits, status, shared_memory
 //!    upgrade, handover (another program goes on in our place)
 //! ```
 
@@ -29,7 +29,9 @@ mod questions;
 mod reading;
 #[cfg(test)]
 mod sample;
+mod servers;
 mod shared_memory;
+mod show_servers;
 mod slots;
 mod start;
 mod state;

@@ -19,7 +19,7 @@ use portolan_shared::log::{Log, monotonic_ms};
 use portolan_shared::memory::Lane;
 use portolan_shared::message::wrapper::{ALIVE_EVERY_MS, FromWrapper, ToWrapper};
 use portolan_shared::message::{Role, ToWorker};
-use portolan_shared::model::LogLevel;
+use portolan_shared::model::{Config, LogLevel};
 use portolan_shared::signal::Signals;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -34,6 +34,7 @@ use crate::orphans::Orphan;
 use crate::prepare::{Accepted, Candidate};
 use crate::questions::{Questions, Waiting};
 use crate::reading::Reading;
+use crate::servers::Tally;
 use crate::shared_memory::SharedMemory;
 use crate::slots::{Order, Slots, WorkerId};
 use crate::state::{Action, Input, State};
@@ -117,6 +118,10 @@ pub struct Master {
     pub status: String,
     /// Of the current generation.
     pub maxconn: u32,
+    /// What the current generation serves, where its model is known.
+    pub config: Option<Rc<Config>>,
+    /// Of its servers.
+    pub tally: Tally,
     /// `node` and `description` of the current generation.
     pub names: (Option<String>, Option<String>),
     pub exit_status: u8,
@@ -433,6 +438,7 @@ impl Master {
         if self.chores_at <= now {
             self.chores_at = now + CHORES_EVERY;
             self.renew_logs();
+            self.count_servers();
             if let Some(control) = &mut self.control {
                 control.expire(now);
             }

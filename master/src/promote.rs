@@ -20,6 +20,7 @@ use crate::generation::name;
 use crate::listeners::Prepared;
 use crate::master::{FAILED, Master};
 use crate::prepare::{ACCEPTED, BINARY, CONTROL, sealed};
+use crate::servers::Tally;
 use crate::slots::Slots;
 use crate::worker::Phase;
 
@@ -77,6 +78,9 @@ impl Master {
         self.answer_waiting_reloads(&answer);
         // The answer goes over the former socket where there is another one.
         self.take_control(&candidate.config, candidate.control);
+        self.config = Some(Rc::new(candidate.config));
+        self.tally = Tally::default();
+        self.count_servers();
     }
 
     /// The program of the generation that serves is the one for whoever follows us.

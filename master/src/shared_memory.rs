@@ -158,6 +158,9 @@ impl SharedMemory {
 
     /// The owner of a lane has ended.
     pub fn release(&self, lane: Lane) {
+        if self.memory.checker_lane() == Some(lane) {
+            self.memory.set_checker_lane(None);
+        }
         self.memory.release_lane(lane);
         self.ring_all();
     }
@@ -188,7 +191,7 @@ impl SharedMemory {
     }
 
     /// Wakes every process.
-    fn ring_all(&self) {
+    pub fn ring_all(&self) {
         for lane in self.memory.lanes_live() {
             if let Some(bell) = self.doorbells.get(&lane) {
                 // A full counter has been ringing long enough.

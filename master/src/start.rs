@@ -32,6 +32,7 @@ use crate::listeners::{self, Passed, Table};
 use crate::master::{FAILED, Master};
 use crate::prepare::{ACCEPTED, Accepted, BINARY, CONTROL, REGISTRY, unsealed};
 use crate::questions::{Questions, Waiting};
+use crate::servers::Tally;
 use crate::shared_memory::{Left, SharedMemory};
 use crate::slots::Slots;
 use crate::state::{Input, State};
@@ -375,6 +376,8 @@ fn serve(
         since: now,
         status: String::new(),
         maxconn: 0,
+        config: None,
+        tally: Tally::default(),
         names: (None, None),
         exit_status: 0,
         stop_deadline: None,

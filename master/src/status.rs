@@ -3,6 +3,7 @@
 //! The line is core; telling it where it changed is shell.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use portolan_shared::message::Role;
 use portolan_shared::message::wrapper::ToWrapper;
@@ -11,9 +12,18 @@ use crate::master::Master;
 use crate::state::State;
 use crate::worker::Phase;
 
-/// `gen 12, 8 workers; gen 11: 2 streams left`.
-fn line(generation: u32, workers: usize, old: &BTreeMap<u32, Option<u64>>, note: &str) -> String {
+/// `gen 12, 8 workers, 1 server down; gen 11: 2 streams left`; nothing of servers where none is watched.
+fn line(
+    generation: u32,
+    workers: usize,
+    down: Option<u32>,
+    old: &BTreeMap<u32, Option<u64>>,
+    note: &str,
+) -> String {
     let mut line = format!("gen {generation}, {workers} worker{}", plural(workers as u64));
+    if let Some(down) = down {
+        let _ = write!(line, ", {down} server{} down", plural(down.into()));
+    }
     line.push_str(&rest(old));
     if !note.is_empty() {
         line.push_str("; ");
@@ -66,7 +76,9 @@ impl Master {
         } else if self.current.is_none() {
             "starting".to_owned()
         } else {
-            line(generation, self.slots.serving_count(), &old, &note)
+            let watched = self.current().is_some_and(|current| !current.aides.is_empty());
+            let down = watched.then(|| self.tally.down());
+            line(generation, self.slots.serving_count(), down, &old, &note)
         };
         if status != self.status {
             self.tell(&ToWrapper::Status(status.clone()));
@@ -83,15 +95,23 @@ mod tests {
 
     #[test]
     fn a_quiet_instance_is_its_generation_and_workers() {
-        assert_eq!(line(12, 8, &BTreeMap::new(), ""), "gen 12, 8 workers");
-        assert_eq!(line(1, 1, &BTreeMap::new(), ""), "gen 1, 1 worker");
+        assert_eq!(line(12, 8, None, &BTreeMap::new(), ""), "gen 12, 8 workers");
+        assert_eq!(line(1, 1, None, &BTreeMap::new(), ""), "gen 1, 1 worker");
     }
 
     #[test]
     fn old_generations_are_named_with_what_is_left_in_them_newest_first() {
         let old = BTreeMap::from([(10, None), (11, Some(2))]);
         let expected = "gen 12, 8 workers; gen 11: 2 streams left; gen 10: stopping";
-        assert_eq!(line(12, 8, &old, ""), expected);
+        assert_eq!(line(12, 8, None, &old, ""), expected);
+    }
+
+    #[test]
+    fn where_servers_are_watched_those_that_are_down_are_counted() {
+        assert_eq!(line(12, 8, Some(0), &BTreeMap::new(), ""), "gen 12, 8 workers, 0 servers down");
+        let old = BTreeMap::from([(11, None)]);
+        let expected = "gen 12, 8 workers, 1 server down; gen 11: stopping";
+        assert_eq!(line(12, 8, Some(1), &old, ""), expected);
     }
 
     #[test]
@@ -103,6 +123,6 @@ mod tests {
     #[test]
     fn a_failed_reload_stays_visible_with_its_place() {
         let note = "reload failed: a.toml:3:1: unknown key";
-        assert_eq!(line(1, 2, &BTreeMap::new(), note), format!("gen 1, 2 workers; {note}"));
+        assert_eq!(line(1, 2, None, &BTreeMap::new(), note), format!("gen 1, 2 workers; {note}"));
     }
 }

@@ -381,7 +381,13 @@ impl Master {
         };
         let holders: Vec<_> = (0..slots).map(holder).collect();
         let posts = self.current().map(|current| current.aides.clone()).unwrap_or_default();
+        // Of another version's model nothing is said until the next reload.
+        let config = self.current().map(|current| postcard::from_bytes(&current.configuration));
+        self.config = config.and_then(Result::ok).map(Rc::new);
         self.aides = Aides::adopted(&posts, |post| holder(post.slot()), now);
+        let lane = self.memory.memory().checker_lane();
+        let checks = self.workers.values().find(|worker| Some(worker.lane) == lane);
+        self.aides.begun(checks.map(|worker| worker.id));
         self.slots = Slots::adopted(holders, now);
         let orders = self.slots.settle();
         self.order(orders);

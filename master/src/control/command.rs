@@ -4,6 +4,8 @@
 
 use portolan_shared::message::Query;
 
+use super::server::{self, ServerCommand};
+
 /// What is printed by `help`.
 pub const HELP: &str = "\
 reload                 read the configuration, start a new generation, answer when it serves
@@ -16,12 +18,30 @@ show fd [worker N]     their descriptors
 show sess [worker N]   their streams
 show listeners [worker N]  their listeners and states
 show pools [worker N]  their buffers and pipes
+show backend           the names of the backends
+show servers state [BACKEND]  how servers stand, in HAProxy's columns
+show servers conn [BACKEND]   their connections
+get weight BACKEND/SERVER     a server's weight, and the configured one
+set weight BACKEND/SERVER N[%]          0 to 256, or per cent of the configured one
+set server BACKEND/SERVER weight N[%]   the same
+set server BACKEND/SERVER state ready|drain|maint   who may be sent to it: all, known clients, nobody
+set server BACKEND/SERVER health up|stopping|down   as if its checks had found this
+set server BACKEND/SERVER agent up|down             as if its agent had said this
+set server BACKEND/SERVER maxconn N     its limit, 0: none
+set maxconn server BACKEND/SERVER N     the same
+enable server BACKEND/SERVER   as state ready
+disable server BACKEND/SERVER  as state maint
+enable health BACKEND/SERVER   it is checked
+disable health BACKEND/SERVER  it is not checked, and counts as up
+enable agent BACKEND/SERVER    its agent is asked
+disable agent BACKEND/SERVER   its agent is not asked
+shutdown sessions server BACKEND/SERVER   end all streams that are with it
 help                   this text
 quit                   close the connection
 ";
 
 /// What is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// See [`HELP`].
     Reload,
@@ -33,6 +53,14 @@ pub enum Command {
     Processes,
     /// Of all workers of the current generation, or the one of a slot (from 0).
     Ask(Query, Option<u16>),
+    /// See [`HELP`].
+    Backends,
+    /// Of this backend, or of all.
+    ServerStates(Option<String>),
+    /// Of this backend, or of all.
+    ServerConnections(Option<String>),
+    /// About one server.
+    Server(ServerCommand),
     /// See [`HELP`].
     Help,
     /// See [`HELP`].
@@ -69,9 +97,18 @@ pub fn parse(line: &str) -> Result<Command, String> {
             let slot = slot.ok_or_else(|| format!("not the number of a worker: {number}"))?;
             query(what).map(|query| Command::Ask(query, Some(slot))).ok_or_else(unknown)
         }
+        ["show", "backend"] => Ok(Command::Backends),
+        ["show", "servers", "state"] => Ok(Command::ServerStates(None)),
+        ["show", "servers", "state", backend] => {
+            Ok(Command::ServerStates(Some(backend.to_owned())))
+        }
+        ["show", "servers", "conn"] => Ok(Command::ServerConnections(None)),
+        ["show", "servers", "conn", backend] => {
+            Ok(Command::ServerConnections(Some(backend.to_owned())))
+        }
         ["help"] => Ok(Command::Help),
         ["quit"] => Ok(Command::Quit),
-        _ => Err(unknown()),
+        _ => server::parse(&words).map(Command::Server).ok_or_else(unknown),
     }
 }
 
@@ -88,11 +125,23 @@ mod tests {
     #[test]
     fn every_command_of_the_help_is_understood() {
         for line in HELP.lines() {
-            let (command, _) = line.split_once("  ").expect("two columns");
-            for command in
-                [command.replace(" [worker N]", ""), command.replace("[worker N]", "worker 1")]
-            {
-                assert!(parse(&command).is_ok(), "{command}");
+            let (command, _) = line.split_once("  ").unwrap_or((line, ""));
+            let short = command.replace(" [worker N]", "").replace(" [BACKEND]", "");
+            let long = command.replace("[worker N]", "worker 1").replace("[BACKEND]", "b");
+            let long = long.replace("BACKEND/SERVER", "b/s").replace("N[%]", "50%");
+            let choice = long.rsplit(' ').next().and_then(|last| last.split('|').next_back());
+            let (rest, _) = long.rsplit_once(' ').unwrap_or((&long, ""));
+            let long = match choice {
+                Some("N") => format!("{rest} 7"),
+                Some(choice) if long.contains('|') => format!("{rest} {choice}"),
+                _ => long,
+            };
+            for command in [short, long] {
+                let parsed = parse(&command);
+                assert!(parsed.is_ok(), "{command}");
+                if let Ok(Command::Server(about)) = parsed {
+                    assert!(about.order.is_ok() || about.target != "b/s", "{command}");
+                }
             }
         }
     }
