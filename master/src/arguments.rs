@@ -19,7 +19,7 @@ mod tests;
 pub const HELP: &str = "\
 Usage: portolan [-f FILE|DIR]... [OPTION]... [-- FILE...]
        portolan reload [-S SOCKET | -f FILE|DIR]
-       portolan show WORD... [-S SOCKET | -f FILE|DIR]
+       portolan show|get|set|enable|disable|shutdown WORD... [-S SOCKET | -f FILE|DIR]
        portolan demo
 
 Configuration
@@ -53,6 +53,9 @@ Messages
   -h, --help             print this text
 ";
 
+/// Commands of the control socket that are commands here too.
+const VERBS: [&str; 6] = ["show", "get", "set", "enable", "disable", "shutdown"];
+
 /// What to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Command {
@@ -71,7 +74,7 @@ pub enum Command {
     /// Ask a running master to reload, and wait.
     Reload,
     /// Ask a running master for something.
-    Show(Vec<String>),
+    Ask(Vec<String>),
     /// Serve the embedded demonstration.
     Demo,
 }
@@ -199,8 +202,14 @@ impl Arguments {
             };
             parsed.option(&option, &mut parser)?;
         }
-        if parsed.command == Command::Show(Vec::new()) {
-            return Err("`show` needs to know what, for example `show info`".into());
+        if let Command::Ask(words) = &parsed.command
+            && let [verb] = words.as_slice()
+        {
+            let message = match verb.as_str() {
+                "show" => "`show` needs to know what, for example `show info`".to_owned(),
+                verb => format!("`{verb}` needs to know what; portolan(8) lists the commands"),
+            };
+            return Err(message.into());
         }
         Ok(parsed)
     }
@@ -237,11 +246,14 @@ impl Arguments {
         Ok(true)
     }
 
+    /// Takes a word that stands alone.
     fn subcommand(&mut self, word: String) -> Result<(), lexopt::Error> {
         match (&mut self.command, word.as_str()) {
-            (Command::Show(words), _) => words.push(word),
+            (Command::Ask(words), _) => words.push(word),
             (Command::Run, "reload") => self.command = Command::Reload,
-            (Command::Run, "show") => self.command = Command::Show(Vec::new()),
+            (Command::Run, verb) if VERBS.contains(&verb) => {
+                self.command = Command::Ask(vec![word]);
+            }
             (Command::Run, "demo") => self.command = Command::Demo,
             _ => {
                 let message = format!("unexpected '{word}' (a configuration is given with -f)");

@@ -66,7 +66,7 @@ fn obey(arguments: Arguments) -> Result<u8, String> {
         Command::Version { full } => version(*full, &arguments.disabled_pollers),
         Command::Check => Ok(check(&arguments)),
         Command::Reload => ask(&arguments, "reload"),
-        Command::Show(words) => ask(&arguments, &format!("show {}", words.join(" "))),
+        Command::Ask(words) => ask(&arguments, &words.join(" ")),
         Command::Demo => demo::run(&sibling("portolan-wrapper")?),
         Command::Run if arguments.check_state.is_some() => check_state(&arguments),
         Command::Run if arguments.wrapper_channel => serve_wrapped(arguments),
@@ -169,7 +169,10 @@ fn check(arguments: &Arguments) -> u8 {
     }
 }
 
-/// `portolan reload`, `portolan show …`.
+/// How the answer to a question begins that is none.
+const REFUSALS: [&str; 4] = ["error:", "No such ", "Can't find ", "Require "];
+
+/// `portolan reload`, `portolan show …`, `portolan set …`.
 fn ask(arguments: &Arguments, line: &str) -> Result<u8, String> {
     change_directory(arguments)?;
     let path = match &arguments.socket {
@@ -179,8 +182,21 @@ fn ask(arguments: &Arguments, line: &str) -> Result<u8, String> {
     let answer = control::client::ask(&path, line)
         .map_err(|error| format!("control socket {}: {error}", path.display()))?;
     if line != "reload" {
-        print!("{answer}");
-        return Ok(if answer.starts_with("error:") { FAILED } else { 0 });
+        let asks = ["show ", "get "].iter().any(|verb| line.starts_with(verb));
+        // An order that was obeyed is answered by nothing.
+        let refused = if asks {
+            REFUSALS.iter().any(|refusal| answer.starts_with(refusal))
+        } else {
+            !answer.trim().is_empty()
+        };
+        if refused {
+            eprint!("{answer}");
+            return Ok(FAILED);
+        }
+        if asks {
+            print!("{answer}");
+        }
+        return Ok(0);
     }
     match answer.split_once('\n') {
         Some(("ok", rest)) => {

@@ -59,7 +59,12 @@ fn subcommands_take_their_options_on_either_side() {
         (Command::Reload, Some("/run/x.sock".into()))
     );
     let arguments = parsed("-f x show info all");
-    assert_eq!(arguments.command, Command::Show(vec!["info".to_owned(), "all".to_owned()]));
+    let words = ["show", "info", "all"].map(str::to_owned).to_vec();
+    assert_eq!(arguments.command, Command::Ask(words));
+    let words = ["set", "server", "b/s", "state", "drain"].map(str::to_owned).to_vec();
+    assert_eq!(parsed("set server b/s -S x state drain").command, Command::Ask(words));
+    let refusal = "`enable` needs to know what; portolan(8) lists the commands";
+    assert_eq!(refused("enable"), refusal);
     assert_eq!(parsed("demo").command, Command::Demo);
     assert_eq!(refused("show"), "`show` needs to know what, for example `show info`");
 }

@@ -1,4 +1,4 @@
-//! `portolan reload` and `portolan show …`: the other end of the control socket.
+//! `portolan reload`, `portolan show …`, `portolan set …`: the other end of the control socket.
 //!
 //! Shell.
 
@@ -14,7 +14,10 @@ pub fn ask(path: &Path, line: &str) -> io::Result<String> {
     stream.shutdown(Shutdown::Write)?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
-    if let Some(end) = answer.strip_suffix("\n\n").map(str::len) {
+    if answer == "\n" {
+        // There was nothing to say.
+        Ok(String::new())
+    } else if let Some(end) = answer.strip_suffix("\n\n").map(str::len) {
         answer.truncate(end + 1);
         Ok(answer)
     } else {
