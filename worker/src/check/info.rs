@@ -5,7 +5,7 @@
 use std::fmt;
 
 /// Bytes of a text; HAProxy keeps as many.
-const INFO_BYTES_MAX: usize = 127;
+pub const INFO_BYTES_MAX: usize = 127;
 
 /// What a check's result is explained with, as bytes that may be anyone's.
 ///

@@ -4,8 +4,7 @@
 //! each backend; a [`Conversation`] is one check of one server by it, events in and moves out. What it
 //! found goes to the server's [`health`], from which follow the server's state and, by [`schedule`],
 //! the time of the next check; [`lines`] are what the log is told. [`agent`] reads what an agent says,
-//! [`external`]
-//! what the end of a command means.
+//! [`external`] what the end of a command means.
 //!
 //! ```text
 //! Connect ─Connected→ Send ─Sent→ Receive ─Received→ Receive … Done

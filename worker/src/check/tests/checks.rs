@@ -11,12 +11,14 @@ use portolan_shared::model::{
     ExpectStatus, FieldMatch, FieldMethod, Matching, MysqlClient, Step, StepAction,
 };
 
-use crate::check::{Context, Conversation, Event, INFO_BYTES_MAX, Move, Outcome, Script};
+use crate::check::{Context, Conversation, Event, Move, Outcome, Script};
 
 /// Small, so that it is often full.
 const BUFFER: usize = 300;
 /// Ends what is said at a time.
 const NEXT: u8 = 0xfd;
+/// Letters of a text, if each of its bytes is written in digits.
+const INFO_LETTERS_MAX: usize = 127 * 4;
 /// Moves of one conversation, for each byte that comes and beyond these.
 const MOVES_MAX: usize = 32;
 
@@ -65,8 +67,9 @@ fn talk(
     for _ in 0..bytes.len() + MOVES_MAX {
         let event = match next {
             Move::Done(outcome) => {
-                assert!(outcome.info.as_bytes().len() <= INFO_BYTES_MAX);
-                assert!(outcome.info.to_string().bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+                let info = outcome.info.to_string();
+                assert!(info.len() <= INFO_LETTERS_MAX);
+                assert!(info.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
                 return (sent, outcome);
             }
             Move::Connect(_) => {

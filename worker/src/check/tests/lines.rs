@@ -5,10 +5,11 @@ use portolan_shared::memory::Operational;
 use portolan_shared::model::LogLevel;
 
 use crate::check::health::Counter;
+use crate::check::info::INFO_BYTES_MAX;
 use crate::check::lines::{
     Cause, CheckLine, Left, NoServerLine, Reason, ServerLine, ServerState, is_news,
 };
-use crate::check::{INFO_BYTES_MAX, Info, Outcome};
+use crate::check::{Info, Outcome};
 
 fn line(outcome: &Outcome, duration_ms: u32, counter: Counter) -> CheckLine<'_> {
     CheckLine {

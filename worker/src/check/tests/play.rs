@@ -137,7 +137,6 @@ pub fn options() -> CheckRequest {
     }
 }
 
-#[allow(dead_code, reason = "tests of a protocol begin with it")]
 pub fn named(kind: CheckKind) -> Check {
     Check { kind, ..Check::default() }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use portolan_shared::model::{Check, CheckKind, MysqlClient};
 
 use super::play::{CONTEXT, Deed, Played, RESET, named, play, play_script, told};
-use crate::check::{Move, Script};
+use crate::check::Script;
 
 /// The whole check, the same however the server's bytes come.
 fn played(kind: &CheckKind, deeds: &[Deed<'_>]) -> Played {
@@ -222,14 +222,4 @@ fn a_command_is_no_conversation() {
     let kind = CheckKind::External { command: "/bin/true".into(), path: "/bin".to_owned() };
     let script = Script::of(&Check { kind, ..Check::default() }, 100);
     assert_eq!(script.expect_err("none"), crate::check::ScriptError::External);
-}
-
-#[test]
-fn a_conversation_knows_whether_there_is_a_connection() {
-    let script = Rc::new(Script::of(&named(CheckKind::Redis), 100).expect("a script"));
-    let mut conversation = crate::check::Conversation::new(script);
-    assert!(matches!(conversation.begin(&CONTEXT), Move::Connect(_)));
-    assert!(!conversation.connected());
-    assert!(matches!(conversation.on(crate::check::Event::Connected, &CONTEXT), Move::Send(_)));
-    assert!(conversation.connected());
 }
