@@ -29,8 +29,8 @@ pub use self::script::ip;
 
 /// The grammar of scripts for the manual page, in mdoc.
 pub const SCRIPTS: &str = include_str!("checks/scripts.mdoc");
-/// Bytes of a user's name, as those databases have them.
-const USER_MAX: usize = 63;
+/// Bytes of a user's name: MariaDB's bound, the longest of them.
+const USER_MAX: usize = 128;
 /// Bytes of a greeting's line (RFC 5321 section 4.5.3.1.4), without its end.
 const HELLO_MAX: usize = 510;
 
@@ -247,7 +247,7 @@ Default: false.",
         "user",
         |draft, node, reading| set(&mut draft.user, reading.line(node, USER_MAX)),
         "
-Types mysql and pgsql: the user to introduce oneself as, at most 63 bytes; required with pgsql.
+Types mysql and pgsql: the user to introduce oneself as, at most 128 bytes; required with pgsql.
 Without one a mysql check only reads the greeting, and servers count connections that say nothing.
 Default: none.",
     ),

@@ -209,8 +209,8 @@ pub enum CheckValue {
     BackendId,
     /// `hostname`: this node's.
     Hostname,
-    /// `check.payload`: what has come since the connection was opened, or a part of it
-    /// (`check.payload(offset,length)`, length 0: to the end).
+    /// `res.payload(offset,length)`: what has come since something was sent or the connection opened,
+    /// or a part of it.
     Payload {
         /// From this byte on.
         offset: u32,

@@ -106,7 +106,7 @@ pub fn read(
             "status-code" => {
                 expect.status_code = Some(line.expression_argument("status-code", reading)?);
             }
-            "!" => expect.negated = !expect.negated,
+            "!" => expect.negated = true,
             _ => {
                 let (negated, name) = match keyword.strip_prefix('!') {
                     Some(name) => (true, name),
@@ -125,7 +125,7 @@ pub fn read(
                     reading.report(diagnostic);
                     return None;
                 }
-                expect.negated ^= negated;
+                expect.negated |= negated;
                 let found = pattern(name, &place, protocol, line, reading)?;
                 matching = Some((found, place));
             }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! expression  str(TEXT) int(N) var(SCOPE.NAME) srv_name srv_id be_name be_id hostname
-//!             check.payload[(OFFSET[,LENGTH])] status res.hdr(NAME) res.body
+//!             res.payload(OFFSET,LENGTH) status res.hdr(NAME) res.body
 //! format      text with %[expression], %H (the host's name) and %% in it
 //! ```
 //!
@@ -67,7 +67,7 @@ impl ValueError {
     pub fn help(&self) -> Option<&'static str> {
         match self {
             Self::Empty | Self::Unknown(_) => Some(
-                "there are str, int, var, srv_name, srv_id, be_name, be_id, hostname, check.payload, \
+                "there are str, int, var, srv_name, srv_id, be_name, be_id, hostname, res.payload, \
                  status, res.hdr and res.body",
             ),
             Self::Variable => Some("as check.port"),
@@ -219,8 +219,9 @@ fn value(name: &str, arguments: Option<&[Vec<u8>]>) -> Result<CheckValue, ValueE
                 name.filter(|name| is_token(name)).ok_or(ValueError::Argument("res.hdr(NAME)"))?;
             Ok(CheckValue::ResponseField(name.to_owned()))
         }
-        "check.payload" => payload(arguments.unwrap_or_default())
-            .ok_or(ValueError::Argument("check.payload(OFFSET,LENGTH)")),
+        "res.payload" => {
+            payload(arguments).ok_or(ValueError::Argument("res.payload(OFFSET,LENGTH)"))
+        }
         _ => Err(ValueError::Unknown(name.to_owned())),
     }
 }
@@ -236,15 +237,10 @@ fn number(text: &[u8]) -> Option<i64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-fn payload(arguments: &[Vec<u8>]) -> Option<CheckValue> {
-    let (offset, length) = match arguments {
-        [] => (0, 0),
-        [offset] => (number(offset)?, 0),
-        [offset, length] => (number(offset)?, number(length)?),
-        _ => return None,
-    };
+fn payload(arguments: Option<&[Vec<u8>]>) -> Option<CheckValue> {
+    let [offset, length] = arguments? else { return None };
     Some(CheckValue::Payload {
-        offset: u32::try_from(offset).ok()?,
-        length: u32::try_from(length).ok()?,
+        offset: u32::try_from(number(offset)?).ok()?,
+        length: u32::try_from(number(length)?).ok()?,
     })
 }

@@ -75,7 +75,7 @@ const LINES: &[(&str, &str)] = &[
     ("tcp", r"send-binary-lf 50%[str(49)]4e47"),
     (
         "tcp",
-        r#"expect min-recv 5 ok-status L7OKC error-status L4CON on-success %[check.payload(0,7)] on-error "no: %[check.payload]" status-code check.payload(1,3) ! string +PONG"#,
+        r#"expect min-recv 5 ok-status L7OKC error-status L4CON on-success %[res.payload(0,7)] on-error "no: %[res.payload(0,0)]" status-code res.payload(1,3) ! string +PONG"#,
     ),
     ("tcp", r"expect rbinary ^2B(50|4F)"),
     ("tcp", r"set-var-fmt(sess.who) %[srv_id]/%[be_id]"),
@@ -197,7 +197,7 @@ fn word() -> impl Strategy<Value = String> {
         "%%",
         "%[",
         "%[str(a,b)]",
-        "%[check.payload(1,2)]",
+        "%[res.payload(1,2)]",
         "int(5)",
         "var(check.a)",
         "(",

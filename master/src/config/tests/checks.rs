@@ -281,7 +281,7 @@ fn what_a_check_cannot_be_is_refused_at_its_place() {
         "{ type = 'http', expect = [] , steps = 'send a' }",
         "{ type = 'tcp', steps = [5, {}, { do = 'send a', if = 'b' }, { send = 'x' }, { do = 'comment a', comment = 'b' }] }",
         "{ type = 'pgsql' }",
-        "{ type = 'pgsql', user = '0123456789012345678901234567890123456789012345678901234567890123' }",
+        "{ type = 'pgsql', user = '0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789' }",
         "{ type = 'mysql', post_41 = true }",
         "{ type = 'mysql', user = 'x', post_41 = true, pre_41 = true }",
         "{ type = 'smtp', hello = 'LHLO x' }",
