@@ -152,37 +152,50 @@ impl Tracks {
 
     /// Each server that tracks with the end of its chain.
     fn ends(&self, proxies: &[Proxy], reading: &mut Reading<'_>) -> Vec<(At, At)> {
+        let mut known = HashMap::new();
         let mut ends = Vec::with_capacity(self.order.len());
         for &start in &self.order {
-            let place = place_of(proxies, start);
-            let (end, circle) = self.end(start);
-            let end_proxy = &proxies[end.0];
-            let target = &end_proxy.draft.servers[end.1].server;
-            let message = if circle {
-                "servers track one another in a circle".to_owned()
-            } else if !target.health.is_watched() {
-                format!("`{}/{}` has neither a check nor an agent", end_proxy.name, target.name)
-            } else {
-                ends.push((start, end));
-                continue;
+            let message = match self.end(start, &mut known) {
+                None => "servers track one another in a circle".to_owned(),
+                Some(end) => {
+                    let section = &proxies[end.0];
+                    let target = &section.draft.servers[end.1];
+                    if target.server.health.is_watched() {
+                        ends.push((start, end));
+                        continue;
+                    }
+                    if target.open.track.is_some() {
+                        continue;
+                    }
+                    let name = &target.server.name;
+                    format!("`{}/{name}` has neither a check nor an agent", section.name)
+                }
             };
-            reading.error(place, message);
+            reading.error(place_of(proxies, start), message);
         }
         ends
     }
 
-    /// Where a chain ends, or that it does not.
-    fn end(&self, start: At) -> (At, bool) {
+    /// Where a chain ends; `None`: it does not. Each server's is only looked for once.
+    fn end(&self, start: At, known: &mut HashMap<At, Option<At>>) -> Option<At> {
+        let mut path = Vec::new();
+        let mut on_path = HashSet::new();
         let mut at = start;
-        let mut steps = 0;
-        while let Some(&next) = self.targets.get(&at) {
-            steps += 1;
-            if next == start || steps > self.targets.len() {
-                return (at, true);
+        let end = loop {
+            if let Some(&end) = known.get(&at) {
+                break end;
             }
-            at = next;
-        }
-        (at, false)
+            if !on_path.insert(at) {
+                break None;
+            }
+            path.push(at);
+            match self.targets.get(&at) {
+                Some(&next) => at = next,
+                None => break Some(at),
+            }
+        };
+        known.extend(path.into_iter().map(|at| (at, end)));
+        end
     }
 }
 

@@ -446,6 +446,7 @@ server = [
   { name = 'before', address = '10.0.0.1:1', track = 'one' },
   { name = 'vain', address = '10.0.0.1:1', track = 'alone' },
   { name = 'far', address = '10.0.0.1:1', track = 'c/x' },
+  { name = 'behind', address = '10.0.0.1:1', track = 'far' },
   { name = 'near', address = '10.0.0.1:1', track = 'alon' },
   { name = 'third', address = '10.0.0.1:1', track = 'alone#2' },
   { name = 'zero', address = '10.0.0.1:1', track = 'alone#0' },
@@ -521,4 +522,19 @@ fn the_example_of_the_manual_pages_grammar_is_valid() {
         blocks[0].replace("\\e", "\\")
     );
     assert_eq!(warnings(&text), "");
+}
+
+#[test]
+fn a_chain_of_many_servers_is_followed_once() {
+    let server = |at: usize| {
+        let track = if at == 0 { "end/s".to_owned() } else { format!("s{}", at - 1) };
+        format!("{{ name = 's{at}', address = '10.0.0.1:1', track = '{track}' }},\n")
+    };
+    let list: String = (0..5000).rev().map(server).collect::<Vec<_>>().concat();
+    let text = format!(
+        "[backend.b]\nserver = [{list}]\n[backend.end]\n\
+         server = [{{ name = 's', address = '10.0.0.1:1', check = true }}]\n"
+    );
+    let config = config(&text);
+    assert!(config.backends[0].servers.iter().all(|server| server.health.track == Some((1, 0))));
 }
