@@ -112,7 +112,11 @@ impl Master {
         let asked: Vec<(WorkerId, String)> = self
             .workers
             .values()
-            .filter(|worker| worker.role == Role::Worker)
+            .filter(|worker| match worker.role {
+                Role::Worker => true,
+                Role::Checker => slot.is_none() && is_of_every_loop(what),
+                Role::Runner => slot.is_none() && what == Query::Activity,
+            })
             .filter(|worker| worker.phase != Phase::Starting && !worker.mute)
             .filter(|worker| match slot {
                 Some(slot) => self.current == Some(worker.generation) && worker.slot == slot,
@@ -265,7 +269,16 @@ fn row(text: &mut String, worker: &Worker, deaths: &str) {
 }
 
 fn title(worker: &Worker) -> String {
-    format!("worker {} pid {} generation {}", worker.slot + 1, worker.pid, worker.generation)
+    let Worker { pid, generation, .. } = worker;
+    match worker.role {
+        Role::Worker => format!("worker {} pid {pid} generation {generation}", worker.slot + 1),
+        _ => format!("{} pid {pid} generation {generation}", worker.role_name()),
+    }
+}
+
+/// Whether a checker has an answer as workers have, not only those who serve traffic.
+fn is_of_every_loop(what: Query) -> bool {
+    matches!(what, Query::Activity | Query::Tasks | Query::Descriptors)
 }
 
 /// As HAProxy writes it: `0d00h02m07s`.

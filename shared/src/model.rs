@@ -66,6 +66,14 @@ pub struct Config {
     pub error_pages: Vec<ErrorPages>,
 }
 
+impl Config {
+    /// The frontend of the listen section that a backend is a part of.
+    pub fn listen_of(&self, id: BackendId) -> Option<&Frontend> {
+        let name = &self.backends.get(id as usize)?.name;
+        self.frontends.iter().find(|front| front.name == *name && front.default_backend == Some(id))
+    }
+}
+
 /// How the processes are started and limited.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Process {

@@ -211,11 +211,9 @@ impl Loads for LoadsNow<'_> {
             (cap, _) => cap,
         };
         let Some(cap) = limit else { return Load { streams: served, room: Room::Free } };
-        // Usually nobody waits, which is known by less than counting them.
-        let anyone_waits = self.memory.anyone_waits(&place);
-        let waiting = if anyone_waits { self.memory.waiting(place.object) } else { 0 };
+        let waiting = self.memory.waiting(place.object);
         let full = server.maxqueue.is_some_and(|most| waiting >= most);
-        let free = served < cap && (self.waits || !anyone_waits);
+        let free = served < cap && (self.waits || !self.memory.anyone_waits(&place));
         let room = match (free, full) {
             (true, _) => Room::Free,
             (false, true) => Room::Full,

@@ -188,11 +188,14 @@ impl Display for ServerLine<'_> {
 pub struct NoServerLine<'a> {
     /// The backend's name.
     pub backend: &'a str,
+    /// It is a part of a listen section.
+    pub listen: bool,
 }
 
 impl Display for NoServerLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "backend {} has no server available!", self.backend)
+        let kind = if self.listen { "proxy" } else { "backend" };
+        write!(f, "{kind} {} has no server available!", self.backend)
     }
 }
 

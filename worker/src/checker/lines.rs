@@ -83,7 +83,8 @@ impl Checker {
         }
         let any = |left: Left| left.active + left.backup > 0;
         if any(before) && !any(left) {
-            let line = NoServerLine { backend: &backend.name };
+            let listen = self.config.listen_of(at.backend).is_some();
+            let line = NoServerLine { backend: &backend.name, listen };
             log.say(LogLevel::Emerg, format_args!("{line}"));
         }
     }

@@ -5,12 +5,14 @@
 
 use std::rc::Rc;
 
+use portolan_shared::check_result::CheckResult;
 use portolan_shared::log::Kind as Event;
+use portolan_shared::memory::Operational;
 use portolan_shared::message::runner::{FromRunner, ToRunner};
 use portolan_shared::model::{BackendId, LogLevel};
 use portolan_shared::standing::Cause;
 
-use super::watch::{Kind, Means, Under, Watch};
+use super::watch::{Kind, Means, Under};
 use super::{Checker, Key};
 use crate::check::{external, schedule};
 use crate::clock::{Millis, millis};
@@ -89,12 +91,8 @@ impl Checker {
         let at = self.watches[key as usize].at;
         self.look_if_stale(at.backend);
         if self.is_at_rest(key) {
-            self.watches[key as usize].rests = true;
             self.schedule_next(key);
             return;
-        }
-        if std::mem::take(&mut self.watches[key as usize].rests) {
-            self.begin_anew(key);
         }
         match self.watches[key as usize].means.clone() {
             Means::Script(script) => self.converse(key, script),
@@ -102,36 +100,40 @@ impl Checker {
         }
     }
 
-    /// Where an operator has let a server out of maintenance, or turned its checks on again, it is looked
-    /// at at once.
+    /// Where somebody else has changed a state, what follows from it: see [`Self::look_if_stale`].
     pub(super) fn look_for_wishes(&mut self) {
-        let config = Rc::clone(&self.config);
-        let stale = |checker: &Self, backend: BackendId| {
-            checker.farms.is_stale(&config, checker.lane.memory(), backend)
-        };
-        let changed: Vec<BackendId> =
-            (0..config.backends.len() as u32).filter(|backend| stale(self, *backend)).collect();
-        for backend in changed {
+        for backend in 0..self.config.backends.len() as u32 {
             self.look_if_stale(backend);
-            let of = |watch: &Watch| watch.at.backend == backend && watch.rests;
-            let resting: Vec<Key> = (0..)
-                .zip(&self.watches)
-                .filter_map(|(key, watch)| of(watch).then_some(key))
-                .collect();
-            for key in resting {
-                if !self.is_at_rest(key) {
-                    self.hasten(key, self.clock.now());
-                }
+        }
+    }
+
+    /// Where somebody else has changed a state of this backend, it is looked at again. A watch that may
+    /// go on, and one whose verdict was taken back, begins anew, and at once.
+    pub(super) fn look_if_stale(&mut self, backend: BackendId) {
+        let (config, memory) = (&self.config, self.lane.memory());
+        if !self.farms.is_stale(config, memory, backend) {
+            return;
+        }
+        self.farms.recount(config, memory, backend, self.clock.now());
+        let first = self.watches.partition_point(|watch| watch.at.backend < backend);
+        let last = self.watches.partition_point(|watch| watch.at.backend <= backend);
+        for key in first as Key..last as Key {
+            if self.is_at_rest(key) {
+                self.watches[key as usize].rests = true;
+            } else if self.watches[key as usize].rests || self.is_forgotten(key) {
+                self.begin_anew(key);
+                self.hasten(key, self.clock.now());
             }
         }
     }
 
-    /// Where somebody else has changed a state of this backend, it is looked at again.
-    pub(super) fn look_if_stale(&mut self, backend: BackendId) {
-        let (config, memory) = (&self.config, self.lane.memory());
-        if self.farms.is_stale(config, memory, backend) {
-            self.farms.recount(config, memory, backend, self.clock.now());
-        }
+    /// Whether somebody has taken back what this watch has found.
+    fn is_forgotten(&self, key: Key) -> bool {
+        let watch = &self.watches[key as usize];
+        let verdict = || self.lane.memory().server_state(watch.object).verdict;
+        watch.kind == Kind::Check
+            && watch.last != CheckResult::Unknown
+            && verdict().operational == Operational::Unknown
     }
 
     /// When the next attempt is due: an interval from now.

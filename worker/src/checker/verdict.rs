@@ -227,7 +227,9 @@ impl Checker {
     /// A server left maintenance, or its checks were turned on again: it is as if it were new.
     pub(super) fn begin_anew(&mut self, key: Key) {
         let watch = &mut self.watches[key as usize];
+        watch.rests = false;
         if watch.kind == Kind::Check {
+            watch.last = CheckResult::Unknown;
             let server =
                 &self.config.backends[watch.at.backend as usize].servers[watch.at.server as usize];
             watch.judge = health::Judge::initial(&server.health);

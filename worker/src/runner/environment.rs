@@ -7,9 +7,7 @@
 //! | 1, 2 | address and port of the section's first bind, `NOT_USED` where a backend has none (port: of a UNIX socket) |
 //! | 3, 4 | address and port of the server, port `NOT_USED` for a UNIX socket |
 
-use portolan_shared::model::{
-    Backend, BackendId, BindAddress, Config, Mode, Server, ServerAddress,
-};
+use portolan_shared::model::{BackendId, BindAddress, Config, Mode, Server, ServerAddress};
 
 const NOT_USED: &str = "NOT_USED";
 
@@ -28,7 +26,7 @@ type Place = (String, Option<u16>);
 /// What is told to the command that checks this server, which has so many connections.
 pub fn of(config: &Config, backend: BackendId, server: &Server, path: &str, current: u32) -> Told {
     let proxy = &config.backends[backend as usize];
-    let own = first_bind(config, proxy, backend);
+    let own = first_bind(config, backend);
     let place = server_place(&server.address);
     let port = |place: &Place| place.1.map_or_else(|| NOT_USED.to_owned(), |port| port.to_string());
     let maybe = |port: Option<u16>| port.map(|port| port.to_string()).unwrap_or_default();
@@ -57,11 +55,8 @@ pub fn of(config: &Config, backend: BackendId, server: &Server, path: &str, curr
 }
 
 /// The first bind of the listen section that this backend is a part of.
-fn first_bind(config: &Config, backend: &Backend, id: BackendId) -> Option<Place> {
-    let listen = config
-        .frontends
-        .iter()
-        .find(|front| front.name == backend.name && front.default_backend == Some(id))?;
+fn first_bind(config: &Config, id: BackendId) -> Option<Place> {
+    let listen = config.listen_of(id)?;
     listen.binds.iter().find_map(|bind| match &bind.address {
         BindAddress::Tcp(address) => Some((address.ip().to_string(), Some(address.port()))),
         BindAddress::Unix(path) => Some((path.display().to_string(), None)),

@@ -1,8 +1,10 @@
 //! `make bench`: Portolan beside HAProxy, nginx and a bare relay, in one run, alternating.
 //!
 //! Shell. Nothing here is asserted: the report is a table and a picture. The same program is the load
-//! generator, the servers and the one that pins (`load`, `origin`, `pin`), each in a process of its own.
+//! generator, the servers and the one that pins (`load`, `origin`, `pin`), each in a process of its own;
+//! `checks` measures alone what checking costs.
 
+mod checks;
 mod contender;
 mod drive;
 mod http;
@@ -45,6 +47,10 @@ fn main() -> ExitCode {
             .parse()
             .map_err(Into::into)
             .and_then(|connections| load::run(kind, target, connections)),
+        ["checks", servers, seconds, kind] => match (servers.parse(), seconds.parse()) {
+            (Ok(servers), Ok(seconds)) => checks::run(servers, seconds, kind),
+            _ => Err("how many servers, for how many seconds?".into()),
+        },
         ["pin", core, program, ..] => Err(pin::become_program(core, program, &arguments[3..])),
         _ => Err("no arguments; see `make bench` in the Makefile".into()),
     };

@@ -119,7 +119,9 @@ fn a_change_of_a_server_is_logged_with_who_is_left() {
         "Server be/s is stopping. 0 active and 2 backup servers online. Running on backup. 2 sessions \
          requeued, 1 total in queue."
     );
-    assert_eq!(NoServerLine { backend: "be" }.to_string(), "backend be has no server available!");
+    let line = |listen| NoServerLine { backend: "be", listen }.to_string();
+    assert_eq!(line(false), "backend be has no server available!");
+    assert_eq!(line(true), "proxy be has no server available!");
 }
 
 #[test]

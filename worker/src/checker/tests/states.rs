@@ -135,6 +135,26 @@ fn a_server_in_maintenance_is_left_alone_and_looked_at_at_once_when_it_is_back()
 }
 
 #[test]
+fn a_server_that_was_down_and_comes_out_of_maintenance_is_new() {
+    let address = nowhere();
+    let mut bench = Bench::new(vec![checked("s", address)], |_| {});
+    bench.pass_slowly(500);
+    assert_eq!(bench.operational(0), Operational::Down);
+    let origin = TcpListener::bind(address).unwrap();
+    let server = &bench.config.backends[0].servers[0];
+    let (backend, object) = (bench.config.backends[0].object, server.object);
+    // Between two looks of the checker it went there and came back.
+    bench.memory.store_admin(object, Admin { state: AdminState::Ready, ..Admin::default() });
+    bench.memory.forget_verdict(object);
+    bench.memory.bump_states(backend);
+    let before = bench.checker().activity.checks;
+    bench.ring();
+    assert_eq!(bench.checker().activity.checks, before + 1);
+    assert_eq!(bench.operational(0), Operational::Up);
+    drop(origin);
+}
+
+#[test]
 fn an_operators_judgement_holds_until_checks_say_otherwise() {
     let origin = listener();
     let mut bench = Bench::new(vec![checked("s", origin.local_addr().unwrap())], |_| {});
