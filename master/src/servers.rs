@@ -145,6 +145,10 @@ impl<'a> Servers<'a> {
                 let mut admin = state.admin;
                 admin.checks_off = !on;
                 self.memory.store_admin(object, admin);
+                if !on {
+                    // It counts as up, until the operator says otherwise.
+                    self.memory.forget_verdict(object);
+                }
             }
             Order::Agent(on) => {
                 if server.health.agent.is_none() {

@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | an address | none: nothing else matters, it serves nobody |
 //! | maintenance | the operator, unless `disabled` was changed in the configuration since; `disabled`; also by the agent, also by the tracked server |
-//! | up, stopping, down | the tracked server's; else the last verdict, if it is of this address and this check, else `init_state`; up where nothing is checked or checks are off; down if the agent says so |
+//! | up, stopping, down | the tracked server's; else the last verdict, if it is of this address and this check, else `init_state`; up where nothing is checked, or checks are off and no verdict was given since; down if the agent says so |
 //! | drain | the operator; also by the agent, also by the tracked server; also weight 0 |
 //! | weight | the later of operator and agent; the configuration. What the operator set holds as long as the configuration says what it said then |
 //! | limit | the same |
@@ -180,7 +180,7 @@ fn operational(server: &Server, state: &ServerState) -> Operational {
     if of_agent(server, state) && state.agent.down {
         return Operational::Down;
     }
-    if server.health.check.is_none() || state.admin.checks_off {
+    if server.health.check.is_none() {
         return Operational::Up;
     }
     match state.verdict.operational {
@@ -189,6 +189,7 @@ fn operational(server: &Server, state: &ServerState) -> Operational {
         {
             known
         }
+        _ if state.admin.checks_off => Operational::Up,
         _ => match server.health.init_state {
             InitState::Up | InitState::FullyUp => Operational::Up,
             InitState::Down | InitState::FullyDown => Operational::Down,

@@ -211,9 +211,11 @@ impl Loads for LoadsNow<'_> {
             (cap, _) => cap,
         };
         let Some(cap) = limit else { return Load { streams: served, room: Room::Free } };
-        let waiting = self.memory.waiting(place.object);
+        // Usually nobody waits, which is known by less than counting them.
+        let anyone_waits = self.memory.anyone_waits(&place);
+        let waiting = if anyone_waits { self.memory.waiting(place.object) } else { 0 };
         let full = server.maxqueue.is_some_and(|most| waiting >= most);
-        let free = served < cap && (self.waits || !self.memory.anyone_waits(&place));
+        let free = served < cap && (self.waits || !anyone_waits);
         let room = match (free, full) {
             (true, _) => Room::Free,
             (false, true) => Room::Full,

@@ -39,7 +39,7 @@ use crate::random::Random;
 use crate::session::Session;
 use crate::show::Applet;
 use crate::signals::{Handler, SignalQueue};
-use crate::stream::{Ends, Stream};
+use crate::stream::{Ends, SourcePorts, Stream};
 use crate::task::{Job, Reasons, Scheduler, TaskId};
 use crate::termination::{Cause, Phase, Termination};
 
@@ -131,6 +131,7 @@ pub struct Worker {
     pub(crate) http: Http,
     pub(crate) buffers: Buffers,
     pub(crate) pipes: Pipes,
+    pub(crate) source_ports: SourcePorts,
     pub(crate) scratch: Box<[u8]>,
     pub(crate) applets: Vec<Applet>,
     /// Descriptors that are not in the table.

@@ -44,7 +44,7 @@ use crate::random::Random;
 use crate::resolver;
 use crate::runner;
 use crate::signals::SignalQueue;
-use crate::stream::Ends;
+use crate::stream::{Ends, SourcePorts};
 use crate::task::{Job, Reasons, Scheduler};
 
 /// The descriptor under which the channel to the master is inherited.
@@ -395,6 +395,7 @@ pub(crate) fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channe
             now,
         ),
         pipes: Pipes::new(pipes_of(&config, hello.slots), now),
+        source_ports: SourcePorts::new(hello.slot, hello.slots, now as u32),
         scratch: vec![0; config.tune.buffer_size as usize].into_boxed_slice(),
         http: Http::new(&config, key),
         watched: watched_backends(&config),

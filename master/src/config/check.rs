@@ -8,7 +8,7 @@ mod http;
 mod limits;
 mod requests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use portolan_shared::model::{
@@ -65,7 +65,8 @@ pub fn whole(
 ) -> Config {
     let backends = backend_ids(&proxies);
     let modes = backend_modes(&proxies);
-    let mut names = Names::new(&backends, &modes, &userlists);
+    let cookies = backends_with_cookies(&proxies);
+    let mut names = Names::new(&backends, &modes, &cookies, &userlists);
     let mut config = empty(global);
     health::check(&mut proxies, &config.process, reading);
     let mut taken = HashMap::new();
@@ -133,6 +134,13 @@ pub type Modes = HashMap<String, Mode>;
 fn backend_modes(proxies: &[Proxy]) -> Modes {
     let backends = proxies.iter().filter(|proxy| proxy.kind != Kind::Frontend);
     backends.map(|proxy| (proxy.name.clone(), proxy.draft.mode)).collect()
+}
+
+/// Those that keep clients at their servers, by name.
+fn backends_with_cookies(proxies: &[Proxy]) -> HashSet<String> {
+    let keeps =
+        |proxy: &&Proxy| proxy.kind != Kind::Frontend && proxy.draft.http.backend.cookie.is_some();
+    proxies.iter().filter(keeps).map(|proxy| proxy.name.clone()).collect()
 }
 
 /// What a frontend hands over must be what the backend called `name` at `at` understands.

@@ -154,7 +154,7 @@ pub fn reference() -> String {
         out.push_str(".Sh ");
         out.push_str(title);
         out.push('\n');
-        out.push_str(introduction);
+        out.push_str(introduction.trim_end());
         out.push('\n');
         list(&mut out);
     }

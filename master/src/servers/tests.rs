@@ -210,6 +210,8 @@ fn checks_and_agents_are_switched_where_there_are_any() {
     world.judge("app/a", Operational::Down);
     world.store("app/a", Order::Checks(false)).expect("checks");
     assert_eq!(world.row("app/a")[5], "2");
+    world.judge("app/a", Operational::Down);
+    assert_eq!(world.row("app/a")[5], "0", "the operator says so");
     world.store("app/a", Order::Checks(true)).expect("checks");
     assert_eq!(world.row("app/a")[5], "0");
     assert!(world.store("app/b", Order::Checks(true)).is_err());

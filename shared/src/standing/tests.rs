@@ -85,10 +85,14 @@ fn who_asks_for_no_new_clients_keeps_its_own() {
 }
 
 #[test]
-fn with_its_checks_off_a_server_is_up() {
-    let mut state = judged(Operational::Down);
+fn with_its_checks_off_a_server_is_up_unless_it_was_judged_since() {
+    let mut state = judged(Operational::Unknown);
     state.admin.checks_off = true;
-    assert!(of(&checked(), &state).up);
+    let mut server = checked();
+    server.health.init_state = InitState::Down;
+    assert!(of(&server, &state).up);
+    state.verdict.operational = Operational::Down;
+    assert!(!of(&server, &state).up);
 }
 
 #[test]

@@ -174,6 +174,11 @@ impl Worker {
     fn accept_admitted(&mut self, key: ListenerKey) -> Accepted {
         let listener = &self.listeners[key as usize];
         let (protocol, token, places) = (listener.protocol, listener.token, listener.places);
+        if let Err(wait) = self.take_rates(key) {
+            self.leave_places(&places);
+            self.wait_for_rate(key, wait);
+            return Accepted::Halted;
+        }
         let result = match self.descriptors.get(token) {
             Some(descriptor) => (protocol.accept)(descriptor.as_fd()),
             None => Err(Errno::BADF),
@@ -185,6 +190,7 @@ impl Worker {
             }
             Err(errno) => errno,
         };
+        self.give_rates_back(key);
         self.leave_places(&places);
         match errno {
             Errno::AGAIN => Accepted::None,

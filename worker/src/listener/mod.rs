@@ -6,9 +6,11 @@
 //! - A worker holds the sockets of every slot and serves its own, those of one socket for all, those of
 //!   slots that no longer exist (shared out by number), and those it deputises for.
 //! - A connection's places in the limits of bind, frontend and instance are taken before it is
-//!   accepted: what cannot be served waits in the kernel's queue, where another worker may take it.
+//!   accepted: what cannot be served waits in the kernel's queue, where another worker may take it. The
+//!   same holds for limits of how many come within a second (`rates`).
 
 mod accept;
+mod rates;
 pub mod state;
 
 pub use accept::RESERVE;
@@ -51,6 +53,7 @@ pub struct Listener {
     token: Token,
     task: TaskId,
     places: [Place; PLACES],
+    rates: Box<[rates::Limit]>,
     /// Which of its places it waits for.
     waits_for: Option<usize>,
     since: Millis,
@@ -138,6 +141,7 @@ impl Worker {
                 token,
                 task,
                 places,
+                rates: rates::limits(&self.config, model),
                 waits_for: None,
                 since: 0,
                 streak: 1,

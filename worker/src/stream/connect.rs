@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 use portolan_shared::memory::Total;
-use portolan_shared::model::{Server, ServerAddress, Source, SourceAddress};
+use portolan_shared::model::{Server, ServerAddress};
 use rustix::net::{SendFlags, send};
 
 use super::{Pending, Side, Stream, StreamKey};
@@ -52,8 +52,9 @@ impl Worker {
             rcvbuf: self.config.tune.server_rcvbuf,
             ..ConnectOptions::default()
         };
-        (options.source, options.transparent) = source_of(source, stream.client);
-        let (socket, established) = match (target.protocol().connect)(target, &options) {
+        let source = (server.object, source);
+        let begun = self.source_ports.connect(source, stream.client, target, &mut options);
+        let (socket, established) = match begun {
             Ok(Connecting::InProgress(socket)) => (socket, false),
             Ok(Connecting::Established(socket)) => (socket, true),
             Err(errno) => return Input::ConnectFailed(Self::failure_of(errno)),
@@ -160,19 +161,5 @@ fn target_of(server: &Server, destination: Option<SocketAddr>) -> Option<Target<
             Some(Target::Ip(SocketAddr::new(*ip, port)))
         }
         ServerAddress::Unresolved { .. } => None,
-    }
-}
-
-/// The local address of a connection, and whether it may be foreign.
-fn source_of(source: Option<&Source>, client: Address) -> (Option<SocketAddr>, bool) {
-    let Some(source) = source else { return (None, false) };
-    match (source.address, client) {
-        (SourceAddress::Fixed(address), _) => (Some(address), false),
-        (SourceAddress::Ports { ip, .. }, _) => (Some(SocketAddr::new(ip, 0)), false),
-        (SourceAddress::ClientIp, Address::Ip(client)) => {
-            (Some(SocketAddr::new(client.ip(), 0)), true)
-        }
-        (SourceAddress::Client, Address::Ip(client)) => (Some(client), true),
-        (SourceAddress::Any, _) | (_, Address::Unix) => (None, false),
     }
 }

@@ -26,6 +26,7 @@ mod pick;
 mod queue;
 mod record;
 mod relay;
+mod source;
 mod timers;
 
 pub use endpoint::{Endpoint, Pending, Side};
@@ -35,6 +36,7 @@ pub(crate) use pick::may_return;
 pub use queue::PendingQueue;
 pub use record::Ends;
 pub(crate) use relay::{COPY_BUDGET, Halt};
+pub use source::SourcePorts;
 
 use std::net::SocketAddr;
 use std::rc::Rc;

@@ -1,7 +1,7 @@
 //! What requests meet in a frontend or backend: the names in it resolved, and what does not fit
 //! together; core.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use portolan_shared::model::{
     Answer, Auth, Backend, BackendId, Frontend, LogItem, LogLine, LogTemplate, LogVariable, Mode,
@@ -27,6 +27,7 @@ const HEAD_BYTES: usize = 256;
 pub struct Names<'c> {
     backends: &'c HashMap<String, BackendId>,
     modes: &'c Modes,
+    cookies: &'c HashSet<String>,
     userlists: &'c [userlist::Placed],
     positions: HashMap<&'c str, usize>,
     used: Vec<bool>,
@@ -49,11 +50,12 @@ impl<'c> Names<'c> {
     pub fn new(
         backends: &'c HashMap<String, BackendId>,
         modes: &'c Modes,
+        cookies: &'c HashSet<String>,
         userlists: &'c [userlist::Placed],
     ) -> Self {
         let positions = userlists.iter().enumerate().map(|(at, placed)| (&*placed.list.name, at));
         let used = vec![false; userlists.len()];
-        Self { backends, modes, userlists, positions: positions.collect(), used }
+        Self { backends, modes, cookies, userlists, positions: positions.collect(), used }
     }
 
     /// Lists that nothing refers to.
@@ -211,7 +213,14 @@ fn routes(
         let auth = route.auth.as_ref().and_then(|auth| names.auth(proxy, auth, reading));
         let to = match &route.to {
             To::Backend(name, place) => {
-                names.backend(proxy, name, place, reading).map(RouteTarget::Backend)
+                let backend = names.backend(proxy, name, place, reading);
+                if let (Some(_), Some(at)) = (backend, &route.persist_at)
+                    && !names.cookies.contains(name)
+                {
+                    let message = format!("this has no effect: `{name}` has no `cookie`");
+                    reading.warn(at.clone(), message);
+                }
+                backend.map(RouteTarget::Backend)
             }
             To::Answer(answer, place) => {
                 check_size(answer, place, tune, reading);

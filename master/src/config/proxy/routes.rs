@@ -41,6 +41,8 @@ pub struct Route {
     pub priority: PartialPriority,
     /// What becomes of clients that belong to a server.
     pub persist: PersistRule,
+    /// Where that stands.
+    pub persist_at: Option<Place>,
     /// What becomes of requests.
     pub to: To,
 }
@@ -229,8 +231,8 @@ pub fn read(node: &Node<'_>, reading: &mut Reading<'_>) -> Vec<Route> {
                     reading.warn(place, message);
                 }
             }
-            let (priority, persist) = (draft.priority, draft.persist);
-            routes.push(Route { pairs, auth: draft.auth, priority, persist, to });
+            let Draft { auth, priority, persist, persist_at, .. } = draft;
+            routes.push(Route { pairs, auth, priority, persist, persist_at, to });
         }
     }
     routes

@@ -432,6 +432,11 @@ fn persistence_is_forced_or_ignored() {
     let without = with_two("mode = 'http'\nforce_persist = true");
     let expected = "x.toml:4:17: `force_persist` has no effect in `b`: it has no `cookie`";
     assert_eq!(warnings(&without), expected);
+    let route = "defaults.mode = 'http'\n[frontend.f]\nbind = ':1'\ntimeout.client = 1\n\
+                 routes = { path = '/x', force_persist = true, backend = 'b' }\ndefault_backend = 'b'\n\
+                 [backend.b]\nreturn = { string = 'x', content_type = 'text/plain' }";
+    let expected = "x.toml:5:41: this has no effect: `b` has no `cookie`";
+    assert_eq!(warnings(route), expected);
     let found = errors("[defaults]\nforce_persist = true");
     assert!(found.contains("`force_persist` does not belong here"), "{found}");
 }

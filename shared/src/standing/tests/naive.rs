@@ -38,7 +38,7 @@ fn naive(
     let agent_of_judge =
         judge.health.agent.is_some() && of_judge.agent_fingerprint == judge.agent_fingerprint;
     let down_by_agent = agent_of_judge && of_judge.agent.down;
-    let is_checked = judge.health.check.is_some() && !of_judge.admin.checks_off;
+    let is_checked = judge.health.check.is_some();
     let verdict = if of_judge.fingerprint == judge.fingerprint {
         of_judge.verdict.operational
     } else {
@@ -47,7 +47,8 @@ fn naive(
     let initially_down = judge.health.init_state == InitState::Down
         || judge.health.init_state == InitState::FullyDown;
     let down_by_check = is_checked
-        && (verdict == Operational::Down || (verdict == Operational::Unknown && initially_down));
+        && (verdict == Operational::Down
+            || (verdict == Operational::Unknown && initially_down && !of_judge.admin.checks_off));
     let stopping = is_checked && verdict == Operational::Stopping;
 
     let dynamic = match backend.balance {
