@@ -157,7 +157,12 @@ fn configuration(directory: &Path, front: SocketAddr, servers: &Servers) -> Stri
         .replace("@FRONT@", &front.to_string())
         .replace("@LIGHTHOUSE@", &servers.lighthouse.address.to_string())
         .replace("@SERVERS@", &list(&|_| String::new()))
-        .replace("@BERTHS@", &list(&|server| format!(", cookie = \"{}\"", server.name)))
+        .replace(
+            "@BERTHS@",
+            &list(&|Server { name, .. }| {
+                format!(", cookie = \"{name}\", track = \"harbours/{name}\"")
+            }),
+        )
 }
 
 fn what_to_try(directory: &Path, front: SocketAddr, servers: &Servers, wrapper: u32) -> String {
@@ -197,9 +202,13 @@ fn what_to_try(directory: &Path, front: SocketAddr, servers: &Servers, wrapper: 
     text
 }
 
-/// The grandchildren of the wrapper.
+/// The grandchildren of the wrapper that are workers.
 fn workers_of(wrapper: u32) -> Vec<u32> {
-    children(wrapper).into_iter().flat_map(children).collect()
+    let is_worker = |pid: &u32| {
+        let title = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        title.starts_with(b"portolan: worker")
+    };
+    children(wrapper).into_iter().flat_map(children).filter(is_worker).collect()
 }
 
 fn children(pid: u32) -> Vec<u32> {
