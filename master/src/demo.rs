@@ -182,6 +182,9 @@ fn what_to_try(directory: &Path, front: SocketAddr, servers: &Servers, wrapper: 
         (format!("curl -X PUT http://{front}/storm/Genoa"), "closes a harbour for 5 seconds"),
         (format!("kill -USR2 {wrapper}"), "reload: a new generation, no connection lost"),
         (format!("kill -KILL {worker}"), "a worker dies: another takes its place"),
+        (format!("{program} disable server harbours/Lisbon -S {socket}"), ""),
+        (format!("{program} enable server harbours/Lisbon -S {socket}"), ""),
+        (format!("{program} show servers state -S {socket}"), ""),
         (format!("{program} show proc -S {socket}"), ""),
         (format!("{program} reload -S {socket}"), ""),
     ];

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use portolan_shared::memory::RATE_MAX;
 use portolan_shared::model::Identity;
 use toml::de::DeValue;
 
@@ -121,7 +122,7 @@ Default: derived from the limit of descriptors.",
         },
         "
 Most connections from clients that are accepted in a second, over all workers together; more wait
-to be accepted: 1 to 100000000; 0: no limit.
+to be accepted: 1 to 1048575; 0: no limit.
 Default: 0.",
     ),
     Key::new(
@@ -131,7 +132,7 @@ Default: 0.",
         },
         "
 Most sessions of clients that are begun in a second, over all workers together; more wait to be
-accepted: 1 to 100000000; 0: no limit.
+accepted: 1 to 1048575; 0: no limit.
 Default: 0.",
     ),
     Key::new(
@@ -396,7 +397,7 @@ Sizes and budgets of the event loop, see
 
 /// So many in a second, 0 for any number.
 fn rate(into: &mut Option<u32>, node: &Node<'_>, reading: &mut Reading<'_>) {
-    if let Some(count) = reading.count(node, 0..=MAXCONN_MAX) {
+    if let Some(count) = reading.count(node, 0..=RATE_MAX) {
         *into = (count > 0).then_some(count);
     }
 }

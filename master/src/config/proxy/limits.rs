@@ -1,10 +1,10 @@
 //! The keys of frontends about how many come in and who waits before whom; core.
 
+use portolan_shared::memory::RATE_MAX;
 use portolan_shared::model::Priority;
 
 use super::Draft;
 use super::keys::FRONT;
-use crate::config::MAXCONN_MAX;
 use crate::config::document::Node;
 use crate::config::reading::{Reading, assign};
 use crate::config::table::Key;
@@ -21,13 +21,13 @@ pub const LIMITS: &[Row] = &[
     Row::new(
         "rate_limit_sessions",
         |draft, node, reading| {
-            if let Some(count) = reading.count(node, 0..=MAXCONN_MAX) {
+            if let Some(count) = reading.count(node, 0..=RATE_MAX) {
                 draft.sessions_per_second = (count > 0).then_some(count);
             }
         },
         "
 Most connections that are taken in a second, over all workers together; more wait to be accepted:
-1 to 100000000; 0: no limit.
+1 to 1048575; 0: no limit.
 Default: 0.
 HAProxy's rate-limit sessions.",
     )

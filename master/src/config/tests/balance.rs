@@ -389,6 +389,8 @@ fn rates_of_zero_are_none() {
     let process = &config.process;
     assert_eq!((process.connections_per_second, process.sessions_per_second), (None, None));
     assert_eq!(config.frontends[0].sessions_per_second, None);
+    let found = errors("global.maxconnrate = 1048576");
+    assert_eq!(found, "x.toml:1:22: out of bounds: 0 to 1048575");
 }
 
 #[test]
