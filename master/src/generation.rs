@@ -29,6 +29,8 @@ pub struct Generation {
     pub aides: Vec<Post>,
     /// What they are told.
     pub configuration: Rc<[u8]>,
+    /// What is left of that for those beside them: no passwords.
+    pub aide_configuration: Rc<[u8]>,
     /// Their listeners, all slots'.
     pub sockets: Vec<Socket>,
     /// The keys of these.
@@ -80,6 +82,18 @@ pub fn encode(config: &Config) -> Result<Rc<[u8]>, String> {
     Ok(bytes.into())
 }
 
+/// The same for checker and runner, who have nothing to do with users' passwords; `whole` is what workers
+/// are sent.
+pub fn encode_for_aides(config: &mut Config, whole: &Rc<[u8]>) -> Result<Rc<[u8]>, String> {
+    if config.userlists.is_empty() {
+        return Ok(Rc::clone(whole));
+    }
+    let userlists = std::mem::take(&mut config.userlists);
+    let bytes = encode(config);
+    config.userlists = userlists;
+    bytes
+}
+
 /// Opens the log endpoints.
 pub fn open_logs(config: &Config, passed: &Passed) -> Result<log::Sockets, String> {
     log::Sockets::open(&log::endpoints(config), |number| passed.duplicate(number))
@@ -94,5 +108,26 @@ pub fn name(endpoint: &LogEndpoint) -> String {
         LogEndpoint::Stdout => "stdout".into(),
         LogEndpoint::Stderr => "stderr".into(),
         LogEndpoint::Fd(number) => format!("fd@{number}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portolan_shared::model::Userlist;
+
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn those_beside_the_workers_are_sent_no_passwords() {
+        let mut config = sample::config(&[]);
+        let whole = encode(&config).expect("it can be encoded");
+        assert!(Rc::ptr_eq(&encode_for_aides(&mut config, &whole).expect("the same"), &whole));
+        config.userlists.push(Userlist { name: "u".to_owned(), users: Vec::new() });
+        let whole = encode(&config).expect("it can be encoded");
+        let less = encode_for_aides(&mut config, &whole).expect("it can be encoded");
+        let read: Config = postcard::from_bytes(&less).expect("a configuration");
+        assert_eq!((read.userlists.len(), config.userlists.len()), (0, 1));
+        assert_eq!(read.frontends, config.frontends);
     }
 }

@@ -62,6 +62,8 @@ pub struct HandedGeneration {
     pub aides: Vec<Post>,
     /// What they are told.
     pub configuration: Vec<u8>,
+    /// What those beside them are told, where that is something else.
+    pub aide_configuration: Option<Vec<u8>>,
     /// Their listeners by the wrapper's names.
     pub sockets: Vec<(ListenerEntry, String)>,
     /// The keys of these.
@@ -185,6 +187,7 @@ mod tests {
                 slots: 2,
                 aides: vec![Post::Checker],
                 configuration: b"bytes".to_vec(),
+                aide_configuration: Some(b"less".to_vec()),
                 sockets: vec![(ListenerEntry { bind: 1, slot: Some(0) }, "listener-7".to_owned())],
                 used: BTreeSet::new(),
                 logs: vec![LogEndpoint::Stderr],
@@ -255,8 +258,8 @@ mod tests {
     #[test]
     fn the_form_is_the_stored_one() {
         let bytes = sample().encode().expect("it can be encoded");
-        let stored = "02 00 05 30 2e 31 2e 30 02 03 04 01 03 02 01 01 05 62 79 74 65 73 01 01 01 \
-                      00 0a 6c 69 73 74 65 6e 65 72 2d 37 00 01 03 02 00 1e 00 00 00 00 01 c8 01 12 14 \
+        let stored = "02 00 05 30 2e 31 2e 30 02 03 04 01 03 02 01 01 05 62 79 74 65 73 01 04 6c \
+                      65 73 73 01 01 01 00 0a 6c 69 73 74 65 6e 65 72 2d 37 00 01 03 02 00 1e 00 00 00 00 01 c8 01 12 14 \
                       00 03 01 05 01 e8 07 05 30 2e 31 2e 30 00 00 01 07 01 16 00 01 78 01 01 01 \
                       02 f4 03 00 4d";
         let stored: Vec<u8> = stored

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::aides::{self, Post};
 use crate::control::Control;
-use crate::generation::{Generation, Terms, encode, open_logs};
+use crate::generation::{Generation, Terms, encode, encode_for_aides, open_logs};
 use crate::limits;
 use crate::listeners::unix::Live;
 use crate::listeners::{How, Prepared};
@@ -207,7 +207,8 @@ impl Master {
         let logs = open_logs(&config, &self.passed)?;
         let prepared = self.bind(&config, own_limit)?;
         let complete = self.complete(&mut config, number, &prepared);
-        let (configuration, control) = complete.inspect_err(|_| self.discard_sockets(&prepared))?;
+        let ([configuration, aide_configuration], control) =
+            complete.inspect_err(|_| self.discard_sockets(&prepared))?;
 
         self.last_generation = number;
         let terms = Terms::from(&config.process);
@@ -219,6 +220,7 @@ impl Master {
                 slots,
                 aides: aides.clone(),
                 configuration,
+                aide_configuration,
                 sockets: prepared.sockets.clone(),
                 used: prepared.used.clone(),
                 logs,
@@ -264,14 +266,15 @@ impl Master {
         config: &mut Config,
         number: u32,
         prepared: &Prepared,
-    ) -> Result<(Rc<[u8]>, Option<Control>), String> {
+    ) -> Result<([Rc<[u8]>; 2], Option<Control>), String> {
         let allowed = limits::allowed(config.process.descriptor_limit);
         limits::fit(config, prepared.sockets.len() as u64, allowed)
             .map_err(|error| error.to_string())?;
         self.assign(config, number)?;
         let bytes = encode(config)?;
+        let of_aides = encode_for_aides(config, &bytes)?;
         self.keep_fresh(prepared)?;
-        Ok((bytes, self.bind_control(config)?))
+        Ok(([bytes, of_aides], self.bind_control(config)?))
     }
 
     /// Binds what is new; `own_limit` is how many descriptors this process may have.

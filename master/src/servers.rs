@@ -9,6 +9,7 @@
 //!   counted up, then every doorbell rings: a worker that picks a server afterwards knows.
 //! - What checks find is the checker's to write; an operator's judgement goes there as an order.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use portolan_shared::log::monotonic_ms;
@@ -61,12 +62,18 @@ impl<'a> Servers<'a> {
         let (backend, server) = target.split_once('/').ok_or(REQUIRE_SERVER)?;
         let found = self.backends(Some(backend)).map_err(|_| "No such backend.")?;
         let &(position, backend) = found.first().ok_or("No such backend.")?;
-        let number = server.strip_prefix('#').and_then(|number| number.parse::<u32>().ok());
-        let mut servers = backend.servers.iter();
-        let found = servers.position(|one| Some(one.id) == number).or_else(|| {
-            (0..backend.servers.len()).find(|position| called(backend, *position) == server)
-        });
-        found.map(|server| At { backend: position, server }).ok_or("No such server.")
+        let number = |text: &str| text.parse::<u32>().ok();
+        let mut servers = (0..).zip(&backend.servers);
+        let found = match server.split_once('#') {
+            Some(("", id)) => servers.find(|(_, one)| Some(one.id) == number(id)),
+            // No name holds a `#`, and the first of a name goes without.
+            Some((name, count)) => {
+                let before = number(count).filter(|count| *count > 1).ok_or("No such server.")?;
+                servers.filter(|(_, one)| one.name == name).nth(before as usize - 1)
+            }
+            None => servers.find(|(_, one)| one.name == server),
+        };
+        found.map(|(server, _)| At { backend: position, server }).ok_or("No such server.")
     }
 
     /// The server there.
@@ -278,10 +285,24 @@ impl<'a> Servers<'a> {
 }
 
 /// What a server is called in its backend: its name, the second of that name `name#2`.
-pub fn called(backend: &Backend, position: usize) -> String {
+fn called(backend: &Backend, position: usize) -> String {
     let name = &backend.servers[position].name;
     let before = backend.servers[..position].iter().filter(|other| other.name == *name).count();
-    if before == 0 { name.clone() } else { format!("{name}#{}", before + 1) }
+    nth_of(name, before)
+}
+
+fn nth_of(name: &str, before: usize) -> String {
+    if before == 0 { name.to_owned() } else { format!("{name}#{}", before + 1) }
+}
+
+/// The same of all servers of a backend, in order.
+pub fn names(backend: &Backend) -> impl Iterator<Item = String> {
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    backend.servers.iter().map(move |server| {
+        let before = seen.entry(&server.name).or_default();
+        *before += 1;
+        nth_of(&server.name, *before - 1)
+    })
 }
 
 /// How many servers there are and how many of them do not serve, looked up again where something changed.

@@ -11,7 +11,7 @@ use portolan_shared::memory::{Operational, ServerState};
 use portolan_shared::model::{Server, ServerAddress};
 use portolan_shared::standing::{Cause, Standing};
 
-use crate::servers::{At, Servers, called};
+use crate::servers::{At, Servers, names};
 
 /// What is answered where the model of the generation that serves is not known.
 pub const UNKNOWN: &str = "The servers of this generation are known after the next reload.";
@@ -33,8 +33,8 @@ pub fn states(
 ) -> Result<String, &'static str> {
     let mut text = format!("1\n{STATE_COLUMNS}\n");
     for (number, backend) in servers.backends(which)? {
-        for (position, at) in Servers::of(number, servers.config).enumerate() {
-            let name = called(backend, position);
+        let all = Servers::of(number, servers.config).zip(names(backend));
+        for (position, (at, name)) in all.enumerate() {
             let _ = writeln!(
                 text,
                 "{} {} {}",
@@ -169,16 +169,16 @@ fn address(server: &Server) -> (String, u16) {
 /// `show servers conn`.
 pub fn connections(servers: &Servers<'_>, which: Option<&str>) -> Result<String, &'static str> {
     let mut text = format!("{CONN_COLUMNS}\n");
-    for (number, _) in servers.backends(which)? {
-        for at in Servers::of(number, servers.config) {
+    for (number, backend) in servers.backends(which)? {
+        for (at, name) in Servers::of(number, servers.config).zip(names(backend)) {
             let (_, server) = servers.at(at);
             let (address, port) = address(server);
             let current = servers.memory.current(server.object);
             let limit = server.http.pool_max_conn.map_or(-1, i64::from);
             let _ = writeln!(
                 text,
-                "{} {}/{} {address} {port} - {} {current} {current} - - - - - {limit} -",
-                servers.full_name(at),
+                "{}/{name} {}/{} {address} {port} - {} {current} {current} - - - - - {limit} -",
+                backend.name,
                 number + 1,
                 server.id,
                 server.http.pool_purge_delay.as_millis(),

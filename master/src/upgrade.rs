@@ -339,6 +339,8 @@ impl Master {
             slots: generation.slots,
             aides: generation.aides.clone(),
             configuration: generation.configuration.to_vec(),
+            aide_configuration: (generation.aide_configuration != generation.configuration)
+                .then(|| generation.aide_configuration.to_vec()),
             sockets: generation.sockets.iter().map(|(e, socket)| (*e, name(socket))).collect(),
             used: generation.used.clone(),
             logs: generation.endpoints.clone(),
@@ -408,11 +410,15 @@ impl Master {
     fn adopt_generation(&mut self, handed: HandedGeneration) {
         let socket = |name: &str| self.listeners.named(name).or_else(|| self.passed.by_name(name));
         let sockets = handed.sockets.iter();
+        let configuration: Rc<[u8]> = handed.configuration.into();
         let generation = Generation {
             number: handed.number,
             slots: handed.slots,
             aides: handed.aides,
-            configuration: handed.configuration.into(),
+            aide_configuration: handed
+                .aide_configuration
+                .map_or_else(|| Rc::clone(&configuration), Into::into),
+            configuration,
             sockets: sockets.filter_map(|(entry, name)| Some((*entry, socket(name)?))).collect(),
             used: handed.used,
             // A log that cannot be opened again is missed by workers that are respawned meanwhile.

@@ -414,7 +414,11 @@ impl Feed {
                 Self::Listeners(from + some.len())
             }
             Self::Pieces(from) => {
-                let rest = generation.configuration.get(from..).unwrap_or_default();
+                let configuration = match role {
+                    Role::Worker => &generation.configuration,
+                    Role::Checker | Role::Runner => &generation.aide_configuration,
+                };
+                let rest = configuration.get(from..).unwrap_or_default();
                 let some = &rest[..rest.len().min(PIECE_MAX)];
                 if some.is_empty() {
                     channel.send(&ToWorker::Done { length: from as u32 }, &[])?;

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use portolan_tests::fake::{CHECKER, Fakes, Heard, RUNNER, listen};
-use portolan_tests::{Portolan, Setup, address, client, deadline, processes};
+use portolan_tests::{Portolan, Setup, address, binaries, client, deadline, processes};
 use rustix::process::Signal;
 
 /// What the sections say so that there is a checker.
@@ -184,6 +184,29 @@ fn a_checker_of_a_dead_master_that_hangs_is_ended_before_another_begins() {
     assert!(processes::signal(master, Signal::KILL));
     scene.nth(CHECKER, "resume", 1);
     assert!(!processes::alive(first.pid));
+}
+
+/// Another program goes on in the master's place: it adopts the checker, and the next one follows it.
+#[test]
+fn a_new_program_of_the_master_has_one_checker_too() {
+    let scene = start();
+    let first = scene.nth(CHECKER, "resume", 0);
+    let program = scene.fakes.programs().join("portolan");
+    // What does not start leaves the adopted one at work, and it is followed when it dies.
+    scene.fakes.behave("checker fail");
+    binaries::replace(&binaries::path("portolan"), &program);
+    assert!(scene.portolan.reload_fails().contains("the checker cannot start"));
+    assert!(processes::alive(first.pid));
+    scene.fakes.behave("");
+    assert!(processes::signal(first.pid, Signal::KILL));
+    let second = scene.nth(CHECKER, "resume", 1);
+    assert_eq!(second.generation, 1);
+    binaries::replace(&binaries::path("portolan"), &program);
+    scene.portolan.reload();
+    let third = scene.nth(CHECKER, "resume", 2);
+    assert!(!processes::alive(second.pid));
+    assert_eq!(scene.living("checker"), [third.pid]);
+    assert_eq!(scene.count(CHECKER, "resume"), 3);
 }
 
 #[test]
