@@ -100,6 +100,14 @@ pub struct Candidate {
     pub control: Option<Control>,
 }
 
+/// What a generation has beside its sockets.
+#[derive(Debug)]
+struct Completed {
+    configuration: Rc<[u8]>,
+    aide_configuration: Rc<[u8]>,
+    control: Option<Control>,
+}
+
 /// Why a generation cannot be started: in one line, and at length.
 #[derive(Debug)]
 pub struct Refusal {
@@ -207,7 +215,7 @@ impl Master {
         let logs = open_logs(&config, &self.passed)?;
         let prepared = self.bind(&config, own_limit)?;
         let complete = self.complete(&mut config, number, &prepared);
-        let ([configuration, aide_configuration], control) =
+        let Completed { configuration, aide_configuration, control } =
             complete.inspect_err(|_| self.discard_sockets(&prepared))?;
 
         self.last_generation = number;
@@ -266,7 +274,7 @@ impl Master {
         config: &mut Config,
         number: u32,
         prepared: &Prepared,
-    ) -> Result<([Rc<[u8]>; 2], Option<Control>), String> {
+    ) -> Result<Completed, String> {
         let allowed = limits::allowed(config.process.descriptor_limit);
         limits::fit(config, prepared.sockets.len() as u64, allowed)
             .map_err(|error| error.to_string())?;
@@ -274,7 +282,8 @@ impl Master {
         let bytes = encode(config)?;
         let of_aides = encode_for_aides(config, &bytes)?;
         self.keep_fresh(prepared)?;
-        Ok(([bytes, of_aides], self.bind_control(config)?))
+        let control = self.bind_control(config)?;
+        Ok(Completed { configuration: bytes, aide_configuration: of_aides, control })
     }
 
     /// Binds what is new; `own_limit` is how many descriptors this process may have.
