@@ -27,6 +27,57 @@ fn it_takes_fall_failures_to_go_down_and_rise_successes_to_come_up() {
     }
 }
 
+/// What `rise` and `fall` promise, said plainly.
+struct Plain {
+    now: Operational,
+    /// Results of the kind that would change it, in a row.
+    row: u32,
+}
+
+impl Plain {
+    fn on(&mut self, result: CheckResult, rise: u32, fall: u32) {
+        let up = self.now != Operational::Down;
+        let fails = result == CheckResult::L7Sts;
+        self.row = if up == fails { self.row + 1 } else { 0 };
+        let changes = self.row == if up { fall } else { rise };
+        self.now = match (up, changes, result) {
+            (true, true, _) => Operational::Down,
+            (false, false, _) => Operational::Down,
+            (true, false, CheckResult::L7Sts) => self.now,
+            (_, _, CheckResult::L7OkC) => Operational::Stopping,
+            _ => Operational::Up,
+        };
+        if changes {
+            self.row = 0;
+        }
+    }
+}
+
+#[test]
+fn every_short_sequence_of_results_does_what_rise_and_fall_promise() {
+    const RESULTS: [CheckResult; 3] = [CheckResult::L7Ok, CheckResult::L7OkC, CheckResult::L7Sts];
+    const LENGTH: u32 = 7;
+    for (rise, fall) in [(1, 1), (1, 3), (2, 3), (3, 1), (3, 2)] {
+        for (begins, now) in
+            [(InitState::FullyUp, Operational::Up), (InitState::FullyDown, Operational::Down)]
+        {
+            for sequence in 0..3_usize.pow(LENGTH) {
+                let mut judge = of(rise, fall, begins);
+                let mut plain = Plain { now, row: 0 };
+                for at in 0..LENGTH {
+                    let result = RESULTS[sequence / 3_usize.pow(at) % 3];
+                    let before = judge.operational();
+                    let change = judge.on(result);
+                    plain.on(result, rise, fall);
+                    assert_eq!(judge.operational(), plain.now, "{rise} {fall} {sequence} {at}");
+                    assert_eq!(change.became.is_some(), judge.operational() != before);
+                    assert_eq!(judge.counter().is_up(), plain.now != Operational::Down);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_server_begins_as_it_is_told_to() {
     let one_failure = of(2, 3, InitState::Up);
