@@ -6,7 +6,8 @@
 //! `Head → Length | Chunked | UntilClose → Ended`, or `Broken` from anywhere.
 
 use crate::http1::{
-    Asked, Decoder, Event, Fields, Framing, Limits, Method, ResponseHead, Scan, response,
+    Asked, Decoder, Event, Fields, Framing, Limits, Method, ResponseError, ResponseHead, Scan,
+    response,
 };
 
 /// Field lines of a head and of a trailer section; as HAProxy's `tune.http.maxhdr` is by default.
@@ -71,6 +72,11 @@ impl Response {
                 let rest = self.head.split_off(head.length);
                 self.begin(&head);
                 self.take(&rest);
+            }
+            // A switch that was not asked for, or not as it should be, is an answer all the same.
+            Err(ResponseError::Switch) => {
+                self.status = Some(101);
+                self.state = State::Ended;
             }
             Err(_) => self.state = State::Broken,
         }

@@ -54,7 +54,7 @@ impl Reader {
         let reading = match self {
             Self::MysqlGreeting => mysql::greeting(bytes),
             Self::MysqlAnswer => mysql::answer(bytes),
-            Self::Pgsql => pgsql::answer(bytes),
+            Self::Pgsql => pgsql::answer(bytes, last),
             Self::Redis => redis::answer(bytes, last),
             Self::SmtpGreeting | Self::SmtpReply => smtp::reply(bytes, last),
             Self::Ldap => ldap::answer(bytes),

@@ -24,16 +24,17 @@ pub fn start(user: &str) -> Vec<u8> {
 }
 
 /// What the server says to it.
-pub fn answer(bytes: &[u8]) -> Reading {
+pub fn answer(bytes: &[u8], last: bool) -> Reading {
     let Some(([kind, length @ ..], content)) = bytes.split_first_chunk::<HEAD_BYTES>() else {
         return Reading::More;
     };
     let length = (u32::from_be_bytes(*length) as usize).saturating_sub(4);
     match kind {
-        b'E' => match content.get(..length) {
-            Some(content) => Reading::Bad(Outcome::with(CheckResult::L7Rsp, error(content))),
-            None => Reading::More,
-        },
+        b'E' if content.len() < length && !last => Reading::More,
+        b'E' => {
+            let content = &content[..content.len().min(length)];
+            Reading::Bad(Outcome::with(CheckResult::L7Rsp, error(content)))
+        }
         b'R' => match content.first_chunk() {
             None => Reading::More,
             Some([0, 0, 0, asked]) if length < 256 && AUTHENTICATIONS.contains(asked) => {

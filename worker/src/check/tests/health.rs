@@ -40,11 +40,11 @@ impl Plain {
         let fails = result == CheckResult::L7Sts;
         self.row = if up == fails { self.row + 1 } else { 0 };
         let changes = self.row == if up { fall } else { rise };
-        self.now = match (up, changes, result) {
-            (true, true, _) => Operational::Down,
-            (false, false, _) => Operational::Down,
-            (true, false, CheckResult::L7Sts) => self.now,
-            (_, _, CheckResult::L7OkC) => Operational::Stopping,
+        let up = up != changes;
+        self.now = match (up, result) {
+            (false, _) => Operational::Down,
+            (true, CheckResult::L7Sts) => self.now,
+            (true, CheckResult::L7OkC) => Operational::Stopping,
             _ => Operational::Up,
         };
         if changes {

@@ -95,6 +95,7 @@ fn postgresql_asks_to_authenticate() {
 \"alien\", database \"alien\", no encryption\0Fauth.c\0L544\0RClientAuthentication\0\0"),
         r#"L7RSP 0 "FATAL: no pg_hba.conf entry for host <22>127.0.0.1<22>, user <22>alien<22>, database <22>alien<22>, no encryption""#
     );
+    assert_eq!(say(b"E\0\0\0\x30SFATAL\0C28000\0Mno pg_hba\0"), r#"L7RSP 0 "FATAL: no pg_hba""#);
     assert_eq!(say(b"R\0\0\0\x08\0\0\0\x0b"), r#"L7STS 0 "PostgreSQL unknown error""#);
     assert_eq!(say(b"Hello there"), r#"L7STS 0 "PostgreSQL unknown error""#);
     assert_eq!(say(b"R\0\0\0\x08\0"), r#"L7RSP 0 """#);

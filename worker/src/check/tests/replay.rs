@@ -43,6 +43,7 @@ fn parts() -> impl Strategy<Value = Vec<u8>> {
         b"HTTP/1.1 200 OK\r\n",
         b"HTTP/1.1 404 No\r\n\r\n",
         b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 101 Switch\r\nX-A: 1\r\n\r\n",
         b"X-A: 0, 1\r\n",
         b"Content-Length: 5\r\n\r\nhello",
         b"Transfer-Encoding: chunked\r\n\r\n",

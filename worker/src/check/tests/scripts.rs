@@ -344,6 +344,7 @@ fn a_status_from_200_to_399_is_well_where_nothing_is_said() {
         ("HTTP/1.0 304 Not Mod\r\n\r\n", r#"L7OK 304 """#),
         ("HTTP/1.0 500 Oh no\r\n\r\nbody", r#"L7STS 500 "Oh no""#),
         ("HTTP/1.0 500\r\n\r\nbody", r#"L7STS 500 """#),
+        ("HTTP/1.1 101 Switch\r\nX: y\r\n\r\n", r#"L7STS 101 """#),
         ("HTTP/1.0 200 O", r#"L7RSP 0 """#),
         ("SSH-2.0-foo\r\n", r#"L7RSP 0 """#),
         ("", r#"L7RSP 0 """#),
