@@ -132,6 +132,8 @@ pub struct Worker {
     pub(crate) buffers: Buffers,
     pub(crate) pipes: Pipes,
     pub(crate) source_ports: SourcePorts,
+    /// PROXY headers made so far; part of the ids in them.
+    pub(crate) greeted: u64,
     pub(crate) scratch: Box<[u8]>,
     pub(crate) applets: Vec<Applet>,
     /// Descriptors that are not in the table.

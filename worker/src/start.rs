@@ -396,6 +396,7 @@ pub(crate) fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channe
         ),
         pipes: Pipes::new(pipes_of(&config, hello.slots), now),
         source_ports: SourcePorts::new(hello.slot, hello.slots, now as u32),
+        greeted: 0,
         scratch: vec![0; config.tune.buffer_size as usize].into_boxed_slice(),
         http: Http::new(&config, key),
         watched: watched_backends(&config),

@@ -42,6 +42,18 @@
 //!    [`OwnLane::pass_on`].
 //!
 //! After the master released a dead lane it rings everybody, since the dead may have owed a ring.
+//!
+//! # What has looked at it
+//!
+//! - Every order of accesses of a few processes, deaths included, on the real code: admission in
+//!   `tests/interleavings`, states with their version, observed errors and rates in `tests/words`. Both
+//!   explore sequentially consistent executions; where less is asked of the machine (totals, places
+//!   without a limit, states) nobody decides by two words at once, or the header says why it holds.
+//! - Short sequences of operations beside a naive model (`tests/sequences`), packing and rates as
+//!   properties (`tests/packing`).
+//! - Real processes that are killed (`memory_stress` among the end-to-end tests).
+//! - Not miri, which maps no files: the unsafe code is `map`, four operations. Not loom, whose memory
+//!   is its own: it would see copies of the code.
 
 mod admission;
 mod head;

@@ -12,7 +12,7 @@
 //! HAProxy as here.)
 //!
 //! - A process whose `now` is behind what others have written counts in their second.
-//! - Rates above [`RATE_MAX`] are not told apart: such a limit is none.
+//! - Rates above [`RATE_MAX`] are not told apart: a limit above it is none.
 //! - After 194 days without a single event a second's number returns: an estimate may be wrong by
 //!   what was counted then, for a minute.
 
@@ -118,7 +118,7 @@ pub(super) fn take<W: Word>(word: &W, limit: u32, now_ms: u64) -> Result<(), u64
     loop {
         let before = word.load();
         let window = Window::of(before, now_ms);
-        if window.rate() >= limit.into() && limit < RATE_MAX {
+        if window.rate() >= limit.into() && limit <= RATE_MAX {
             return Err(window.wait(limit.into()));
         }
         if word.exchange(before, window.with_one_more().word()) {

@@ -109,7 +109,8 @@ impl Worker {
         if let Some(out) = &server.send_proxy
             && matches!(stream.back.pending, Pending::Empty)
         {
-            let id = (self.hello.generation, self.hello.slot, key, stream.accepted);
+            self.greeted += 1;
+            let id = (self.hello.generation, self.hello.slot, self.greeted, stream.accepted);
             let header = super::header::header_for(out, stream.client, destination, id);
             // It goes the way of data from the front; the buffer pool need not have room for it, as
             // it fits into any socket's empty buffer.

@@ -142,7 +142,7 @@ pub(crate) fn header_for(
     out: &ProxyProtocolOut,
     client: Address,
     destination: Option<SocketAddr>,
-    id: (u32, u16, u32, Millis),
+    id: (u32, u16, u64, Millis),
 ) -> Vec<u8> {
     let addresses = match (client, destination) {
         (Address::Ip(source), Some(destination)) => Some(Addresses::Inet { source, destination }),
