@@ -91,7 +91,7 @@ impl Checker {
         let at = self.watches[key as usize].at;
         self.look_if_stale(at.backend);
         if self.is_at_rest(key) {
-            self.schedule_next(key);
+            self.schedule_next(key, 0);
             return;
         }
         match self.watches[key as usize].means.clone() {
@@ -136,15 +136,17 @@ impl Checker {
             && verdict().operational == Operational::Unknown
     }
 
-    /// When the next attempt is due: an interval from now.
-    pub(super) fn schedule_next(&mut self, key: Key) {
+    /// When the next attempt is due: an interval from now, less what this one had begun too late. Else
+    /// those that once were late together would stay together.
+    pub(super) fn schedule_next(&mut self, key: Key, late: Millis) {
         let draw = self.draw();
         let watch = &mut self.watches[key as usize];
         let server =
             &self.config.backends[watch.at.backend as usize].servers[watch.at.server as usize];
         let interval = watch.interval(&server.health);
         let percent = self.config.process.spread_checks.into();
-        watch.due = self.clock.now() + millis(schedule::spread(interval, percent, draw));
+        let interval = millis(schedule::spread(interval, percent, draw));
+        watch.due = self.clock.now() + interval - late.min(interval / 2);
         self.tasks.schedule(watch.task, watch.due);
     }
 
@@ -165,7 +167,7 @@ impl Checker {
             self.tell_runner(&ToRunner::Cancel { id });
         }
         self.abandon_probe(key);
-        self.schedule_next(key);
+        self.schedule_next(key, 0);
     }
 
     /// Asks the runner.
@@ -178,7 +180,7 @@ impl Checker {
         let timeout = timeouts.check.map_or(watch.inter, millis);
         if self.runner.is_none() {
             self.runner_failed("there is none");
-            self.schedule_next(key);
+            self.schedule_next(key, 0);
             return;
         }
         self.commands += 1;
@@ -214,7 +216,7 @@ impl Checker {
         let keys: Vec<Key> = std::mem::take(&mut self.asked).into_values().collect();
         for key in keys {
             self.watches[key as usize].under = Under::Nothing;
-            self.schedule_next(key);
+            self.schedule_next(key, 0);
         }
         self.runner_failed(why);
     }
@@ -224,12 +226,13 @@ impl Checker {
         self.log.say_limited(Event::Resource, LogLevel::Warning, text);
     }
 
-    /// Counts an attempt that took so long, and whether it was late.
-    pub(super) fn count_attempt(&mut self, key: Key, took: Millis) {
+    /// Counts an attempt that took so long; how late it had begun.
+    pub(super) fn count_attempt(&mut self, key: Key, took: Millis) -> Millis {
         let watch = &self.watches[key as usize];
         let late = self.clock.now().saturating_sub(took).saturating_sub(watch.due);
         self.activity.checks += 1;
         self.activity.latest_ms = self.activity.latest_ms.max(late);
         self.activity.late += u64::from(late > watch.inter / LATE_PART);
+        late
     }
 }

@@ -25,7 +25,7 @@ const BY_OPERATOR: &str = "changed from CLI";
 impl Checker {
     /// An attempt is over.
     pub(super) fn conclude(&mut self, key: Key, took: Millis, outcome: &Outcome) {
-        self.count_attempt(key, took);
+        let late = self.count_attempt(key, took);
         // It may have gone into maintenance meanwhile.
         self.look_if_stale(self.watches[key as usize].at.backend);
         if !self.is_at_rest(key) {
@@ -40,7 +40,7 @@ impl Checker {
                 Kind::Agent => self.hear_agent(key, took, outcome),
             }
         }
-        self.schedule_next(key);
+        self.schedule_next(key, late);
     }
 
     /// What was made of a result is stored, logged and told.

@@ -82,7 +82,8 @@ fn configuration(servers: u32, http: bool, port: u16, control: &Path) -> String 
     let mut text = format!(
         "[global]\nworkers = 1\ncontrol_socket = \"{}\"\n[defaults]\nmode = \"http\"\n\
          timeout = {{ connect = \"1s\", client = \"5s\", server = \"5s\" }}\n\
-         [frontend.f]\nbind = [\"127.0.0.1:0\"]\ndefault_backend = \"b0\"\n",
+         [frontend.f]\nbind = [\"{}.front\"]\ndefault_backend = \"b0\"\n",
+        control.display(),
         control.display()
     );
     for number in 0..servers {
@@ -144,8 +145,9 @@ fn report(before: &Seen, after: &Seen, took: Duration) {
     let cpu_ns = (after.cpu_ns - before.cpu_ns) as f64;
     println!("servers checked          {:>10}", after.counter("watches"));
     println!("checks per second        {:>10.0}", checks as f64 / seconds);
-    println!("late, of all since start {:>10}", after.counter("checks_late"));
-    println!("latest, ms               {:>10}", after.counter("checks_latest_ms"));
+    println!("late ones                {:>10}", since("checks_late"));
+    println!("late ones before         {:>10}", before.counter("checks_late"));
+    println!("latest since start, ms   {:>10}", after.counter("checks_latest_ms"));
     println!("CPU, of one core         {:>9.1} %", cpu_ns / seconds / 1e7);
     println!("CPU per check, us        {:>10.1}", cpu_ns / 1e3 / checks.max(1) as f64);
     println!("loops per second         {:>10.0}", since("loops") as f64 / seconds);
