@@ -32,6 +32,10 @@ pub struct At {
     server: usize,
 }
 
+/// How many active and how many backup servers can be used, by backend, once counted: all changes are
+/// stored before the first line.
+type Left = HashMap<usize, (usize, usize)>;
+
 /// The servers of a configuration as shared memory knows them.
 #[derive(Clone, Copy, Debug)]
 pub struct Servers<'a> {
@@ -205,9 +209,14 @@ impl<'a> Servers<'a> {
     }
 
     /// What the log is told of a server whose standing was changed by an operator.
-    fn lines(&self, at: At, before: &Standing) -> Vec<(LogLevel, String)> {
+    fn lines(&self, at: At, before: &Standing, left: &mut Left) -> Vec<(LogLevel, String)> {
         let (backend, server) = self.at(at);
         let now = self.standing(at);
+        let told = |standing: &Standing| (standing.maint, standing.drain, standing.usable);
+        if told(before) == told(&now) {
+            return Vec::new();
+        }
+        let left = *left.entry(at.backend).or_insert_with(|| self.usable(at.backend));
         let via = match server.health.track {
             Some((backend, server)) if [now.maint, now.drain].contains(&Some(Cause::Tracked)) => {
                 let at = At { backend: backend as usize, server: server as usize };
@@ -218,7 +227,7 @@ impl<'a> Servers<'a> {
         let name = self.full_name(at);
         let word = if now.up { "UP" } else { "DOWN" };
         let rest = |what: String| {
-            let (active, backups) = self.usable(at.backend);
+            let (active, backups) = left;
             let current = self.memory.current(server.object);
             let queued = self.memory.waiting(server.object);
             format!(
@@ -244,10 +253,7 @@ impl<'a> Servers<'a> {
             _ => None,
         };
         lines.extend(line.map(|line| (LogLevel::Notice, line)));
-        if before.usable != Usable::None
-            && now.usable == Usable::None
-            && self.usable(at.backend) == (0, 0)
-        {
+        if before.usable != Usable::None && now.usable == Usable::None && left == (0, 0) {
             let line = format!("backend {} has no server available!", backend.name);
             lines.push((LogLevel::Emerg, line));
         }
@@ -388,10 +394,11 @@ impl Master {
         servers.store(at, order)?;
         servers.bump(&changed);
         self.memory.ring_all();
+        let mut left = Left::new();
         let lines: Vec<_> = changed
             .iter()
             .zip(&before)
-            .flat_map(|(at, before)| servers.lines(*at, before))
+            .flat_map(|(at, before)| servers.lines(*at, before, &mut left))
             .collect();
         for (level, line) in lines {
             self.say(level, &line);
