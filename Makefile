@@ -41,9 +41,9 @@ bench: build
 	PROFILES='$(PROFILES)' \
 	$(RELEASE)/portolan-bench
 
-# Looks for bytes that break a promise of the HTTP/1 codec or of health checks, with libFuzzer and the
-# stable compiler.
-#   TARGET=head|chunked|connection|check   what they are
+# Looks for bytes that break a promise of the HTTP/1 codec, of health checks or of keys, with libFuzzer
+# and the stable compiler.
+#   TARGET=head|chunked|connection|check|key   what they are
 #   SECONDS=600                            for how long; 0: until it finds some
 FUZZ_TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_FLAGS := -C passes=sancov-module -C codegen-units=1 \
