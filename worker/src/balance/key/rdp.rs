@@ -5,8 +5,8 @@
 //! bytes) around an X.224 connection request (its length, 0xe0, two references of two bytes, a class),
 //! then `Cookie: name=value` and the end of the line ([MS-RDPBCGR] 2.2.1.1).
 //!
-//! Of the headers only the version and the kind of request are looked at, so that another protocol is
-//! known for one by its first bytes.
+//! Of the headers only the version, the length and the kind of request are looked at, so that another
+//! protocol is known for one by its first bytes.
 //!
 //! Limits: a message of at most [`LENGTH_MAX`] bytes is looked at.
 
@@ -33,15 +33,17 @@ pub fn rdp_cookie<'a>(bytes: &'a [u8], name: &[u8]) -> Rdp<'a> {
     if !may_be(0, 3) || !may_be(5, 0xe0) {
         return Rdp::Absent;
     }
-    let Some((headers, line)) = bytes.split_at_checked(HEADERS) else { return Rdp::Short };
+    let &[_, _, high, low, ..] = bytes else { return Rdp::Short };
+    let length = usize::from(u16::from_be_bytes([high, low])).min(LENGTH_MAX);
+    let message = &bytes[..length.min(bytes.len())];
+    let is_whole = message.len() == length;
+    let line = message.get(HEADERS..).unwrap_or_default();
     let end = memchr::memchr(b'\r', line);
     match end.map(|end| (end, line.get(end + 1))) {
         Some((end, Some(b'\n'))) => value(&line[..end], name).map_or(Rdp::Absent, Rdp::Cookie),
         Some((_, Some(_))) => Rdp::Absent,
-        _ => {
-            let length = usize::from(u16::from_be_bytes([headers[2], headers[3]]));
-            if bytes.len() < length.min(LENGTH_MAX) { Rdp::Short } else { Rdp::Absent }
-        }
+        _ if is_whole => Rdp::Absent,
+        _ => Rdp::Short,
     }
 }
 
