@@ -23,7 +23,7 @@ pub fn keys(bytes: &[u8]) {
     let key = of_target(&options, input);
     within(key);
     assert!(options.len.is_none_or(|len| key.len() <= len as usize));
-    let slashes = key.iter().filter(|byte| **byte == b'/').count();
+    let slashes = memchr::memchr_iter(b'/', key).count();
     assert!(options.depth.is_none_or(|depth| slashes <= depth as usize));
     assert!(options.whole || !key.contains(&b'?'));
     for name in [&b"id"[..], b"a"] {
