@@ -32,10 +32,6 @@ pub struct At {
     server: usize,
 }
 
-/// How many active and how many backup servers can be used, by backend, once counted: all changes are
-/// stored before the first line.
-type Left = HashMap<usize, (usize, usize)>;
-
 /// The servers of a configuration as shared memory knows them.
 #[derive(Clone, Copy, Debug)]
 pub struct Servers<'a> {
@@ -209,14 +205,9 @@ impl<'a> Servers<'a> {
     }
 
     /// What the log is told of a server whose standing was changed by an operator.
-    fn lines(&self, at: At, before: &Standing, left: &mut Left) -> Vec<(LogLevel, String)> {
+    fn lines(&self, at: At, before: &Standing) -> Vec<(LogLevel, String)> {
         let (backend, server) = self.at(at);
         let now = self.standing(at);
-        let told = |standing: &Standing| (standing.maint, standing.drain, standing.usable);
-        if told(before) == told(&now) {
-            return Vec::new();
-        }
-        let left = *left.entry(at.backend).or_insert_with(|| self.usable(at.backend));
         let via = match server.health.track {
             Some((backend, server)) if [now.maint, now.drain].contains(&Some(Cause::Tracked)) => {
                 let at = At { backend: backend as usize, server: server as usize };
@@ -227,7 +218,7 @@ impl<'a> Servers<'a> {
         let name = self.full_name(at);
         let word = if now.up { "UP" } else { "DOWN" };
         let rest = |what: String| {
-            let (active, backups) = left;
+            let (active, backups) = self.usable(at.backend);
             let current = self.memory.current(server.object);
             let queued = self.memory.waiting(server.object);
             format!(
@@ -253,8 +244,13 @@ impl<'a> Servers<'a> {
             _ => None,
         };
         lines.extend(line.map(|line| (LogLevel::Notice, line)));
-        if before.usable != Usable::None && now.usable == Usable::None && left == (0, 0) {
-            let line = format!("backend {} has no server available!", backend.name);
+        if before.usable != Usable::None
+            && now.usable == Usable::None
+            && self.usable(at.backend) == (0, 0)
+        {
+            let listens = self.config.listen_of(at.backend as u32).is_some();
+            let kind = if listens { "proxy" } else { "backend" };
+            let line = format!("{kind} {} has no server available!", backend.name);
             lines.push((LogLevel::Emerg, line));
         }
         lines
@@ -394,11 +390,10 @@ impl Master {
         servers.store(at, order)?;
         servers.bump(&changed);
         self.memory.ring_all();
-        let mut left = Left::new();
         let lines: Vec<_> = changed
             .iter()
             .zip(&before)
-            .flat_map(|(at, before)| servers.lines(*at, before, &mut left))
+            .flat_map(|(at, before)| servers.lines(*at, before))
             .collect();
         for (level, line) in lines {
             self.say(level, &line);

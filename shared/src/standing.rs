@@ -16,7 +16,7 @@
 //! - A weight that may not change while running (`static-rr` and map-based hashes) is the configured
 //!   one or 0.
 //! - `slowstart` counts from the last time the server came up or left maintenance, and not at all
-//!   from its first check. It goes in 20 steps; weight and limit are never less than 1 because of it.
+//!   from its first check. It goes in 20 steps; the weight begins with the first of them, and the limit with 1.
 
 use std::time::Duration;
 
@@ -135,7 +135,8 @@ pub fn standing(
     Standing {
         usable,
         weight: match usable {
-            Usable::All if weights_change(backend) => at_step(weight.into(), step) as u32,
+            // A twentieth at first, so that it is given something to do.
+            Usable::All if weights_change(backend) => at_step(weight.into(), step.max(1)) as u32,
             Usable::All => weight,
             _ => 0,
         },

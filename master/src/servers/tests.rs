@@ -6,7 +6,7 @@ use portolan_shared::model::{
     Agent, Backend, Balance, Config, Mode, Probe, Process, Server, ServerAddress, Tune,
 };
 
-use super::{Left, Servers, Tally};
+use super::{Servers, Tally};
 use crate::control::Order;
 use crate::control::Weight;
 use crate::shared_memory::SharedMemory;
@@ -136,9 +136,8 @@ fn maintenance_and_drain_reach_who_tracks_and_leave_their_line() {
     let change = |state| {
         let before = [servers.standing(a), servers.standing(t)];
         servers.store(a, Order::State(state)).expect("a state");
-        let mut lines = servers.lines(a, &before[0], &mut Left::new());
-        lines.extend(servers.lines(t, &before[1], &mut Left::new()));
-        lines.into_iter().map(|(_, line)| line).collect::<Vec<_>>()
+        let lines = servers.lines(a, &before[0]).into_iter().chain(servers.lines(t, &before[1]));
+        lines.map(|(_, line)| line).collect::<Vec<_>>()
     };
     let rest = "sessions active, 0 requeued, 0 remaining in queue.";
     assert_eq!(
@@ -182,7 +181,7 @@ fn the_last_server_that_goes_is_an_emergency() {
         let at = servers.find(target).expect("a server");
         let before = servers.standing(at);
         servers.store(at, Order::State(AdminState::Maint)).expect("a state");
-        lines.extend(servers.lines(at, &before, &mut Left::new()));
+        lines.extend(servers.lines(at, &before));
     }
     let (level, line) = lines.last().expect("lines");
     assert_eq!(line, "backend app has no server available!");

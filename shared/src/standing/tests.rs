@@ -219,12 +219,12 @@ fn weight_and_limit_grow_in_twenty_steps_after_a_server_came_up() {
         let standing = standing(&backend(), &server, &state, None, now_ms);
         (standing.weight, standing.maxconn, standing.next_step_ms)
     };
-    assert_eq!(at(10_000), (1, Some(1), Some(11_000)));
+    assert_eq!(at(10_000), (8, Some(1), Some(11_000)));
     assert_eq!(at(11_000), (8, Some(10), Some(12_000)));
     assert_eq!(at(20_500), (80, Some(100), Some(21_000)));
     assert_eq!(at(29_999), (152, Some(190), Some(30_000)));
     assert_eq!(at(30_000), (160, Some(200), None));
-    assert_eq!(at(9_000), (1, Some(1), Some(11_000)), "a clock that is behind");
+    assert_eq!(at(9_000), (8, Some(1), Some(11_000)), "a clock that is behind");
 }
 
 #[test]

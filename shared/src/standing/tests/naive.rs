@@ -109,7 +109,8 @@ fn naive(
             share -= 1;
         }
     }
-    let part = |whole: u32| if whole == 0 { 0 } else { (whole * share as u32 / 20).max(1) };
+    let of = |whole: u32, share| if whole == 0 { 0 } else { (whole * share as u32 / 20).max(1) };
+    let part = |whole: u32| of(whole, share);
 
     let usable = if !lives {
         Usable::None
@@ -119,7 +120,7 @@ fn naive(
         Usable::All
     };
     let weight = match usable {
-        Usable::All if dynamic => part(weight * 16),
+        Usable::All if dynamic => of(weight * 16, share.max(1)),
         Usable::All => weight * 16,
         _ => 0,
     };
