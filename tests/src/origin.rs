@@ -360,6 +360,16 @@ impl Gate {
         self.passes.1.notify_all();
     }
 
+    /// Whether it lets one through within a moment.
+    pub(crate) fn passes_soon(&self) -> bool {
+        let passes = self.passes.0.lock().expect("the passes");
+        let mut passes = self.passes.1.wait_timeout_while(passes, GATE_POLL, |passes| *passes == 0);
+        let passes = &mut passes.as_mut().expect("the passes").0;
+        let free = **passes > 0;
+        **passes = passes.saturating_sub(1);
+        free
+    }
+
     /// Waits to be let through; does not wait for ever when the origin ends.
     pub(crate) fn pass(&self, seen: &Seen) {
         let mut passes = self.passes.0.lock().expect("the passes");

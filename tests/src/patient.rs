@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::http::{Answer, HttpOrigin, Request};
+use crate::http::{Answer, HttpOrigin, Next, Request};
 use crate::origin::Gate;
 use crate::{address, deadline};
 
@@ -83,15 +83,18 @@ impl Patient {
             } else {
                 let busy = chart.busy.fetch_add(1, Ordering::SeqCst) + 1;
                 chart.peak.fetch_max(busy, Ordering::SeqCst);
-                if let Some(gate) = &gate {
-                    exchange.pass(gate);
+                if let Some(gate) = &gate
+                    && !exchange.pass_unless_gone(gate)?
+                {
+                    chart.busy.fetch_sub(1, Ordering::SeqCst);
+                    return Ok(Next::Close);
                 }
             }
             let status = if check { &chart.health } else { &chart.work };
             let answer = match status.load(Ordering::SeqCst) {
                 SILENT => {
                     exchange.wait_gone()?;
-                    Answer::raw("").then(crate::http::Next::Close)
+                    Answer::raw("").then(Next::Close)
                 }
                 status => Answer::status(status, name),
             };
@@ -151,6 +154,11 @@ impl Patient {
         deadline::until(&format!("{more} more checks of {}", self.name), || {
             self.checks() >= wanted
         });
+    }
+
+    /// Waits until it was checked at all.
+    pub fn wait_checked(&self) {
+        deadline::until(&format!("a check of {}", self.name), || self.checks() > 0);
     }
 
     /// The last check as it came.

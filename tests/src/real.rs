@@ -206,7 +206,7 @@ pub fn redis() -> Daemon {
     Daemon::start(directory, address, "redis", command)
 }
 
-/// MariaDB with a user `test` and a database of that name.
+/// MariaDB with a user `test` and a database of that name, and a user `checks` who needs no password.
 ///
 /// # Panics
 /// When it does not start.
@@ -223,7 +223,7 @@ pub fn mariadb() -> Daemon {
     fs::write(
         &init,
         "CREATE DATABASE test;\nCREATE USER test@'%' IDENTIFIED BY 'test';\n\
-         GRANT ALL ON *.* TO test@'%';\n",
+         GRANT ALL ON *.* TO test@'%';\nCREATE USER checks@'%';\n",
     )
     .expect("statements");
     let mut command = Command::new("mariadbd");

@@ -14,6 +14,8 @@ use tempfile::TempDir;
 
 use crate::instance::{Failure, Portolan};
 use crate::notify::Notices;
+use crate::section::log_target;
+use crate::syslog::Syslog;
 use crate::{Poller, binaries};
 
 /// The number of `nobody` and `nogroup` on Debian.
@@ -82,6 +84,13 @@ impl Setup {
         self.globals.retain(|(one, _)| one != key);
         self.globals.push((key.to_owned(), value.to_string()));
         self
+    }
+
+    /// What happens is told to this daemon.
+    #[must_use]
+    pub fn events(self, daemon: &Syslog) -> Self {
+        let target = log_target(&daemon.target(), "");
+        self.global("log", format!("[{target}]"))
     }
 
     /// How many workers.

@@ -83,18 +83,32 @@ impl<'a> Exchange<'a> {
         gate.pass(self.seen);
     }
 
-    /// Waits until the other end has closed, or the origin ends. Nothing is read.
-    pub fn wait_gone(&mut self) -> io::Result<()> {
+    /// The same, unless the other end closes before or the origin ends: whether it was let through.
+    pub fn pass_unless_gone(&mut self, gate: &Gate) -> io::Result<bool> {
         while !self.seen.stopping() {
-            let stream = self.reader.stream();
-            let mut waited = [PollFd::new(&*stream, PollFlags::RDHUP)];
-            rustix::event::poll(&mut waited, Some(&POLL))?;
-            let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
-            if waited[0].revents().intersects(gone) {
-                return Ok(());
+            if gate.passes_soon() {
+                return Ok(true);
+            }
+            if self.gone(&Timespec::default())? {
+                return Ok(false);
             }
         }
+        Ok(false)
+    }
+
+    /// Waits until the other end has closed, or the origin ends. Nothing is read.
+    pub fn wait_gone(&mut self) -> io::Result<()> {
+        while !self.seen.stopping() && !self.gone(&POLL)? {}
         Ok(())
+    }
+
+    /// Whether the other end closes within this time.
+    fn gone(&mut self, within: &Timespec) -> io::Result<bool> {
+        let stream = self.reader.stream();
+        let mut waited = [PollFd::new(&*stream, PollFlags::RDHUP)];
+        rustix::event::poll(&mut waited, Some(within))?;
+        let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+        Ok(waited[0].revents().intersects(gone))
     }
 
     /// The connection itself, and what was already read of what follows.

@@ -55,8 +55,31 @@ impl Scene {
         body: impl FnOnce(SocketAddr, &Syslog) -> String,
         setup: impl FnOnce(Setup) -> Setup,
     ) -> Self {
-        let (log, front) = (Syslog::udp(), address::free());
-        let portolan = setup(Setup::new(body(front, &log)).workers(1)).start();
+        Self::started(Syslog::udp(), body, |made, _| setup(made))
+    }
+
+    /// The usual one without a server yet, whose log also tells what happens to servers.
+    pub fn watched_alone(shape: impl FnOnce(Listen) -> Listen) -> Self {
+        let body =
+            |front, log: &Syslog| shape(Listen::http("web", front).http_log(log)).to_string();
+        Self::watched(body, |setup| setup)
+    }
+
+    /// The same from this text.
+    pub fn watched(
+        body: impl FnOnce(SocketAddr, &Syslog) -> String,
+        setup: impl FnOnce(Setup) -> Setup,
+    ) -> Self {
+        Self::started(Syslog::udp(), body, |made, log| setup(made.events(log)))
+    }
+
+    fn started(
+        log: Syslog,
+        body: impl FnOnce(SocketAddr, &Syslog) -> String,
+        setup: impl FnOnce(Setup, &Syslog) -> Setup,
+    ) -> Self {
+        let front = address::free();
+        let portolan = setup(Setup::new(body(front, &log)).workers(1), &log).start();
         Self { front, log, portolan }
     }
 
