@@ -13,6 +13,7 @@ mod exchanges;
 mod flow;
 mod http;
 mod random;
+mod rates;
 mod relaying;
 pub mod sample;
 mod servers;
