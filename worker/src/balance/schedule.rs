@@ -87,6 +87,14 @@ impl Schedule {
         self.turns.is_empty()
     }
 
+    /// The server that has all turns, if there is one.
+    pub fn only(&self) -> Option<ServerId> {
+        match *self.servers {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
     /// How many servers have turns.
     pub fn server_count(&self) -> usize {
         self.servers.len()

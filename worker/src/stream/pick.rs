@@ -137,6 +137,9 @@ impl Worker {
         avoid: Option<ServerId>,
         waits: bool,
     ) -> Option<ServerId> {
+        if let Some(server) = self.backends[id as usize].farm.turns().only() {
+            return self.take_place(id, server, key).then_some(server);
+        }
         match self.config.backends[id as usize].balance {
             Balance::LeastConnections | Balance::First | Balance::Random { .. } => {
                 for _ in 0..TRIES {
