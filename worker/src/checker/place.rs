@@ -47,7 +47,9 @@ pub fn target<'a>(
     let (own, own_port) = match &server.address {
         ServerAddress::Tcp(own) => (Some(own.ip()), Some(own.port())),
         ServerAddress::TcpClientPort { ip, .. } => (Some(*ip), None),
-        ServerAddress::Unix(path) if address.is_none() => return Some(Target::Unix(path)),
+        ServerAddress::Unix(path) if address.is_none() && matches!(aim, Aim::Check(_)) => {
+            return Some(Target::Unix(path));
+        }
         ServerAddress::Unix(_) | ServerAddress::Unresolved { .. } => (None, None),
     };
     Some(Target::Ip(SocketAddr::new(address.or(own)?, port.or(own_port)?)))

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use portolan_shared::log::Kind;
 use portolan_shared::model::{LogLevel, ProxyProtocolVersion};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
@@ -31,14 +32,21 @@ use crate::protocol::{self, Connecting};
 /// How soon a check that found no descriptor is tried again.
 const PUT_OFF_MS: Millis = 50;
 
+/// A deadline that is seen so much too late says that the loop has stood still.
+const STANDSTILL_MS: Millis = 100;
+
 /// One attempt.
 #[derive(Debug)]
 pub struct Probe {
     conversation: Conversation,
     /// When it began.
     pub began: Millis,
-    /// The end of patience with the server's answer, where that is not the whole check's.
-    answered_by: Option<Millis>,
+    /// The end of patience.
+    deadline: Millis,
+    /// The connection has stood once: there is a patience of its own for the answer.
+    stood: bool,
+    /// It got more time because this process had stood still.
+    spared: bool,
     token: Token,
     stage: Stage,
     /// Waits to be sent, from `sent` on.
@@ -86,7 +94,9 @@ impl Probe {
         let mut probe = Box::new(Self {
             conversation: Conversation::new(script),
             began: now,
-            answered_by: None,
+            deadline: 0,
+            stood: false,
+            spared: false,
             token: Token::NONE,
             stage: Stage::Connecting,
             out: Vec::new(),
@@ -153,9 +163,23 @@ impl Checker {
         self.proceed(key, probe, next, &context);
     }
 
-    /// Its time is over.
+    /// Its time is over. Where this process had stood still meanwhile, what has come since counts first,
+    /// and the time is given back, once.
     pub(super) fn expire_probe(&mut self, key: Key) {
+        let now = self.clock.now();
         let Some(mut probe) = self.watches[key as usize].take_probe() else { return };
+        let overdue = now.saturating_sub(probe.deadline);
+        if overdue >= STANDSTILL_MS && !std::mem::replace(&mut probe.spared, true) {
+            let token = probe.token;
+            probe.deadline = now + overdue;
+            self.tasks.schedule(self.watches[key as usize].task, probe.deadline);
+            let bits = self.descriptors.get(token).map_or(0, readiness);
+            self.watches[key as usize].under = Under::Probe(probe);
+            if bits != 0 {
+                self.handle_ready(key, token, bits);
+            }
+            return;
+        }
         let scene = self.scene(key);
         let context = scene.context();
         let next = probe.on(Event::Timeout, &context);
@@ -244,10 +268,11 @@ impl Checker {
         probe.out.clear();
         probe.token = self.descriptors.insert(socket, Owner::Watch(key), Trigger::Edge);
         self.descriptors.want(probe.token, WRITE);
-        if probe.answered_by.is_none() {
+        if !probe.stood {
             let inter = Duration::from_millis(watch.inter);
             let patience = schedule::patience(inter, &backend.timeouts);
-            self.tasks.schedule(watch.task, probe.began + millis(patience.connect));
+            probe.deadline = probe.began + millis(patience.connect);
+            self.tasks.schedule(watch.task, probe.deadline);
         }
         if established { Opened::Established } else { Opened::InProgress }
     }
@@ -256,13 +281,11 @@ impl Checker {
     fn established(&mut self, key: Key, probe: &mut Probe, context: &Context<'_>) -> Next {
         let watch = &self.watches[key as usize];
         let timeouts = &self.config.backends[watch.at.backend as usize].timeouts;
-        if let Some(timeout) = timeouts.check
-            && probe.answered_by.is_none()
-        {
-            let until = self.clock.now() + millis(timeout);
-            probe.answered_by = Some(until);
-            self.tasks.schedule(watch.task, until);
+        if let Some(timeout) = timeouts.check.filter(|_| !probe.stood) {
+            probe.deadline = self.clock.now() + millis(timeout);
+            self.tasks.schedule(watch.task, probe.deadline);
         }
+        probe.stood = true;
         if let Some(version) = probe.header
             && let Some(descriptor) = self.descriptors.get(probe.token)
         {
@@ -329,4 +352,27 @@ impl Checker {
         let watch = &self.watches[key as usize];
         self.tasks.schedule(watch.task, self.clock.now() + PUT_OFF_MS);
     }
+}
+
+/// What the kernel says of a connection now.
+fn readiness(descriptor: &impl AsFd) -> u8 {
+    let flags = PollFlags::IN | PollFlags::OUT | PollFlags::RDHUP;
+    let mut asked = [PollFd::new(descriptor, flags)];
+    if poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_err() {
+        return 0;
+    }
+    let seen = asked[0].revents();
+    let mut bits = 0;
+    for (flag, bit) in [
+        (PollFlags::IN, READ),
+        (PollFlags::OUT, WRITE),
+        (PollFlags::RDHUP, READ | HUNG),
+        (PollFlags::HUP, READ | WRITE | HUNG),
+        (PollFlags::ERR, READ | WRITE | HUNG | FAILED),
+    ] {
+        if seen.intersects(flag) {
+            bits |= bit;
+        }
+    }
+    bits
 }

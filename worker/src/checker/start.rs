@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use portolan_shared::channel::Channel;
-use portolan_shared::memory::Lane;
+use portolan_shared::memory::{LANES_MAX, Lane};
 use portolan_shared::message::{StartStep, ToMaster};
 use portolan_shared::model::{Config, LogLevel};
 use portolan_shared::signal::Signals;
@@ -27,7 +27,7 @@ use crate::signals::SignalQueue;
 use crate::start::{Basis, Told, check_fit, refuse, understand};
 use crate::task::{Reasons, Scheduler};
 
-/// Descriptors beside those of checks: shared memory while it is mapped, log sockets and their
+/// Descriptors beside those of checks and doorbells: shared memory while it is mapped, log sockets and their
 /// successors, the poller, signals, the channel.
 const OTHERS_MAX: u64 = 128;
 
@@ -66,7 +66,7 @@ fn become_checker(mut told: Told) -> Result<Parts, Refusal> {
     let basis = understand(&mut told)?;
     check_fit(&told, &basis)?;
     let config = &basis.config;
-    let wanted = watched(config) + told.doorbells.len() as u64 + OTHERS_MAX;
+    let wanted = watched(config) + u64::from(LANES_MAX) + OTHERS_MAX;
     let hard = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
     let descriptor_limit = match privileges::limit_descriptors(wanted, None) {
         Ok(limit) => limit,

@@ -142,3 +142,20 @@ fn an_answer_may_come_in_many_pieces() {
     bench.settle();
     assert_eq!(bench.state(0).verdict.result, CheckResult::L7Ok);
 }
+
+#[test]
+fn a_checker_that_stood_still_does_not_blame_servers() {
+    let origin = listener();
+    let mut bench = Bench::new(vec![checked("s", origin.local_addr().unwrap())], http);
+    let mut server = accept(&origin).unwrap();
+    say(&mut server, b"HTTP/1.0 200 Fine\r\n\r\n");
+    bench.pass(60_000);
+    assert_eq!(bench.state(0).verdict.result, CheckResult::L7Ok);
+    // One that says nothing is given the time again, once.
+    bench.pass(2000);
+    let _frozen = accept(&origin).unwrap();
+    bench.pass(60_000);
+    assert_eq!(bench.state(0).verdict.result, CheckResult::L7Ok);
+    bench.pass(60_000);
+    assert_eq!(bench.state(0).verdict.result, CheckResult::L7Tout);
+}
