@@ -77,10 +77,12 @@ fn lives_and_dies(mut daemon: Daemon, checks: &[&str]) {
 }
 
 #[test]
-fn mariadb_is_known_by_its_greeting_and_by_a_login() {
+fn mariadb_is_known_by_its_greeting_and_by_a_login_and_not_offended() {
     if found(&["mariadbd"]) {
+        let daemon = real::mariadb();
+        is_not_offended(&daemon);
         lives_and_dies(
-            real::mariadb(),
+            daemon,
             &[
                 "type = \"mysql\"",
                 "type = \"mysql\", user = \"checks\"",
@@ -90,13 +92,10 @@ fn mariadb_is_known_by_its_greeting_and_by_a_login() {
     }
 }
 
-/// The check says good-bye: a server does not take it for an attack (`max_connect_errors`).
-#[test]
-fn mariadb_is_not_offended_by_many_checks() {
-    if !found(&["mariadbd"]) {
-        return;
-    }
-    let (daemon, log) = (real::mariadb(), Syslog::udp());
+/// Many checks: they say good-bye, so that the server does not take them for an attack
+/// (`max_connect_errors`).
+fn is_not_offended(daemon: &Daemon) {
+    let log = Syslog::udp();
     let ip = daemon.address.ip().to_string();
     let port = daemon.address.port().to_string();
     let login = ["--no-defaults", "-h", &ip, "-P", &port, "-utest", "-ptest", "-N", "-B"];
