@@ -15,6 +15,8 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::thread::{CpuSet, sched_setaffinity};
+
 use crate::pin::{Cores, pinned};
 use crate::processes;
 
@@ -37,6 +39,10 @@ pub fn run(servers: u32, seconds: u64, kind: &str) -> Result<(), Box<dyn Error>>
     listener.listen(65_535)?;
     let listener = TcpListener::from(listener);
     let port = listener.local_addr()?.port();
+    let cores = Cores::of_this_process()?;
+    let mut own = CpuSet::new();
+    own.set(cores.load);
+    sched_setaffinity(None, &own)?;
     thread::spawn(move || serve(&listener));
 
     let directory = tempfile::tempdir()?;
@@ -44,7 +50,7 @@ pub fn run(servers: u32, seconds: u64, kind: &str) -> Result<(), Box<dyn Error>>
     let file = directory.path().join("portolan.toml");
     fs::write(&file, configuration(servers, http, port, &control))?;
     let program = std::env::current_exe()?.with_file_name("portolan");
-    let mut command = pinned(Cores::of_this_process()?.proxy, &program)?;
+    let mut command = pinned(cores.proxy, &program)?;
     command.arg("-d").arg("-f").arg(&file);
     let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn()?;
     let mut lines = BufReader::new(child.stderr.take().ok_or("no stderr")?).lines();
