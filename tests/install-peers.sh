@@ -21,6 +21,7 @@ need wrk wrk
 need h2load nghttp2-client
 need ab apache2-utils
 [ -x /usr/bin/chromium ] || need chromium-headless-shell chromium-headless-shell
+need openssl openssl
 need ss iproute2
 need ip iproute2
 need nft nftables

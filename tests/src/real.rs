@@ -5,6 +5,7 @@
 
 mod directory;
 mod mail;
+mod tls;
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
@@ -19,6 +20,7 @@ use rustix::process::Signal;
 
 pub use directory::slapd;
 pub use mail::exim;
+pub use tls::openssl;
 
 use crate::{address, deadline, pattern, processes, setup};
 

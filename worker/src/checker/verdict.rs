@@ -52,6 +52,12 @@ impl Checker {
         if change.counted && result.effect() == Effect::Failed {
             self.lane.add(object, Total::CheckFailures, 1);
         }
+        let server = &self.config.backends[at.backend as usize].servers[at.server as usize];
+        let passed = matches!(result.effect(), Effect::Passed | Effect::Conditional);
+        if passed && server.health.observe.is_some() {
+            // It ends a row of errors in the server's traffic.
+            self.lane.memory().observe(object, true, server.health.error_limit);
+        }
         let verdict = Verdict {
             operational: judge.operational(),
             health: judge.counter().value() as u16,

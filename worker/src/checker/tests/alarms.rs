@@ -52,3 +52,17 @@ fn an_alarm_that_a_former_checker_has_heard_is_not_heard_again() {
     bench.ring();
     assert_eq!(bench.state(0).verdict.health, health);
 }
+
+#[test]
+fn a_check_that_passes_ends_a_row_of_errors() {
+    let (mut bench, origin) = observed(OnError::MarkDown);
+    let object = bench.config.backends[0].servers[0].object;
+    bench.pass(3000);
+    assert!(!bench.memory.observe(object, false, 2));
+    bench.pass(3000);
+    assert!(!bench.memory.observe(object, false, 2), "there was a check between the two");
+    // One that fails does not.
+    drop(origin);
+    bench.pass(3000);
+    assert!(bench.memory.observe(object, false, 2));
+}
