@@ -112,6 +112,10 @@ fn converse(
         // What it has not taken yet waits here.
         channel.flush().map_err(|error| format!("the resolver is not told: {error}"))?;
         let left = deadline.saturating_duration_since(Instant::now());
+        // Whoever talks on and answers nothing does not get more time by that.
+        if left.is_zero() {
+            return Err(format!("no answer within {}", spelled(asked.within)));
+        }
         let left = if channel.wants_write() { left.min(FLUSH_EVERY) } else { left };
         match channel.receive_within::<FromResolver>(left) {
             Ok(received) => match received.message {
@@ -121,11 +125,7 @@ fn converse(
                 FromResolver::Answer { .. } => {}
                 FromResolver::Failed { reason } => return Err(format!("the resolver: {reason}")),
             },
-            Err(ChannelError::Io(error)) if error.kind() == io::ErrorKind::TimedOut => {
-                if Instant::now() >= deadline {
-                    return Err(format!("no answer within {}", spelled(asked.within)));
-                }
-            }
+            Err(ChannelError::Io(error)) if error.kind() == io::ErrorKind::TimedOut => {}
             Err(ChannelError::Closed) => {
                 return Err("the resolver ended before it had answered".to_owned());
             }
@@ -142,4 +142,40 @@ fn end(child: &Child) {
     // It has ended already where this fails.
     let _ = rustix::process::pidfd_send_signal(&child.pidfd, Signal::KILL);
     let _ = rustix::process::waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::{Duration, Instant};
+
+    use portolan_shared::channel::Channel;
+    use portolan_shared::message::resolver::FromResolver;
+
+    use super::{Ask, Hosts, converse};
+
+    #[test]
+    fn a_resolver_that_only_tells_what_nobody_asked_gets_no_more_time() {
+        let (ours, mut theirs) = Channel::pair().expect("a channel");
+        let talks = std::thread::spawn(move || {
+            let other =
+                FromResolver::Answer { name: "other".to_owned(), addresses: Ok(Vec::new()) };
+            // Until nobody listens any more.
+            loop {
+                let said =
+                    if theirs.wants_write() { theirs.flush() } else { theirs.send(&other, &[]) };
+                if said.is_err() {
+                    return;
+                }
+            }
+        });
+        let names = BTreeSet::from(["one".to_owned()]);
+        let within = Duration::from_millis(50);
+        let asked = Ask { names, user: None, group: None, within };
+        let mut found = Hosts::new();
+        let answer = converse(ours, &asked, Instant::now() + within, &mut found);
+        assert!(answer.is_err_and(|why| why.starts_with("no answer within")));
+        assert!(found.is_empty());
+        talks.join().expect("it has ended with its channel");
+    }
 }

@@ -217,37 +217,33 @@ impl<'a> Servers<'a> {
         };
         let name = self.full_name(at);
         let word = if now.up { "UP" } else { "DOWN" };
-        let rest = |what: String| {
-            let (active, backups) = self.usable(at.backend);
-            let current = self.memory.current(server.object);
-            let queued = self.memory.waiting(server.object);
-            format!(
-                "Server {name} {what}. {active} active and {backups} backup servers left. \
-                 {current} sessions active, 0 requeued, {queued} remaining in queue."
-            )
-        };
+        let (active, backups) = self.usable(at.backend);
+        let current = self.memory.current(server.object);
+        let queued = self.memory.waiting(server.object);
         let mut lines = Vec::new();
         let line = match (before.maint, now.maint, before.drain, now.drain) {
-            (None, Some(_), ..) if before.up => {
-                Some(rest(format!("is going DOWN for maintenance{via}")))
-            }
+            (None, Some(_), ..) if before.up => Some(format!(
+                "Server {name} is going DOWN for maintenance{via}. {active} active and {backups} \
+                     backup servers left. {current} sessions active, 0 requeued, {queued} remaining \
+                     in queue."
+            )),
             (None, Some(_), ..) => {
                 Some(format!("Server {name} was DOWN and now enters maintenance{via}."))
             }
             (Some(_), None, ..) => {
                 Some(format!("Server {name} is {word}/READY (leaving forced maintenance)."))
             }
-            (None, None, None, Some(_)) => Some(rest(format!("enters drain state{via}"))),
+            (None, None, None, Some(_)) => Some(format!(
+                "Server {name} enters drain state{via}. {active} active and {backups} backup servers \
+                 online. 0 sessions requeued, {queued} total in queue."
+            )),
             (None, None, Some(_), None) => {
                 Some(format!("Server {name} is {word} (leaving forced drain)."))
             }
             _ => None,
         };
         lines.extend(line.map(|line| (LogLevel::Notice, line)));
-        if before.usable != Usable::None
-            && now.usable == Usable::None
-            && self.usable(at.backend) == (0, 0)
-        {
+        if before.usable == Usable::All && now.usable != Usable::All && active + backups == 0 {
             let listens = self.config.listen_of(at.backend as u32).is_some();
             let kind = if listens { "proxy" } else { "backend" };
             let line = format!("{kind} {} has no server available!", backend.name);
@@ -262,11 +258,11 @@ impl<'a> Servers<'a> {
         format!("{}/{}", backend.name, called(backend, at.server))
     }
 
-    /// How many active and how many backup servers of a backend can be used.
+    /// How many active and how many backup servers of a backend everybody may be sent to.
     fn usable(&self, backend: usize) -> (usize, usize) {
         let mut count = (0, 0);
         for at in Self::of(backend, self.config) {
-            if self.standing(at).usable != Usable::None {
+            if self.standing(at).usable == Usable::All {
                 let kind = if self.at(at).1.backup { &mut count.1 } else { &mut count.0 };
                 *kind += 1;
             }

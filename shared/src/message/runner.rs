@@ -3,8 +3,8 @@
 //! Core: no I/O. Both hold the same configuration, and only a server's position in it travels: the
 //! checker cannot make the runner run anything that the configuration does not name.
 //!
-//! Either end's end of file: the other process was replaced. The checker counts what it had asked for
-//! as failed, the runner kills what runs; the master gives both a new pair.
+//! Either end's end of file: the other process was replaced. What the checker had asked for tells it
+//! nothing of any server, the runner kills what runs; the master gives both a new pair.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ pub enum ToRunner {
         server: ServerId,
         /// Connections to the server, for its environment.
         connections: u32,
-        /// It and everything it has started is killed after so long.
+        /// It and its process group are killed after so long.
         timeout_ms: u32,
     },
     /// Its answer is not waited for any longer: kill it.
@@ -36,7 +36,7 @@ pub enum ToRunner {
 /// From the runner to the checker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromRunner {
-    /// A command is over; nothing of it is left.
+    /// A command is over; nothing of its process group is left.
     Ended {
         /// Which.
         id: u64,

@@ -7,8 +7,7 @@
 //! - Its deadline counts from when it was asked for, so that one who waits too long has timed out too.
 //! - Nothing is inherited: standard input, output and error are /dev/null, the directory is `/`.
 //!
-//! Limits: [`RUNNING_MAX`] at once; a checker asks for at most one per server at a time, so the line of
-//! those who wait is bounded by the configuration.
+//! Limits: [`RUNNING_MAX`] at once; how many may wait is the runner's to say.
 
 use std::collections::VecDeque;
 use std::io;

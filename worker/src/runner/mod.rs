@@ -7,6 +7,9 @@
 //!   No new privileges, neither here nor in any command.
 //! - The pair to the checker ends: what runs is killed. The master gives both a new pair.
 //! - The channel to the master ends, or an order to stop comes: everything is killed, it leaves.
+//!
+//! Limits: [`ORDERS_MAX`] orders of the checker in one cycle; as many commands wait as there are servers,
+//! for a checker asks for one per server at a time.
 
 pub mod commands;
 pub mod environment;
@@ -19,7 +22,7 @@ use nix::sys::signal::Signal;
 use portolan_shared::channel::{Channel, ChannelError};
 use portolan_shared::log::{Log, monotonic_ms};
 use portolan_shared::memory::OwnLane;
-use portolan_shared::message::runner::{FromRunner, ToRunner};
+use portolan_shared::message::runner::{CommandEnd, FromRunner, ToRunner};
 use portolan_shared::message::{Hello, Query, StartStep, ToMaster, ToWorker};
 use portolan_shared::model::{BackendId, CheckKind, Config, LogLevel, Process, ServerId};
 use portolan_shared::signal::Signals;
@@ -31,6 +34,9 @@ use crate::event_loop::BEAT_MS;
 use crate::privileges::{self, Refusal};
 use crate::start::{Basis, Told, refuse, understand};
 use commands::{Commands, Request};
+
+/// Most orders taken from the checker in one cycle: the master's, and what has ended, come in between.
+const ORDERS_MAX: usize = 256;
 
 /// Everything one runner has.
 #[derive(Debug)]
@@ -44,6 +50,8 @@ pub struct Runner {
     /// To the checker.
     peer: Option<Channel>,
     commands: Commands,
+    /// Most commands that wait: one for each server.
+    waiting_max: usize,
     /// Commands asked for so far.
     asked: u64,
     leaving: bool,
@@ -80,6 +88,7 @@ impl Runner {
         peer: Option<OwnedFd>,
     ) -> Result<Self, (Channel, Refusal)> {
         let Basis { hello, config, lane, log } = basis;
+        let waiting_max = config.backends.iter().map(|backend| backend.servers.len()).sum();
         match Signals::new() {
             Ok(signals) => Ok(Self {
                 hello,
@@ -90,6 +99,7 @@ impl Runner {
                 signals,
                 peer: peer.map(Channel::from),
                 commands: Commands::default(),
+                waiting_max,
                 asked: 0,
                 leaving: false,
             }),
@@ -218,13 +228,15 @@ impl Runner {
         let Some(peer) = &mut self.peer else { return };
         let mut asked = Vec::new();
         let end = peer.flush().err().or_else(|| {
-            loop {
+            // The poller tells again of what is left.
+            while asked.len() < ORDERS_MAX {
                 match peer.receive::<ToRunner>() {
                     Ok(Some(received)) => asked.push(received.message),
                     Ok(None) => return None,
                     Err(error) => return Some(error),
                 }
             }
+            None
         });
         for order in asked {
             self.take(order);
@@ -243,14 +255,15 @@ impl Runner {
             ToRunner::Run { id, backend, server, connections, timeout_ms } => {
                 self.asked += 1;
                 let deadline = monotonic_ms() + Millis::from(timeout_ms);
+                let refused = |reason: &str| {
+                    let end = CommandEnd::NotStarted { reason: reason.to_owned() };
+                    Some(FromRunner::Ended { id, end })
+                };
+                let (_, waiting) = self.commands.len();
                 let answer = match self.request(id, (backend, server), connections, deadline) {
+                    None => refused("the configuration names no command for it"),
+                    Some(_) if waiting >= self.waiting_max => refused("too many wait already"),
                     Some(request) => self.commands.ask(request),
-                    None => Some(FromRunner::Ended {
-                        id,
-                        end: portolan_shared::message::runner::CommandEnd::NotStarted {
-                            reason: "the configuration names no command for it".to_owned(),
-                        },
-                    }),
                 };
                 if let Some(answer) = answer {
                     self.answer(&answer);

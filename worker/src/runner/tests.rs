@@ -8,7 +8,6 @@ use std::rc::Rc;
 use portolan_shared::log::Zone;
 use portolan_shared::memory::Memory;
 use portolan_shared::message::Role;
-use portolan_shared::message::runner::CommandEnd;
 use portolan_shared::model::Probe;
 
 use super::*;
@@ -110,6 +109,20 @@ fn nothing_is_run_that_the_configuration_does_not_name() {
     refused(&mut Bench::new("", |config| config.process.external_check = false), 0);
     refused(&mut Bench::new("", |config| config.backends[0].servers[0].health.check = None), 0);
     refused(&mut Bench::new("", |config| config.backends[0].check.kind = CheckKind::Redis), 0);
+}
+
+#[test]
+fn no_more_commands_wait_than_there_are_servers() {
+    let mut bench = Bench::new("exec sleep 1000", |_| {});
+    let most = (commands::RUNNING_MAX, 1);
+    for id in 0..(most.0 + most.1) as u64 {
+        bench.run(id, 0);
+    }
+    bench.until(|runner| runner.commands.len() == most);
+    bench.run(1000, 0);
+    let refused = CommandEnd::NotStarted { reason: "too many wait already".to_owned() };
+    assert_eq!(bench.answer(), (1000, refused));
+    assert_eq!(bench.runner.commands.len(), most);
 }
 
 #[test]
