@@ -121,6 +121,7 @@ impl<'a> Servers<'a> {
                 let leaves = self.is_maintained(at) && wanted != AdminState::Maint;
                 let mut admin = state.admin;
                 admin.state = wanted;
+                admin.set_ms = self.now_ms;
                 admin.config_disabled = server.disabled;
                 if leaves {
                     admin.ready_ms = self.now_ms;

@@ -10,6 +10,7 @@
 //! | maintenance | the operator, unless `disabled` was changed in the configuration since; `disabled`; also by the agent, also by the tracked server |
 //! | up, stopping, down | the tracked server's; else the last verdict, if it is of this address and this check, else `init_state`; up where nothing is checked, or checks are off and no verdict was given since; down if the agent says so |
 //! | drain | the operator; also by the agent, also by the tracked server; also weight 0 |
+//! |  | what an operator said of maintenance and drain no longer counts once the agent has begun to say "ready" after it |
 //! | weight | the later of operator and agent; the configuration. What the operator set holds as long as the configuration says what it said then |
 //! | limit | the same |
 //!
@@ -127,7 +128,7 @@ pub fn standing(
         Usable::All
     };
     let changed_ms = tracked.map_or(state.changed_ms, |(_, tracked)| tracked.changed_ms);
-    let begun_ms = changed_ms.max(state.admin.ready_ms);
+    let begun_ms = changed_ms.max(state.admin.ready_ms).max(lifted_ms(server, state));
     let (step, next_step_ms) =
         if up { slow_start(server.slowstart, begun_ms, now_ms) } else { (STEPS as u8, None) };
     let weight = u32::from(user_weight) * WEIGHT_SCALE;
@@ -200,11 +201,24 @@ fn operational(server: &Server, state: &ServerState) -> Operational {
 
 /// What the operator wants, if that still holds.
 fn wanted(server: &Server, state: &ServerState) -> AdminState {
-    if state.admin.config_disabled == server.disabled {
-        state.admin.state
-    } else {
-        AdminState::Unset
+    if state.admin.config_disabled != server.disabled {
+        return AdminState::Unset;
     }
+    match state.admin.state {
+        AdminState::Drain | AdminState::Maint if is_taken_back(server, state) => AdminState::Ready,
+        said => said,
+    }
+}
+
+/// Whether the agent has begun to say that the server is ready after the operator's word on it.
+fn is_taken_back(server: &Server, state: &ServerState) -> bool {
+    of_agent(server, state) && state.agent.ready_ms > state.admin.set_ms
+}
+
+/// When the agent took it out of the operator's maintenance; 0: it did not.
+fn lifted_ms(server: &Server, state: &ServerState) -> u64 {
+    let lifts = state.admin.state == AdminState::Maint && is_taken_back(server, state);
+    if lifts { state.agent.ready_ms } else { 0 }
 }
 
 fn maintenance(server: &Server, state: &ServerState) -> Option<Cause> {

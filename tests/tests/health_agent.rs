@@ -133,6 +133,32 @@ fn drain_and_maint_are_what_the_operators_are() {
 }
 
 #[test]
+fn of_operator_and_agent_the_later_word_counts() {
+    let (one, two) = (HttpOrigin::named("one"), HttpOrigin::named("two"));
+    let agent = Agent::saying("up\n");
+    let scene = scene(one.address, two.address, &format!("{}, weight = 10", agent.keys()));
+    wait_share(&scene, 10);
+    scene.portolan.order("set server web/one state drain");
+    wait_share(&scene, 0);
+    agent.say("up ready\n");
+    wait_share(&scene, 10);
+    // What it says all the time it has not said later.
+    for state in ["drain", "maint"] {
+        scene.portolan.order(&format!("set server web/one state {state}"));
+        wait_share(&scene, 0);
+        let asked = agent.origin.accepted();
+        deadline::until("it was asked again", || agent.origin.accepted() > asked + 2);
+        assert_eq!(share(&scene), 0, "{state}");
+        agent.say("drain\n");
+        let asked = agent.origin.accepted();
+        deadline::until("it was asked again", || agent.origin.accepted() > asked + 2);
+        agent.say("ready\n");
+        wait_share(&scene, 10);
+    }
+    scene.log.wait_for("Server web/one leaves maintenance");
+}
+
+#[test]
 fn an_agent_sets_the_most_connections() {
     let (one, gate) = Patient::gated("one");
     let agent = Agent::saying("maxconn:2\n");

@@ -115,6 +115,8 @@ pub mod state {
     pub const MAXCONN: usize = 13;
     /// When.
     pub const MAXCONN_AT: usize = 14;
+    /// When the agent last began to say that the server is ready; the checker's, for want of room.
+    pub const AGENT_READY_AT: usize = 15;
     /// Words per object.
     pub const WORDS: usize = 16;
 }

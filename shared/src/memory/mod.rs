@@ -85,8 +85,8 @@ pub use owner::{Owner, process_start_time};
 pub use rate::{RATE_MAX, Rate};
 pub use registry::{Assigned, ObjectKey, Registry};
 pub use state::{
-    Admin, AdminState, AgentVerdict, AgentWeight, CHECK_DURATION_MAX_MS, MAXCONN_MAX, Operational,
-    OperatorMaxconn, OperatorWeight, ServerState, Verdict,
+    ADMIN_SET_MAX_MS, Admin, AdminState, AgentVerdict, AgentWeight, CHECK_DURATION_MAX_MS,
+    MAXCONN_MAX, Operational, OperatorMaxconn, OperatorWeight, ServerState, Verdict,
 };
 
 use head::Head;

@@ -13,6 +13,9 @@ pub const CHECK_DURATION_MAX_MS: u32 = (1 << 24) - 1;
 /// Highest limit that is kept; a higher one is none that matters.
 pub const MAXCONN_MAX: u32 = (1 << 31) - 2;
 
+/// Latest moment at which an operator's word can be kept (nine thousand years).
+pub const ADMIN_SET_MAX_MS: u64 = (1 << 48) - 1;
+
 /// What its checks have made of a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Operational {
@@ -68,6 +71,8 @@ pub struct AgentVerdict {
     pub maxconn: Option<u32>,
     /// When the agent last told a limit.
     pub maxconn_ms: u64,
+    /// When the agent last began to say "ready"; 0: never. It takes back what the operator said before.
+    pub ready_ms: u64,
     /// How asking it went.
     pub result: CheckResult,
     /// How long that took, at most [`CHECK_DURATION_MAX_MS`].
@@ -102,6 +107,8 @@ pub struct Admin {
     pub agent_off: bool,
     /// When it last came out of maintenance; `slowstart` begins then.
     pub ready_ms: u64,
+    /// When `state` was said, at most [`ADMIN_SET_MAX_MS`].
+    pub set_ms: u64,
 }
 
 /// A weight that an operator set.
@@ -200,7 +207,13 @@ impl AgentVerdict {
         (wants, asking)
     }
 
-    pub(super) fn unpack(wants: u64, asking: u64, weight_ms: u64, maxconn_ms: u64) -> Self {
+    pub(super) fn unpack(
+        wants: u64,
+        asking: u64,
+        weight_ms: u64,
+        maxconn_ms: u64,
+        ready_ms: u64,
+    ) -> Self {
         let weight = field(wants, 5, 16) as u16;
         Self {
             down: field(wants, 0, 1) != 0,
@@ -214,6 +227,7 @@ impl AgentVerdict {
             weight_ms,
             maxconn: unpack_optional(field(wants, 32, 31)),
             maxconn_ms,
+            ready_ms,
             result: unpack_result(field(asking, 0, 6)),
             duration_ms: field(asking, 40, 24) as u32,
         }
@@ -226,6 +240,7 @@ impl Admin {
             | u64::from(self.config_disabled) << 2
             | u64::from(self.checks_off) << 3
             | u64::from(self.agent_off) << 4
+            | self.set_ms.min(ADMIN_SET_MAX_MS) << 16
     }
 
     pub(super) fn unpack(word: u64, ready_ms: u64) -> Self {
@@ -240,6 +255,7 @@ impl Admin {
             checks_off: field(word, 3, 1) != 0,
             agent_off: field(word, 4, 1) != 0,
             ready_ms,
+            set_ms: field(word, 16, 48),
         }
     }
 }

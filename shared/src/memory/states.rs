@@ -99,6 +99,7 @@ pub(super) fn load_server(load: impl Fn(usize) -> u64) -> ServerState {
             load(at::AGENT_CHECK),
             load(at::AGENT_WEIGHT_AT),
             load(at::AGENT_MAXCONN_AT),
+            load(at::AGENT_READY_AT),
         ),
         agent_fingerprint,
         admin: Admin::unpack(load(at::ADMIN), load(at::READY_AT)),
@@ -173,6 +174,7 @@ impl Memory {
     pub fn store_agent(&self, server: Object, agent: AgentVerdict, agent_fingerprint: u64) {
         let states = self.states(server);
         let (wants, asking) = agent.pack();
+        states.store(server, at::AGENT_READY_AT, agent.ready_ms);
         states.store(server, at::AGENT_MAXCONN_AT, agent.maxconn_ms);
         states.store(server, at::AGENT_WEIGHT_AT, agent.weight_ms);
         states.store(server, at::AGENT_CHECK, asking);

@@ -176,6 +176,30 @@ fn of_operator_and_agent_the_later_word_on_the_weight_counts() {
 }
 
 #[test]
+fn what_an_operator_said_is_taken_back_by_an_agent_that_says_ready_later() {
+    let server = with_agent();
+    let at = |state, set_ms, ready_ms| {
+        let mut known = asked(AgentVerdict { ready_ms, ..AgentVerdict::default() });
+        known.admin = Admin { state, set_ms, ..Admin::default() };
+        known
+    };
+    for (state, usable) in
+        [(AdminState::Drain, Usable::Persistent), (AdminState::Maint, Usable::None)]
+    {
+        assert_eq!(of(&server, &at(state, 500, 400)).usable, usable, "it was said before");
+        assert_eq!(of(&server, &at(state, 500, 500)).usable, usable);
+        assert_eq!(of(&server, &at(state, 500, 501)).usable, Usable::All);
+        assert_eq!(of(&self::server(), &at(state, 500, 501)).usable, usable, "nobody's agent");
+        let mut drained = at(state, 500, 501);
+        drained.agent.drain = true;
+        assert_eq!(of(&server, &drained).drain, Some(Cause::Agent), "it has said more since");
+    }
+    let slow = Server { slowstart: Some(Duration::from_secs(1)), ..server };
+    assert_eq!(of(&slow, &at(AdminState::Maint, 300, 999_500)).weight, 80);
+    assert_eq!(of(&slow, &at(AdminState::Drain, 300, 999_500)).weight, 160, "it never stood still");
+}
+
+#[test]
 fn a_weight_that_cannot_change_while_running_is_whole_or_nothing() {
     let mut backend = backend();
     let at = |backend: &Backend, weight| {

@@ -47,14 +47,16 @@ impl Checker {
         let name = format_args!("{kind} {}/{}", backend.name, server.name);
         let log = &mut self.log;
         let of_agent = |by: Option<By>| by == Some(By::Agent);
+        // The agent takes the operator's word back too.
+        let of_both = |by: Option<By>| matches!(by, Some(By::Agent | By::Operator));
         if of_agent(is.maint) && was.maint.is_none() {
             log.say(LogLevel::Notice, format_args!("{name} is going DOWN for maintenance."));
-        } else if of_agent(was.maint) && is.maint.is_none() {
+        } else if of_both(was.maint) && is.maint.is_none() {
             log.say(LogLevel::Notice, format_args!("{name} leaves maintenance."));
         }
         if of_agent(is.drain) && was.drain.is_none() {
             log.say(LogLevel::Notice, format_args!("{name} enters drain state."));
-        } else if of_agent(was.drain) && is.drain.is_none() {
+        } else if of_both(was.drain) && is.drain.is_none() {
             log.say(LogLevel::Notice, format_args!("{name} leaves forced drain state."));
         }
         if was.operational != is.operational && is.maint.is_none() {

@@ -10,8 +10,8 @@ use portolan_shared::check_result::{CheckResult, Effect};
 use portolan_shared::memory::{AgentVerdict, AgentWeight, Object, Operational, Total, Verdict};
 use portolan_shared::message::Judgement;
 
-use super::farms::{At, Change};
-use super::watch::Kind;
+use super::farms::{At, Change, look_at};
+use super::watch::{Kind, Watch};
 use super::{Checker, Key};
 use crate::check::Outcome;
 use crate::check::agent::{Admin, Reply, State, Weight};
@@ -187,17 +187,35 @@ impl Checker {
         if same { state.agent } else { AgentVerdict::default() }
     }
 
+    /// The watch of a server's check.
+    fn check_of(&self, at: At) -> Option<Key> {
+        let first = self.watches.partition_point(|watch| watch.at < at);
+        let of = |watch: &Watch| watch.at == at && watch.kind == Kind::Check;
+        self.watches[first..].iter().take(2).position(of).map(|n| (first + n) as Key)
+    }
+
     fn store_agent(&mut self, at: At, known: AgentVerdict, agent: AgentVerdict, cause: Cause<'_>) {
         let server = &self.config.backends[at.backend as usize].servers[at.server as usize];
         let memory = self.lane.memory();
         let state = memory.server_state(server.object);
+        let was = self.farms.known(at).maint;
         if known.down != agent.down {
             let (verdict, of) = (state.verdict, state.fingerprint);
             memory.store_verdict(server.object, verdict, self.clock.now(), of);
         }
         memory.store_agent(server.object, agent, server.agent_fingerprint);
+        let is = look_at(&self.config, memory, at, self.clock.now()).maint;
+        let returns = was.is_some() && is.is_none();
+        if returns {
+            // What was found before is of another time.
+            memory.forget_verdict(server.object);
+        }
         let wants = |agent: AgentVerdict| (agent.weight, agent.maxconn);
         self.publish(at, cause, state.changed_ms, wants(known) != wants(agent));
+        if let Some(key) = self.check_of(at).filter(|_| returns) {
+            self.begin_anew(key);
+            self.hasten(key, self.clock.now());
+        }
     }
 
     /// The operator has judged.
@@ -249,7 +267,13 @@ fn apply(reply: &Reply, agent: &mut AgentVerdict, now: Millis) {
         agent.down = state != State::Up;
     }
     match reply.admin {
-        Some(Admin::Ready) => (agent.drain, agent.maint) = (false, false),
+        Some(Admin::Ready) => {
+            // Said again and again it is one word, of the time when it was first said.
+            if agent.drain || agent.maint || agent.ready_ms == 0 {
+                agent.ready_ms = now;
+            }
+            (agent.drain, agent.maint) = (false, false);
+        }
         Some(Admin::Drain) => (agent.drain, agent.maint) = (true, false),
         Some(Admin::Maint) => agent.maint = true,
         None => {}

@@ -290,6 +290,13 @@ Whether an agent on it is asked how it is, beside its checks; it answers with HA
 .Li up ,
 .Li 75% ,
 .Li maxconn:30 .
+Its
+.Li ready
+takes back
+.Li drain
+and
+.Li maint
+of an operator that were said before it, where it has not said so all along.
 Default: false.",
     ),
     Row::new(

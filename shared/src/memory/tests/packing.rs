@@ -37,12 +37,14 @@ prop_compose! {
             any::<u16>().prop_map(AgentWeight::Percent),
             any::<u16>().prop_map(AgentWeight::Absolute),
         ]),
-        (weight_ms, maxconn_ms) in any::<(u64, u64)>(),
+        (weight_ms, maxconn_ms, ready_ms) in any::<(u64, u64, u64)>(),
         maxconn in limits(),
         result in results(),
         duration_ms in 0..=CHECK_DURATION_MAX_MS,
     ) -> AgentVerdict {
-        AgentVerdict { down, drain, maint, weight, weight_ms, maxconn, maxconn_ms, result, duration_ms }
+        AgentVerdict {
+            down, drain, maint, weight, weight_ms, maxconn, maxconn_ms, ready_ms, result, duration_ms,
+        }
     }
 }
 
@@ -53,8 +55,9 @@ prop_compose! {
         ]),
         (config_disabled, checks_off, agent_off) in any::<(bool, bool, bool)>(),
         ready_ms: u64,
+        set_ms in 0..=ADMIN_SET_MAX_MS,
     ) -> Admin {
-        Admin { state, config_disabled, checks_off, agent_off, ready_ms }
+        Admin { state, config_disabled, checks_off, agent_off, ready_ms, set_ms }
     }
 }
 
@@ -102,9 +105,9 @@ proptest! {
     fn every_word_means_something_and_means_it_again(word: u64, other: u64) {
         let verdict = Verdict::unpack(word);
         prop_assert_eq!(Verdict::unpack(verdict.pack()), verdict);
-        let agent = AgentVerdict::unpack(word, other, 1, 2);
+        let agent = AgentVerdict::unpack(word, other, 1, 2, 3);
         let (wants, asking) = agent.pack();
-        prop_assert_eq!(AgentVerdict::unpack(wants, asking, 1, 2), agent);
+        prop_assert_eq!(AgentVerdict::unpack(wants, asking, 1, 2, 3), agent);
         let admin = Admin::unpack(word, 3);
         prop_assert_eq!(Admin::unpack(admin.pack(), 3), admin);
         let weight = OperatorWeight::unpack(word, 4);

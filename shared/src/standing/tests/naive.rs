@@ -17,12 +17,22 @@ fn naive(
     state: &ServerState,
     tracked: Option<(&Server, &ServerState)>,
 ) -> Judgement {
+    // 0: the agent has taken nothing back.
+    let taken_back = |server: &Server, state: &ServerState| {
+        let agent_counts =
+            server.health.agent.is_some() && state.agent_fingerprint == server.agent_fingerprint;
+        if agent_counts && state.admin.set_ms < state.agent.ready_ms {
+            state.agent.ready_ms
+        } else {
+            0
+        }
+    };
     let in_maintenance = |server: &Server, state: &ServerState| {
         let operator_counts = state.admin.config_disabled == server.disabled;
         let agent_counts =
             server.health.agent.is_some() && state.agent_fingerprint == server.agent_fingerprint;
         let operator = match (operator_counts, state.admin.state) {
-            (true, AdminState::Maint) => true,
+            (true, AdminState::Maint) => taken_back(server, state) == 0,
             (true, AdminState::Ready | AdminState::Drain) => false,
             _ => server.disabled,
         };
@@ -31,8 +41,9 @@ fn naive(
     let is_drained = |server: &Server, state: &ServerState| {
         let agent_counts =
             server.health.agent.is_some() && state.agent_fingerprint == server.agent_fingerprint;
-        (state.admin.config_disabled == server.disabled && state.admin.state == AdminState::Drain)
-            || (agent_counts && state.agent.drain)
+        let operator = state.admin.config_disabled == server.disabled
+            && state.admin.state == AdminState::Drain;
+        (operator && taken_back(server, state) == 0) || (agent_counts && state.agent.drain)
     };
     let (judge, of_judge) = tracked.unwrap_or((server, state));
     let agent_of_judge =
@@ -96,7 +107,10 @@ fn naive(
     }
 
     let mut share = 20;
-    let begun_ms = of_judge.changed_ms.max(state.admin.ready_ms);
+    let mut begun_ms = of_judge.changed_ms.max(state.admin.ready_ms);
+    if state.admin.state == AdminState::Maint {
+        begun_ms = begun_ms.max(taken_back(server, state));
+    }
     let maintained = in_maintenance(server, state) || in_maintenance(judge, of_judge);
     let lives = !maintained && !down_by_agent && !down_by_check;
     if let Some(slowstart) = server.slowstart
@@ -169,6 +183,7 @@ prop_compose! {
         ]),
         (config_disabled, checks_off) in any::<(bool, bool)>(),
         ready_ms in prop_oneof![Just(0), 890_000..=NOW_MS],
+        (set_ms, agent_ready_ms) in (950_000..950_004_u64, prop_oneof![Just(0), 950_000..950_004_u64]),
         set_weight in proptest::option::of((0_u16..=256, any::<bool>(), 1_u64..5)),
         set_maxconn in proptest::option::of((proptest::option::of(1_u32..100), any::<bool>(), 1_u64..5)),
     ) -> (ServerState, Option<bool>, Option<bool>) {
@@ -177,10 +192,11 @@ prop_compose! {
             changed_ms,
             fingerprint,
             agent: AgentVerdict {
-                down, drain, maint, weight, weight_ms, maxconn, maxconn_ms, ..AgentVerdict::default()
+                down, drain, maint, weight, weight_ms, maxconn, maxconn_ms,
+                ready_ms: agent_ready_ms, ..AgentVerdict::default()
             },
             agent_fingerprint,
-            admin: Admin { state: admin, config_disabled, checks_off, agent_off: false, ready_ms },
+            admin: Admin { state: admin, config_disabled, checks_off, agent_off: false, ready_ms, set_ms },
             weight: set_weight
                 .map(|(weight, _, set_ms)| OperatorWeight { weight, configured: 0, set_ms }),
             maxconn: set_maxconn

@@ -13,9 +13,14 @@ struct Asked {
 
 impl Asked {
     fn new() -> Self {
+        Self::beside(None)
+    }
+
+    /// Beside this check.
+    fn beside(check: Option<Probe>) -> Self {
         let agent = listener();
         let mut server = checked("s", nowhere());
-        server.health.check = None;
+        server.health.check = check;
         server.health.agent = Some(Agent {
             address: None,
             port: agent.local_addr().unwrap().port(),
@@ -89,4 +94,41 @@ fn an_agent_that_does_not_answer_changes_nothing() {
     assert_eq!(asked.bench.operational(0), Operational::Down);
     assert_eq!(asked.bench.lines(), Vec::<String>::new());
     drop(silent);
+}
+
+#[test]
+fn a_ready_that_is_said_again_is_as_old_as_the_first() {
+    let mut asked = Asked::new();
+    let ready_ms = |asked: &Asked| asked.bench.state(0).agent.ready_ms;
+    asked.says("up\n");
+    assert_eq!(ready_ms(&asked), 0);
+    let mut times = Vec::new();
+    for line in ["ready\n", "ready\n", "50%\n", "ready\n", "drain\n", "ready\n"] {
+        asked.bench.pass(1500);
+        asked.says(line);
+        times.push(ready_ms(&asked));
+    }
+    assert!(times[0] > 0 && times[..5].iter().all(|time| *time == times[0]), "{times:?}");
+    assert!(times[5] > times[0], "{times:?}");
+}
+
+#[test]
+fn a_server_that_its_agent_lets_out_of_maintenance_is_new() {
+    let mut asked = Asked::beside(Some(Probe::default()));
+    for _ in 0..12 {
+        asked.bench.pass(1000);
+        asked.says("up\n");
+    }
+    assert_eq!(asked.bench.operational(0), Operational::Down, "nobody listens there");
+    asked.bench.pass(1000);
+    asked.says("maint\n");
+    asked.bench.pass(1000);
+    asked.bench.lines();
+    let before = asked.bench.checker().activity.checks;
+    asked.says("ready\n");
+    assert_eq!(asked.bench.checker().activity.checks, before + 2, "it is looked at at once");
+    let lines = asked.bench.lines();
+    assert!(lines[0].starts_with("Server b/s leaves maintenance"), "{lines:?}");
+    assert!(lines[1].starts_with("Server b/s is UP"), "{lines:?}");
+    assert!(lines[2].starts_with("Server b/s is DOWN"), "{lines:?}");
 }
