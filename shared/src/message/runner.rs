@@ -59,4 +59,9 @@ pub enum CommandEnd {
         /// Why, for people.
         reason: String,
     },
+    /// The system had no process, descriptor or memory for it: that tells nothing of the server.
+    Lacking {
+        /// What, for people.
+        reason: String,
+    },
 }

@@ -7,9 +7,9 @@ use portolan_shared::message::runner::CommandEnd;
 
 use super::Outcome;
 
-/// What a command's end says of the server.
-pub fn outcome(end: &CommandEnd) -> Outcome {
-    match end {
+/// What a command's end says of the server; where that is nothing, why.
+pub fn outcome(end: &CommandEnd) -> Result<Outcome, &str> {
+    Ok(match end {
         CommandEnd::Exited(0) => Outcome::of(CheckResult::ProcOk),
         CommandEnd::Exited(status) => Outcome {
             code: u16::try_from(*status).unwrap_or(u16::MAX),
@@ -20,5 +20,6 @@ pub fn outcome(end: &CommandEnd) -> Outcome {
         }
         CommandEnd::TimedOut => Outcome::of(CheckResult::ProcTout),
         CommandEnd::NotStarted { reason } => Outcome::with(CheckResult::ProcErr, reason),
-    }
+        CommandEnd::Lacking { reason } => return Err(reason),
+    })
 }

@@ -207,7 +207,13 @@ impl Checker {
         let Under::Command { began, .. } = watch.under else { return };
         watch.under = Under::Nothing;
         let took = self.clock.now().saturating_sub(began);
-        self.conclude(key, took, &external::outcome(end));
+        match external::outcome(end) {
+            Ok(outcome) => self.conclude(key, took, &outcome),
+            Err(reason) => {
+                self.runner_failed(reason);
+                self.schedule_next(key, 0);
+            }
+        }
     }
 
     /// The way to the runner is gone: what it was asked for tells nothing of any server.

@@ -20,6 +20,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use portolan_shared::message::runner::{CommandEnd, FromRunner};
 use portolan_shared::sys;
+use rustix::io::Errno;
 use rustix::process::{PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 
 use super::environment::Told;
@@ -131,10 +132,7 @@ impl Commands {
                 self.running.push(Running { id, child, pidfd, deadline });
                 None
             }
-            Err(error) => {
-                let end = CommandEnd::NotStarted { reason: error.to_string() };
-                Some(FromRunner::Ended { id: request.id, end })
-            }
+            Err(error) => Some(FromRunner::Ended { id: request.id, end: not_started(&error) }),
         }
     }
 }
@@ -159,7 +157,7 @@ fn spawn(request: &Request) -> io::Result<(Child, OwnedFd)> {
     sys::command::dies_with_us(&mut command);
     let mut child = command.spawn()?;
     let pidfd = rustix::process::Pid::from_raw(child.id() as i32)
-        .ok_or(rustix::io::Errno::SRCH)
+        .ok_or(Errno::SRCH)
         .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()));
     match pidfd {
         Ok(pidfd) => Ok((child, pidfd)),
@@ -172,10 +170,21 @@ fn spawn(request: &Request) -> io::Result<(Child, OwnedFd)> {
     }
 }
 
+/// What an error says that came instead of a command.
+fn not_started(error: &io::Error) -> CommandEnd {
+    let reason = error.to_string();
+    match Errno::from_io_error(error) {
+        Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE) => {
+            CommandEnd::Lacking { reason }
+        }
+        _ => CommandEnd::NotStarted { reason },
+    }
+}
+
 /// Whether it has ended; it stays to be waited for.
 fn has_ended(pidfd: BorrowedFd<'_>) -> bool {
     let look = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
-    !matches!(waitid(WaitId::PidFd(pidfd), look), Ok(None) | Err(rustix::io::Errno::INTR))
+    !matches!(waitid(WaitId::PidFd(pidfd), look), Ok(None) | Err(Errno::INTR))
 }
 
 /// Kills what is left of its group, then waits for it, which takes no time.

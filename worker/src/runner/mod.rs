@@ -255,14 +255,15 @@ impl Runner {
             ToRunner::Run { id, backend, server, connections, timeout_ms } => {
                 self.asked += 1;
                 let deadline = monotonic_ms() + Millis::from(timeout_ms);
-                let refused = |reason: &str| {
-                    let end = CommandEnd::NotStarted { reason: reason.to_owned() };
-                    Some(FromRunner::Ended { id, end })
-                };
+                let ended = |end| Some(FromRunner::Ended { id, end });
                 let (_, waiting) = self.commands.len();
                 let answer = match self.request(id, (backend, server), connections, deadline) {
-                    None => refused("the configuration names no command for it"),
-                    Some(_) if waiting >= self.waiting_max => refused("too many wait already"),
+                    None => ended(CommandEnd::NotStarted {
+                        reason: "the configuration names no command for it".to_owned(),
+                    }),
+                    Some(_) if waiting >= self.waiting_max => {
+                        ended(CommandEnd::Lacking { reason: "too many wait already".to_owned() })
+                    }
                     Some(request) => self.commands.ask(request),
                 };
                 if let Some(answer) = answer {

@@ -120,7 +120,7 @@ fn no_more_commands_wait_than_there_are_servers() {
     }
     bench.until(|runner| runner.commands.len() == most);
     bench.run(1000, 0);
-    let refused = CommandEnd::NotStarted { reason: "too many wait already".to_owned() };
+    let refused = CommandEnd::Lacking { reason: "too many wait already".to_owned() };
     assert_eq!(bench.answer(), (1000, refused));
     assert_eq!(bench.runner.commands.len(), most);
 }

@@ -15,6 +15,8 @@ fn only_a_status_of_zero_is_well() {
         (CommandEnd::TimedOut, r#"PROCTOUT 0 """#),
         (CommandEnd::NotStarted { reason: "no".to_owned() }, r#"PROCERR 0 "no""#),
     ] {
-        assert_eq!(told(&outcome(&end)), found);
+        assert_eq!(told(&outcome(&end).unwrap()), found);
     }
+    let end = CommandEnd::Lacking { reason: "no memory".to_owned() };
+    assert_eq!(outcome(&end), Err("no memory"), "it tells nothing of the server");
 }

@@ -52,6 +52,18 @@ fn the_end_of_a_command_is_the_servers_state() {
 }
 
 #[test]
+fn what_the_runners_system_lacks_is_no_servers_fault() {
+    let mut bench = by_command();
+    let mut runner = join_runner(&mut bench);
+    bench.order(&ToWorker::Resume);
+    let id = asked(&runner).unwrap();
+    end(&mut bench, &mut runner, id, CommandEnd::Lacking { reason: "no process".to_owned() });
+    assert_eq!(bench.operational(0), Operational::Up);
+    bench.pass(2000);
+    assert!(asked(&runner).is_some(), "the next one comes in its time");
+}
+
+#[test]
 fn a_runner_that_is_gone_is_no_servers_fault() {
     let mut bench = by_command();
     bench.order(&ToWorker::Resume);

@@ -125,6 +125,16 @@ fn what_cannot_be_started_says_why() {
 }
 
 #[test]
+fn what_the_system_lacks_is_told_apart_from_what_is_wrong_with_a_command() {
+    for lack in [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE] {
+        assert!(matches!(not_started(&lack.into()), CommandEnd::Lacking { .. }), "{lack}");
+    }
+    for wrong in [Errno::NOENT, Errno::ACCESS, Errno::NOEXEC] {
+        assert!(matches!(not_started(&wrong.into()), CommandEnd::NotStarted { .. }), "{wrong}");
+    }
+}
+
+#[test]
 fn beyond_the_limit_they_wait_and_their_time_runs() {
     let directory = tempfile::tempdir().unwrap();
     let command = script(&directory, "exec sleep 1000");
