@@ -1,4 +1,5 @@
-//! The states of a chunk's objects: written by the checker and the master, only read by workers.
+//! The states of a chunk's objects: written by the checker and the master, only read by workers. Each word
+//! has one writer but the version, which both count up, and the verdict, which the master takes back.
 //!
 //! Shell (creates and maps them).
 //!
