@@ -127,6 +127,11 @@ impl BackendState {
         Place { cap: self.standings[server as usize].limit(streams, backend.fullconn), ..place }
     }
 
+    /// A server's place as seen by all who could ever want it.
+    pub fn place_for_all(&self, server: ServerId) -> Place {
+        Place { shared_queue: Some(self.object), ..self.places[server as usize] }
+    }
+
     /// The farm, and how busy its servers are for a stream that waits already, or a newcomer.
     pub fn farm<'a>(
         &'a mut self,
@@ -169,6 +174,11 @@ impl BackendState {
             })
             .collect();
         self.farm.update(backend, &candidates);
+        for (id, place) in (0..).zip(&mut self.places) {
+            // Who waits for any server cannot have one that takes no new clients: nobody who belongs to
+            // that one waits behind them.
+            place.shared_queue = self.farm.contains(id).then_some(self.object);
+        }
         std::mem::replace(&mut self.standings, standings)
     }
 }

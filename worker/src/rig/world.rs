@@ -19,7 +19,7 @@ use super::{Peer, Rig, Seen, sample};
 use crate::back::State;
 use crate::stream::NONE;
 
-const SEEDS: u64 = 20;
+const SEEDS: u64 = 40;
 const STEPS: u32 = 1500;
 const CLIENTS_MAX: usize = 24;
 

@@ -34,7 +34,7 @@ impl Worker {
         if let Some(exchange) = stream.http.as_deref() {
             stream.hash = exchange.hash.or_else(|| key_of_content(backend, exchange));
         }
-        if backend.balance == Balance::Source
+        if matches!(backend.balance, Balance::Source)
             && let Some(client) = stream.client.ip()
         {
             stream.hash = Some(hash(&backend.hashing, Key::Address(client.ip())));

@@ -39,10 +39,13 @@ impl Worker {
         let waits = stream.queued.is_some();
         self.refresh(id);
         let avoid = if rather_another { Some(last).filter(|last| *last != NONE) } else { None };
-        let choice = if rather_another { Choice::Any } else { self.choose(key) };
-        let choice = match choice {
-            Choice::Any => self.choose_by_key(key, avoid),
-            other => other,
+        let choice = match self.stays_in_line(key) {
+            Some(server) => Choice::Only(server),
+            None if rather_another => self.choose_by_key(key, avoid),
+            None => match self.choose(key) {
+                Choice::Any => self.choose_by_key(key, avoid),
+                chosen => chosen,
+            },
         };
         if let Choice::Only(server) | Choice::Rather(server, _) = choice {
             if self.take_place(id, server, key) {
@@ -98,6 +101,18 @@ impl Worker {
         let backend = &self.config.backends[id as usize];
         let (farm, loads) = self.backends[id as usize].farm(backend, self.lane.memory(), waits);
         farm.by_key(hash, &loads, avoid).map_or(Choice::Any, Choice::Only)
+    }
+
+    /// The server in whose line a stream stands, as long as it may have it: whoever waits changes from a
+    /// server that cannot be used to one that can, and never for how busy they are, which itself
+    /// depends on who waits where. A server that takes no new clients any more still has those in its
+    /// line where nobody else could.
+    fn stays_in_line(&self, key: StreamKey) -> Option<ServerId> {
+        let stream = self.streams.get(key as usize)?;
+        let server = stream.queued.as_deref()?.server;
+        let backend = &self.backends[stream.backend as usize];
+        let last_resort = backend.farm.is_empty() && backend.usable(server) != Usable::None;
+        (backend.farm.contains(server) || last_resort).then_some(server)
     }
 
     /// Whether a stream whose server is full waits for that one rather than going elsewhere.
@@ -221,8 +236,10 @@ impl Worker {
             let queued = self.streams.get(key as usize).and_then(|it| it.queued.as_deref());
             let Some(queued) = queued else { return enter_behind(&self.lane, &place, rings) };
             // The other queue's first one may be before it, and then has its turn.
-            let other = backend.queue(if queued.server == NONE { server } else { NONE });
-            if other.first().is_some_and(|(first, _)| first < queued.key) {
+            let bound = queued.server != NONE;
+            let other = backend.queue(if bound { NONE } else { server });
+            let shared = !bound || place.shared_queue.is_some();
+            if shared && other.first().is_some_and(|(first, _)| first < queued.key) {
                 return false;
             }
             self.lane.take(&place)

@@ -22,6 +22,8 @@ use crate::clock::{Millis, millis};
 use crate::event_loop::Worker;
 use crate::task::NEVER;
 
+/// Rounds over the queues of one backend in one cycle: others want to be served too.
+const ROUNDS_MAX: usize = 64;
 /// Bits of a rank that tell when.
 const SINCE_BITS: u32 = 48;
 /// What makes a class positive: the lowest is −2047.
@@ -161,7 +163,10 @@ impl Worker {
         }
         for id in std::mem::take(&mut self.rung) {
             // Who is behind another queue's first has its turn after that one.
-            while self.serve_backend(id) {}
+            let unfinished = (0..ROUNDS_MAX).all(|_| self.serve_backend(id));
+            if unfinished {
+                self.rung.insert(id);
+            }
         }
     }
 
@@ -200,13 +205,14 @@ impl Worker {
             return;
         }
         let (id, server) = (stream.backend, stream.server);
-        let place = self.backends[id as usize].places[server as usize];
-        // Another generation may limit what this one does not.
+        // Another generation may limit what this one does not, and another worker may know sooner that
+        // the server takes new clients again: all who could want the place are asked.
+        let place = self.backends[id as usize].place_for_all(server);
         if let Some(lane) = self.lane.leave(&place) {
             self.ring_for(lane, id);
         }
         let backend = &self.config.backends[id as usize];
-        if backend.balance == Balance::LeastConnections {
+        if matches!(backend.balance, Balance::LeastConnections) {
             let state = &mut self.backends[id as usize];
             let (farm, loads) = state.farm(backend, self.lane.memory(), false);
             farm.left(server, &loads);
@@ -215,12 +221,13 @@ impl Worker {
 
     /// Tells whoever's turn it is that a place may be free which nobody here wants.
     fn pass_on(&mut self, id: BackendId, server: ServerId) {
-        let places = &self.backends[id as usize].places;
-        let wanted = if server == NONE { &places[..] } else { &places[server as usize..][..1] };
+        let backend = &self.backends[id as usize];
+        let all = 0..backend.places.len() as ServerId;
+        let wanted = if server == NONE { all } else { server..server + 1 };
         let lanes: Vec<Lane> = wanted
-            .iter()
+            .map(|server| backend.place_for_all(server))
             .filter(|place| place.cap.is_some())
-            .filter_map(|place| self.lane.pass_on(place))
+            .filter_map(|place| self.lane.pass_on(&place))
             .collect();
         for lane in lanes {
             self.ring_for(lane, id);
