@@ -474,14 +474,16 @@ impl Blackhole {
     /// # Panics
     /// When connections to it still succeed after many have filled it.
     pub fn open() -> Self {
-        let address = address::free();
         let new = || {
             socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
                 .expect("a socket")
         };
         let listener = new();
-        listener.bind(&address.into()).expect("a free address");
+        let any = SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0));
+        listener.bind(&any.into()).expect("an address");
         listener.listen(0).expect("a listener");
+        let address = listener.local_addr().ok().and_then(|address| address.as_socket());
+        let address = address.expect("its address");
         let mut fillers = Vec::new();
         for _ in 0..64 {
             let filler = new();
