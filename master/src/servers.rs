@@ -16,7 +16,7 @@ use portolan_shared::log::monotonic_ms;
 use portolan_shared::memory::{AdminState, Memory, OperatorMaxconn, OperatorWeight, ServerState};
 use portolan_shared::message::{Judgement as Is, Role, ToWorker};
 use portolan_shared::model::{Backend, Config, LogLevel, Server};
-use portolan_shared::standing::{Cause, Standing, Usable, standing, weights_change};
+use portolan_shared::standing::{Cause, Standing, Usable, standing_now, weights_change};
 
 use crate::control::{Order, REQUIRE_SERVER, ServerCommand};
 use crate::master::Master;
@@ -90,13 +90,7 @@ impl<'a> Servers<'a> {
     /// What it is good for.
     pub fn standing(&self, at: At) -> Standing {
         let (backend, server) = self.at(at);
-        let tracked = server.health.track.and_then(|(backend, server)| {
-            let server =
-                self.config.backends.get(backend as usize)?.servers.get(server as usize)?;
-            Some((server, self.memory.server_state(server.object)))
-        });
-        let tracked = tracked.as_ref().map(|(server, state)| (*server, state));
-        standing(backend, server, &self.state(at), tracked, self.now_ms)
+        standing_now(self.config, self.memory, backend, server, self.now_ms)
     }
 
     /// All servers of a backend.

@@ -21,8 +21,8 @@
 
 use std::time::Duration;
 
-use crate::memory::{AdminState, AgentWeight, Operational, OperatorMaxconn, ServerState};
-use crate::model::{Backend, Balance, Check, HashMethod, InitState, Server, ServerAddress};
+use crate::memory::{AdminState, AgentWeight, Memory, Operational, OperatorMaxconn, ServerState};
+use crate::model::{Backend, Balance, Check, Config, HashMethod, InitState, Server, ServerAddress};
 
 /// What a weight of 1 is in [`Standing::weight`], so that a slow start has steps below it.
 pub const WEIGHT_SCALE: u32 = 16;
@@ -98,6 +98,22 @@ impl Standing {
         let limit = u32::try_from(share).unwrap_or(u32::MAX).max(minconn).min(maxconn);
         Some(at_step(limit.into(), self.step) as u32)
     }
+}
+
+/// What a server of this backend is good for now, by what memory knows of it and of the one it tracks.
+pub fn standing_now(
+    config: &Config,
+    memory: &Memory,
+    backend: &Backend,
+    server: &Server,
+    now_ms: u64,
+) -> Standing {
+    let tracked = server.health.track.and_then(|(backend, server)| {
+        let tracked = config.backends.get(backend as usize)?.servers.get(server as usize)?;
+        Some((tracked, memory.server_state(tracked.object)))
+    });
+    let tracked = tracked.as_ref().map(|(tracked, state)| (*tracked, state));
+    standing(backend, server, &memory.server_state(server.object), tracked, now_ms)
 }
 
 /// What a server of this backend is good for. `tracked` is the server that it tracks, if it does.

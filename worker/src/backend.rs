@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use portolan_shared::memory::{Memory, Object, Place};
 use portolan_shared::model::{Backend, BackendId, Config, Server, ServerId};
-use portolan_shared::standing::{Standing, Usable, standing};
+use portolan_shared::standing::{Standing, Usable, standing_now};
 
 use crate::back::Policy;
 use crate::balance::{Candidate, Farm, Load, Loads, Room};
@@ -119,12 +119,8 @@ impl BackendState {
 
     /// The limit of a server now: less than the highest while its backend has little to do.
     pub fn place(&self, server: ServerId, backend: &Backend, memory: &Memory) -> Place {
-        let place = self.places[server as usize];
-        if place.cap.is_none() || backend.servers[server as usize].minconn.is_none() {
-            return place;
-        }
-        let streams = memory.current(self.object);
-        Place { cap: self.standings[server as usize].limit(streams, backend.fullconn), ..place }
+        let (place, standing) = (self.places[server as usize], &self.standings[server as usize]);
+        Place { cap: limit_now(place, standing, backend, server, memory), ..place }
     }
 
     /// A server's place as seen by all who could ever want it.
@@ -154,7 +150,7 @@ impl BackendState {
         let standings: Vec<Standing> = backend
             .servers
             .iter()
-            .map(|server| standing_of(backend, server, config, memory, now))
+            .map(|server| standing_now(config, memory, backend, server, now))
             .collect();
         self.next_step = standings.iter().filter_map(|it| it.next_step_ms).min().unwrap_or(NEVER);
         if standings == self.standings {
@@ -183,20 +179,19 @@ impl BackendState {
     }
 }
 
-fn standing_of(
+/// A server's limit now; that of one with `minconn` depends on how many streams its backend has.
+fn limit_now(
+    place: Place,
+    standing: &Standing,
     backend: &Backend,
-    server: &Server,
-    config: &Config,
+    server: ServerId,
     memory: &Memory,
-    now: Millis,
-) -> Standing {
-    let state = memory.server_state(server.object);
-    let tracked = server.health.track.map(|(backend, server)| {
-        let server = &config.backends[backend as usize].servers[server as usize];
-        (server, memory.server_state(server.object))
-    });
-    let tracked = tracked.as_ref().map(|(server, state)| (*server, state));
-    standing(backend, server, &state, tracked, now)
+) -> Option<u32> {
+    let changes = place.cap.is_some() && backend.servers[server as usize].minconn.is_some();
+    if !changes {
+        return place.cap;
+    }
+    standing.limit(memory.current(backend.object), backend.fullconn)
 }
 
 /// How busy a backend's servers are.
@@ -214,12 +209,8 @@ impl Loads for LoadsNow<'_> {
         let server = &self.backend.servers[id as usize];
         let place = self.places[id as usize];
         let served = self.memory.current(place.object);
-        let limit = match (place.cap, server.minconn) {
-            (Some(_), Some(_)) => {
-                self.standings[id as usize].limit(self.total(), self.backend.fullconn)
-            }
-            (cap, _) => cap,
-        };
+        let standing = &self.standings[id as usize];
+        let limit = limit_now(place, standing, self.backend, id, self.memory);
         let Some(cap) = limit else { return Load { streams: served, room: Room::Free } };
         // Usually nobody waits, which is known by less than counting them.
         let anyone_waits = self.memory.anyone_waits(&place);

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 use portolan_shared::memory::{Memory, Operational};
 use portolan_shared::model::{BackendId, Config, ServerId};
-use portolan_shared::standing::{Cause, Standing, Usable, standing};
+use portolan_shared::standing::{Cause, Standing, Usable, standing_now};
 
 use crate::check::lines::Left;
 use crate::clock::Millis;
@@ -107,12 +107,7 @@ pub fn places(config: &Config) -> impl Iterator<Item = At> {
 pub fn look_at(config: &Config, memory: &Memory, at: At, now: Millis) -> Standing {
     let backend = &config.backends[at.backend as usize];
     let server = &backend.servers[at.server as usize];
-    let tracked = server.health.track.map(|(of, position)| {
-        let tracked = &config.backends[of as usize].servers[position as usize];
-        (tracked, memory.server_state(tracked.object))
-    });
-    let tracked = tracked.as_ref().map(|(tracked, state)| (*tracked, state));
-    standing(backend, server, &memory.server_state(server.object), tracked, now)
+    standing_now(config, memory, backend, server, now)
 }
 
 impl Farms {
