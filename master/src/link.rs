@@ -82,6 +82,7 @@ impl Link {
                     }
                 }
                 FromWrapper::Acknowledged { .. }
+                | FromWrapper::Adopt { .. }
                 | FromWrapper::Reaped { .. }
                 | FromWrapper::Refused { .. } => {}
             }
@@ -211,6 +212,7 @@ fn tell(notifier: &Notifier, message: &ToWrapper) -> io::Result<()> {
         | ToWrapper::Drop { .. }
         | ToWrapper::Upgrading { .. }
         | ToWrapper::UpgradeWrapper
-        | ToWrapper::UpgradeAbandoned => Ok(()),
+        | ToWrapper::UpgradeAbandoned
+        | ToWrapper::Adopted { .. } => Ok(()),
     }
 }

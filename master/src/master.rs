@@ -317,6 +317,7 @@ impl Master {
             }
             // Orphans are watched by pidfd; what follows an abandoned upgrade is not for us.
             FromWrapper::Reaped { .. }
+            | FromWrapper::Adopt { .. }
             | FromWrapper::Hello { .. }
             | FromWrapper::Kept { .. }
             | FromWrapper::KeptAll => {}

@@ -247,6 +247,7 @@ impl Master {
                 }
             }
             ToMaster::Draining { streams } => worker.streams = Some(streams),
+            ToMaster::Adopted { .. } => {}
             ToMaster::Reply { id: question, text, last } => {
                 self.handle_reply(question, id, &text, last);
             }

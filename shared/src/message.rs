@@ -9,6 +9,8 @@
 //! | worker | master | [`ToMaster`] | `Hello`, then `Ready` or `Failed`, then reports |
 //! | master | checker | [`ToWorker`] | as a worker, without listeners; it checks only after `Resume`: no other checker is left then |
 //! | master | runner | [`ToWorker`] | as a worker, of memory the head only, without doorbells and listeners |
+//! | worker that stops | its successor | [`handover::ToSuccessor`] | its living connections |
+//! | successor | worker that stops | [`handover::FromSuccessor`] | which of them it has taken |
 //! | wrapper | master | [`wrapper::FromWrapper`] | kept descriptors at start, then relayed signals and reaped orphans |
 //! | master | wrapper | [`wrapper::ToWrapper`] | descriptors to keep, states for sd_notify, upgrade |
 //! | reader of a configuration | resolver | [`resolver::ToResolver`] | names |
@@ -23,6 +25,7 @@
 //! so that a neighbour one version older still reads the orders it knows (soft-stop, adoption).
 //! Descriptors travel in the order in which the message names them.
 
+pub mod handover;
 pub mod resolver;
 pub mod runner;
 pub mod wrapper;
@@ -157,6 +160,49 @@ pub enum ToWorker {
         /// The server, by its place in shared memory.
         object: u32,
     },
+    /// As `SoftStop`, but somebody follows: who waits between two requests is not sent away, a
+    /// `Successor` takes it. A later `SoftStop` says that nobody does any more.
+    Retire,
+    /// One descriptor: this end of a socketpair to the worker that takes over living connections
+    /// ([`handover`]). Sent to a worker that retires, and again whenever that worker was replaced.
+    Successor {
+        /// Its generation.
+        generation: u32,
+        /// Its slot.
+        slot: u16,
+    },
+    /// One descriptor: this end of a socketpair from a worker that retires, whose living connections
+    /// are to be taken over.
+    Predecessor {
+        /// Its generation.
+        generation: u32,
+        /// Its slot.
+        slot: u16,
+    },
+    /// Another master has this channel now, and drops what it hears until [`ToMaster::Adopted`] comes with
+    /// this number. Whom the worker was deputy for is forgotten: it is told anew.
+    Adopt {
+        /// Repeated in the answer.
+        nonce: u64,
+        /// The process id of the master.
+        master_pid: i32,
+    },
+    /// One descriptor: a file in which the bytes that were read last outlive this process.
+    Capture {
+        /// Its bytes.
+        length: u32,
+    },
+}
+
+/// What a process that is adopted does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Life {
+    /// It serves.
+    Serving,
+    /// It finishes, and hands over what lives.
+    Retiring,
+    /// It finishes.
+    Stopping,
 }
 
 /// What an operator makes of a server's health (`set server … health`, `set server … agent`).
@@ -255,5 +301,26 @@ pub enum ToMaster {
         text: String,
         /// Whether this was the last part.
         last: bool,
+    },
+    /// Answers `Adopt`, from a process that is ready; one that is not leaves instead.
+    Adopted {
+        /// Of the order.
+        nonce: u64,
+        /// What it is.
+        role: Role,
+        /// Its place.
+        slot: u16,
+        /// Its configuration.
+        generation: u32,
+        /// What it does.
+        life: Life,
+        /// Whether its listeners are paused.
+        paused: bool,
+        /// Whether it lacks resources.
+        short: bool,
+        /// Streams left, where it stops and has said so.
+        streams: Option<u32>,
+        /// `CARGO_PKG_VERSION`.
+        version: String,
     },
 }

@@ -97,7 +97,7 @@ impl Worker {
     fn obey(&mut self, received: Received<ToWorker>) {
         let Received { message, mut descriptors } = received;
         match message {
-            ToWorker::SoftStop => self.soft_stop("the master's order"),
+            ToWorker::SoftStop | ToWorker::Retire => self.soft_stop("the master's order"),
             ToWorker::HardStop => {
                 self.exit = Some(ExitCode::SUCCESS);
             }
@@ -139,6 +139,10 @@ impl Worker {
             | ToWorker::Piece(_)
             | ToWorker::Done { .. }
             | ToWorker::RunnerPeer
+            | ToWorker::Successor { .. }
+            | ToWorker::Predecessor { .. }
+            | ToWorker::Adopt { .. }
+            | ToWorker::Capture { .. }
             | ToWorker::Judge { .. } => {
                 self.log.say(LogLevel::Err, format_args!("an order came out of its time"));
             }

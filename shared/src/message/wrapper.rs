@@ -115,6 +115,14 @@ pub enum FromWrapper {
         /// Why, for people.
         reason: String,
     },
+    /// Another wrapper has this channel now, and drops what it hears until [`ToWrapper::Adopted`] comes with
+    /// this number.
+    Adopt {
+        /// Repeated in the answer.
+        nonce: u64,
+        /// Its pid.
+        pid: i32,
+    },
 }
 
 /// From the master to the wrapper.
@@ -159,4 +167,19 @@ pub enum ToWrapper {
     Alive,
     /// The exec after `Upgrading` failed: this master goes on as it was.
     UpgradeAbandoned,
+    /// Answers `Adopt`.
+    Adopted {
+        /// Of the question.
+        nonce: u64,
+        /// What serves; 0: nothing yet.
+        generation: u32,
+        /// It stops.
+        stopping: bool,
+        /// It reloads.
+        at_work: bool,
+        /// As in the last [`ToWrapper::Status`].
+        status: String,
+        /// Number of the last [`ToWrapper::Keep`] that was acknowledged.
+        acknowledged: u64,
+    },
 }

@@ -209,6 +209,7 @@ fn told(message: &FromWrapper, descriptors: Vec<OwnedFd>) -> String {
         FromWrapper::Signal { signal, .. } => format!("signal {signal}"),
         FromWrapper::Reaped { pid, status } => format!("reaped {pid} {status}"),
         FromWrapper::Refused { number, .. } => format!("refused {number}"),
+        FromWrapper::Adopt { nonce, pid } => format!("adopt {nonce} {pid}"),
     }
 }
 

@@ -74,6 +74,7 @@ impl Wrapper {
                 self.notices.heard();
             }
             ToWrapper::UpgradeAbandoned => self.step(Input::UpgradeAbandoned),
+            ToWrapper::Adopted { .. } => {}
         }
     }
 
