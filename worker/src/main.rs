@@ -30,6 +30,7 @@ mod session;
 mod show;
 mod signals;
 mod start;
+mod stop;
 mod stream;
 mod task;
 mod termination;
