@@ -226,6 +226,9 @@ pub struct Tunnel {
     pub backend: Object,
     /// By which server.
     pub server: Object,
+    /// Version of the states of the backend's servers that the giver has followed: what they became since is
+    /// the taker's to follow.
+    pub states_version: u64,
     /// When it asked for a server.
     pub asked: u64,
     /// As in its log line.
@@ -265,7 +268,7 @@ pub struct Endpoint {
     pub ended: bool,
     /// We have ended our sending to it.
     pub shut: bool,
-    /// Its bytes were moved inside the kernel.
+    /// Its bytes are moved inside the kernel.
     pub splice: bool,
     /// The kernel cannot splice from it.
     pub copy_only: bool,
@@ -285,35 +288,36 @@ pub enum Pending {
     },
 }
 
+/// A piece of a text: its first byte and the one behind its last.
+pub type Piece = (u32, u32);
+
 /// What a tunnel of mode http has besides: its client, and what its log line tells of the request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upgraded {
     /// Requests of the client so far.
     pub requests: u32,
-    /// Method, by its name.
-    pub method: String,
-    /// HTTP/1.0 rather than 1.1.
-    pub http10: bool,
     /// The status that the client got.
     pub status: u16,
-    /// Bytes that the log wants: see the spans.
+    /// Bytes that the log wants; all pieces are of it.
     pub text: Bytes,
-    /// Of the request line in `text`.
-    pub line: (u32, u32),
-    /// Of the request's id in `text`.
-    pub id: (u32, u32),
+    /// The request line.
+    pub line: Piece,
+    /// The request's id.
+    pub id: Piece,
     /// Captured fields of the request, in the frontend's order.
-    pub request_fields: Vec<Option<Vec<u8>>>,
+    pub request_fields: Vec<Option<Piece>>,
     /// Captured fields of the response.
-    pub response_fields: Vec<Option<Vec<u8>>>,
+    pub response_fields: Vec<Option<Piece>>,
     /// The captured cookie of the request.
-    pub request_cookie: Option<Vec<u8>>,
+    pub request_cookie: Option<Piece>,
     /// The captured cookie of the response.
-    pub response_cookie: Option<Vec<u8>>,
+    pub response_cookie: Option<Piece>,
     /// The two letters that tell of the persistence cookie.
     pub cookie_letters: [u8; 2],
     /// No log line.
     pub unlogged: bool,
+    /// The client had ended its sending before the server agreed, and the server was told.
+    pub half_closed: bool,
     /// When the request's first byte came.
     pub began: u64,
     /// As in its log line.
