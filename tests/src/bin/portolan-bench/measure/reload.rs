@@ -1,4 +1,4 @@
-//! Reload with 1,000 listeners: from the signal to the first exchange on the new generation.
+//! Reloads of large configurations: from the signal to the first exchange on the new generation.
 //!
 //! The new configuration has one listener more than the old one; only the new generation answers there.
 
@@ -7,26 +7,45 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Bench, Row};
-use crate::contender::{Kind, Setting, Under};
+use crate::contender::{Http, Kind, Setting, Under};
 
 /// Listeners before the first reload.
 const LISTENERS: usize = 1_000;
+/// Backends, each with a server and a host that leads there.
+const BACKENDS: [(usize, &str); 2] = [(1_000, "100"), (10_000, "")];
 /// Between two reloads.
 const SETTLE: Duration = Duration::from_secs(1);
 
 pub fn run(bench: &Bench) -> Result<Vec<Row>, Box<dyn Error>> {
-    let mut row =
-        bench.row(format!("reload, {LISTENERS} listeners"), "ms to the new generation").aim("100");
+    let mut rows = Vec::new();
+    let whole = bench.setting(LISTENERS - 2 + bench.rounds)?;
+    rows.push(reload(bench, &format!("{LISTENERS} listeners"), "100", &whole, LISTENERS - 2)?);
+    for (hosts, aim) in BACKENDS {
+        let http = Some(Http { hosts, server_close: false });
+        let whole = Setting { http, ..bench.setting(bench.rounds)? };
+        rows.push(reload(bench, &format!("{hosts} backends"), aim, &whole, 0)?);
+    }
+    Ok(rows)
+}
+
+/// Reloads with one more of the further listeners each time, `first` of which are there from the start.
+fn reload(
+    bench: &Bench,
+    of: &str,
+    aim: &'static str,
+    whole: &Setting,
+    first: usize,
+) -> Result<Row, Box<dyn Error>> {
+    let mut row = bench.row(format!("reload, {of}"), "ms to the new generation").aim(aim);
     for (place, contender) in bench.contenders.iter().enumerate() {
         if contender.kind == Kind::Bare {
             continue;
         }
-        let whole = bench.setting(LISTENERS - 2 + bench.rounds)?;
         let with = |more: usize| Setting { more: whole.more[..more].to_vec(), ..whole.clone() };
-        let Some(mut proxy) = bench.start(contender, &with(LISTENERS - 2), Under::Master) else {
+        let Some(mut proxy) = bench.start(contender, &with(first), Under::Master) else {
             continue;
         };
-        for more in LISTENERS - 2..LISTENERS - 2 + bench.rounds {
+        for more in first..first + bench.rounds {
             // A master that has just started may not listen to signals yet, and the old generation is
             // to be gone.
             thread::sleep(SETTLE);
@@ -34,5 +53,5 @@ pub fn run(bench: &Bench) -> Result<Vec<Row>, Box<dyn Error>> {
             row.add(place, took.as_secs_f64() * 1e3);
         }
     }
-    Ok(vec![row])
+    Ok(row)
 }

@@ -12,7 +12,8 @@ use crate::http::host;
 /// What an HTTP proxy is to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Http {
-    /// So many hosts, each with a backend of its own; 0: one backend serves whatever comes.
+    /// So many hosts, each with a backend of its own, the first of which serves further listeners too; 0:
+    /// one backend serves whatever comes, on one listener.
     pub hosts: usize,
     /// Whether every request goes to the server on a connection of its own.
     pub server_close: bool,
@@ -65,6 +66,9 @@ pub fn haproxy(setting: &Setting, http: Http) -> Result<String, Error> {
         return Ok(text);
     }
     writeln!(text, "frontend web\n    bind {listen}\n    use_backend %[req.hdr(host),lower]")?;
+    for (n, more) in setting.more.iter().enumerate() {
+        writeln!(text, "frontend more_{n}\n    bind {more}\n    default_backend {}", host(0))?;
+    }
     for host in (0..http.hosts).map(host) {
         writeln!(text, "backend {host}\n    server origin {server}")?;
     }
@@ -110,6 +114,9 @@ pub fn nginx(setting: &Setting, http: Http, dir: &Path) -> Result<String, Error>
         write!(text, "    server {{ listen {listen}; server_name {host}; ")?;
         writeln!(text, "location / {{ proxy_pass http://b{n}; }} }}")?;
     }
+    for more in &setting.more {
+        writeln!(text, "    server {{ listen {more}; location / {{ proxy_pass http://b0; }} }}")?;
+    }
     writeln!(text, "}}")?;
     Ok(text)
 }
@@ -151,6 +158,9 @@ pub fn portolan(setting: &Setting, http: Http) -> Result<String, Error> {
         writeln!(text, "  {{ host = \"{host}\", backend = \"b{n}\" }},")?;
     }
     writeln!(text, "]")?;
+    for (n, more) in setting.more.iter().enumerate() {
+        writeln!(text, "[frontend.more_{n}]\nbind = \"{more}\"\ndefault_backend = \"b0\"")?;
+    }
     for n in 0..http.hosts {
         writeln!(text, "[backend.b{n}]\n{server}")?;
     }
