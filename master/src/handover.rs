@@ -20,9 +20,13 @@ use crate::generation::Terms;
 use crate::listeners::Key;
 use crate::worker::Phase;
 
-/// The number of this form. The first one is not read any more: the shared memory of the processes that
-/// it tells of has another layout.
-pub const FORMAT: u16 = 2;
+mod former;
+
+/// The number of this form. The one before is read too: it is of programs that do not know of successors.
+/// The first one is not: the shared memory of the processes that it tells of has another layout.
+pub const FORMAT: u16 = 3;
+/// The form before.
+const FORMER: u16 = 2;
 
 /// The whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +107,12 @@ pub struct HandedWorker {
     pub short: bool,
     /// Time until a soft-stop becomes a hard one, milliseconds.
     pub stop_in_ms: Option<u64>,
+    /// Whether its program knows of successors.
+    pub hands_over: bool,
+    /// The lane of the worker that it hands over to, if it has a link to one.
+    pub successor: Option<u16>,
+    /// How many reloads it has outlived.
+    pub reloads: u32,
 }
 
 /// An operator.
@@ -135,7 +145,7 @@ impl std::fmt::Display for HandoverError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Format(number) => {
-                write!(f, "a state of format {number}, this version knows {FORMAT}")
+                write!(f, "a state of format {number}, this version knows {FORMER} and {FORMAT}")
             }
             Self::Malformed => f.write_str("not a state"),
             Self::Layout(number) => {
@@ -159,14 +169,20 @@ impl Handover {
     pub fn decode(bytes: &[u8]) -> Result<Self, HandoverError> {
         let (number, rest) = bytes.split_first_chunk().ok_or(HandoverError::Malformed)?;
         let number = u16::from_le_bytes(*number);
-        if number != FORMAT {
-            return Err(HandoverError::Format(number));
-        }
-        match postcard::take_from_bytes::<Self>(rest) {
-            Ok((state, [])) if state.layout == LAYOUT => Ok(state),
-            Ok((state, [])) => Err(HandoverError::Layout(state.layout)),
-            Ok(_) | Err(_) => Err(HandoverError::Malformed),
-        }
+        let state: Self = match number {
+            FORMAT => whole(rest)?,
+            FORMER => whole::<former::Handover>(rest)?.into(),
+            other => return Err(HandoverError::Format(other)),
+        };
+        if state.layout == LAYOUT { Ok(state) } else { Err(HandoverError::Layout(state.layout)) }
+    }
+}
+
+/// A value that takes up all of these bytes.
+fn whole<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, HandoverError> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((value, [])) => Ok(value),
+        Ok(_) | Err(_) => Err(HandoverError::Malformed),
     }
 }
 
@@ -212,6 +228,9 @@ mod tests {
                 streams: None,
                 short: false,
                 stop_in_ms: Some(7),
+                hands_over: true,
+                successor: Some(6),
+                reloads: 4,
             }],
             clients: vec![HandedClient {
                 stream: 11,
@@ -258,15 +277,37 @@ mod tests {
     #[test]
     fn the_form_is_the_stored_one() {
         let bytes = sample().encode().expect("it can be encoded");
-        let stored = "02 00 05 30 2e 31 2e 30 02 03 04 01 03 02 01 01 05 62 79 74 65 73 01 04 6c \
-                      65 73 73 01 01 01 00 0a 6c 69 73 74 65 6e 65 72 2d 37 00 01 03 02 00 1e 00 00 00 00 01 c8 01 12 14 \
-                      00 03 01 05 01 e8 07 05 30 2e 31 2e 30 00 00 01 07 01 16 00 01 78 01 01 01 \
-                      02 f4 03 00 4d";
-        let stored: Vec<u8> = stored
-            .split(' ')
-            .map(|byte| u8::from_str_radix(byte, 16).expect("two digits"))
-            .collect();
+        let stored = stored(
+            "03 00 05 30 2e 31 2e 30 02 03 04 01 03 02 01 01 05 62 79 74 65 73 01 04 6c \
+             65 73 73 01 01 01 00 0a 6c 69 73 74 65 6e 65 72 2d 37 00 01 03 02 00 1e 00 \
+             00 00 00 01 c8 01 12 14 00 03 01 05 01 e8 07 05 30 2e 31 2e 30 00 00 01 07 \
+             01 01 06 04 01 16 00 01 78 01 01 01 02 f4 03 00 4d",
+        );
         assert_eq!(bytes, stored);
         assert_eq!(Handover::decode(&stored), Ok(sample()));
+    }
+
+    #[test]
+    fn the_form_before_is_read_and_its_workers_know_no_successors() {
+        let stored = stored(
+            "02 00 05 30 2e 31 2e 30 02 03 04 01 03 02 01 01 05 62 79 74 65 73 01 04 6c \
+             65 73 73 01 01 01 00 0a 6c 69 73 74 65 6e 65 72 2d 37 00 01 03 02 00 1e 00 00 00 00 01 c8 01 12 14 \
+             00 03 01 05 01 e8 07 05 30 2e 31 2e 30 00 00 01 07 01 16 00 01 78 01 01 01 \
+             02 f4 03 00 4d",
+        );
+        let mut former = sample();
+        for worker in &mut former.workers {
+            (worker.hands_over, worker.successor, worker.reloads) = (false, None, 0);
+        }
+        assert_eq!(Handover::decode(&stored), Ok(former));
+        for length in 2..stored.len() {
+            assert_eq!(Handover::decode(&stored[..length]), Err(HandoverError::Malformed));
+        }
+    }
+
+    /// Bytes as they are written here.
+    fn stored(text: &str) -> Vec<u8> {
+        let byte = |byte| u8::from_str_radix(byte, 16).expect("two digits");
+        text.split(' ').map(byte).collect()
     }
 }

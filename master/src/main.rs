@@ -27,6 +27,7 @@ mod prepare;
 mod promote;
 mod questions;
 mod reading;
+mod retire;
 #[cfg(test)]
 mod sample;
 mod servers;
@@ -36,6 +37,7 @@ mod slots;
 mod start;
 mod state;
 mod status;
+mod succession;
 mod supervise;
 mod upgrade;
 mod worker;

@@ -38,6 +38,7 @@ use crate::servers::Tally;
 use crate::shared_memory::SharedMemory;
 use crate::slots::{Order, Slots, WorkerId};
 use crate::state::{Action, Input, State};
+use crate::succession::Succession;
 use crate::supervise::Pending;
 use crate::upgrade::Check;
 use crate::worker::{Phase, Worker};
@@ -90,6 +91,8 @@ pub struct Master {
     /// Processes of a former master that own lanes.
     pub orphans: Vec<Orphan>,
     pub slots: Slots,
+    /// Who hands over to whom.
+    pub succession: Succession,
     /// Checker and runner of the current generation.
     pub aides: Aides,
     pub state: State,
@@ -156,6 +159,7 @@ impl Master {
             self.expire(now);
             self.spawn_pending(now);
             self.proceed_aides();
+            self.proceed_succession(now);
             self.proceed_upgrade(now);
             self.close_retired(now);
             self.tell_status();
@@ -223,6 +227,7 @@ impl Master {
         let check = self.check.as_ref().map(Check::deadline);
         let reading = self.reading.as_ref().map(Reading::deadline);
         let vacant = if self.state.stops() { None } else { self.slots.next_due() };
+        let links = if self.state.stops() { None } else { self.succession.due() };
         let post = if self.keeps_aides() { self.aides.next_due() } else { None };
         [
             looks,
@@ -231,6 +236,7 @@ impl Master {
             reading,
             vacant,
             post,
+            links,
             self.stop_deadline,
             self.questions.due(),
             self.log_due(),
@@ -466,7 +472,7 @@ impl Master {
             let grace = self.generations.get(&worker.generation).map(|g| g.terms.grace);
             let bound = LAST_ACCEPT + grace.unwrap_or_default();
             worker.role == Role::Worker
-                && worker.phase == Phase::Stopping
+                && matches!(worker.phase, Phase::Retiring | Phase::Stopping)
                 && worker.streams.is_none()
                 && worker.stopping_since.is_some_and(|since| now < since + bound)
         };

@@ -3,8 +3,8 @@
 //! Shell; which of the two is decided in [`state`](crate::state).
 //!
 //! - The one before is told to stop only here, and only when the new one is ready as a whole.
-//! - A worker of a discarded generation may have accepted: it is soft-stopped, as a deputy for all
-//!   slots, so that connections in new accept queues find an owner.
+//! - A worker of a discarded generation may have accepted: it retires, as a deputy for all slots, so that
+//!   connections in new accept queues find an owner, and then one that serves.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -22,7 +22,7 @@ use crate::master::{FAILED, Master};
 use crate::prepare::{ACCEPTED, BINARY, CONTROL, sealed};
 use crate::servers::Tally;
 use crate::slots::Slots;
-use crate::worker::Phase;
+use crate::worker::{KILL_AFTER, Phase};
 
 impl Master {
     /// The candidate serves from now on.
@@ -45,7 +45,7 @@ impl Master {
                 self.order(orders);
             }
         }
-        self.soft_stop_former(candidate.number, now);
+        self.retire_former(candidate.number, now);
         self.take_logs(&candidate.config);
         self.take_program();
         self.last.clone_from(&candidate.accepted.last);
@@ -94,20 +94,19 @@ impl Master {
         }
     }
 
-    /// Soft-stops every worker that is not of this generation; its checker has nothing to finish.
-    fn soft_stop_former(&mut self, serving: u32, now: Instant) {
+    /// Retires every worker that is not of this generation; its checker has nothing to finish.
+    fn retire_former(&mut self, serving: u32, now: Instant) {
+        let mut former = Vec::new();
         for worker in self.workers.values_mut().filter(|worker| worker.generation != serving) {
-            match worker.phase {
-                _ if worker.role != Role::Worker => worker.hard_stop(now),
-                Phase::Starting => worker.hard_stop(now),
-                Phase::Ready | Phase::Stopping | Phase::Ending => {
-                    let bound = self
-                        .generations
-                        .get(&worker.generation)
-                        .and_then(|generation| generation.terms.hard_stop_after);
-                    worker.soft_stop(now, bound.map(|bound| now + bound));
-                }
+            if worker.role != Role::Worker || worker.phase == Phase::Starting {
+                worker.hard_stop(now);
+            } else {
+                worker.reloads += 1;
+                former.push(worker.id);
             }
+        }
+        for id in former {
+            self.retire(id, now);
         }
         self.forget_pending(|pending| pending.generation != serving);
     }
@@ -143,18 +142,26 @@ impl Master {
         let Some(candidate) = self.candidate.take() else { return };
         self.forget_pending(|pending| pending.generation == candidate.number);
         let slots = candidate.config.process.workers;
+        let mut retiring = Vec::new();
         for worker in self.workers.values_mut().filter(|w| w.generation == candidate.number) {
-            if worker.phase == Phase::Ready && worker.role == Role::Worker {
-                let own = worker.slot;
-                for slot in (0..slots).filter(|slot| *slot != own) {
-                    worker.say(&ToWorker::Deputy { slot, serve: true }, &[]);
-                }
-                let bound = candidate.config.process.hard_stop_after;
-                worker.soft_stop(now, bound.map(|bound| now + bound));
-            } else {
+            let starts = worker.phase == Phase::Starting;
+            if worker.role != Role::Worker || (starts && self.current.is_none()) {
                 // It serves nobody, and may not even listen.
                 worker.hard_stop(now);
                 worker.kill();
+                continue;
+            }
+            let own = worker.slot;
+            for slot in (0..slots).filter(|slot| *slot != own && !starts) {
+                worker.say(&ToWorker::Deputy { slot, serve: true }, &[]);
+            }
+            retiring.push((worker.id, starts));
+        }
+        for (id, starts) in retiring {
+            self.retire(id, now);
+            if starts && let Some(worker) = self.workers.get_mut(&id) {
+                // It leaves at once, unless its `Ready` is under way.
+                worker.kill_at = Some(now + KILL_AFTER);
             }
         }
         self.discard_sockets(&candidate.prepared);

@@ -17,6 +17,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::succession::Seat;
+
 /// Which process, counted over the master's life: process ids come again, these do not.
 pub type WorkerId = u64;
 
@@ -29,6 +31,9 @@ pub const STEADY: Duration = Duration::from_secs(30);
 /// How long after a worker left by a signal of its own its slot is respawned: a signal to the whole
 /// group reaches the master within this time, and then nothing is to be respawned.
 pub const GROUP_SIGNAL: Duration = Duration::from_millis(150);
+/// How long a slot may be vacant for whoever retires there to wait for its next holder rather than be
+/// given another successor.
+const SOON: Duration = Duration::from_secs(1);
 
 /// What a worker is to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +129,17 @@ impl Slots {
     /// Who serves this slot.
     pub fn holder_serving(&self, slot: u16) -> Option<WorkerId> {
         self.slots.get(usize::from(slot)).and_then(Slot::serving)
+    }
+
+    /// What there is in each slot for workers that look for a successor.
+    pub fn seats(&self, now: Instant) -> Vec<Seat> {
+        let seat = |slot: &Slot| match slot.holder {
+            Holder::Serving(id, _) => Seat::Taken(id),
+            Holder::Starting(_) => Seat::Soon,
+            Holder::Vacant(at) if at <= now + SOON => Seat::Soon,
+            Holder::Vacant(_) => Seat::Empty,
+        };
+        self.slots.iter().map(seat).collect()
     }
 
     /// How often this slot's holders have died.

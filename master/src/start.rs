@@ -36,6 +36,7 @@ use crate::servers::Tally;
 use crate::shared_memory::{Left, SharedMemory};
 use crate::slots::Slots;
 use crate::state::{Input, State};
+use crate::succession::Succession;
 use crate::upgrade;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -373,6 +374,7 @@ fn serve(
         pending: Vec::new(),
         orphans: Vec::new(),
         slots: Slots::default(),
+        succession: Succession::default(),
         aides: Aides::default(),
         state: State::Booting { again: false },
         paused: false,

@@ -228,11 +228,7 @@ impl Master {
             }
             ToMaster::Leaving => {
                 if matches!(worker.phase, Phase::Starting | Phase::Ready) {
-                    worker.phase = Phase::Stopping;
-                    worker.stopping_since = Some(now);
-                    let bound = self.generations.get(&worker.generation);
-                    let bound = bound.and_then(|generation| generation.terms.hard_stop_after);
-                    worker.stop_deadline = bound.map(|bound| now + bound);
+                    self.retire(id, now);
                     if !self.state.stops() {
                         let line = format!("{name} leaves by a signal of its own");
                         self.say(LogLevel::Notice, &line);
@@ -257,12 +253,14 @@ impl Master {
     fn handle_ready(&mut self, id: WorkerId, now: Instant) {
         let paused = self.paused;
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        if worker.phase != Phase::Starting {
-            return;
+        match worker.phase {
+            Phase::Starting => worker.phase = Phase::Ready,
+            // Its generation failed while it said so, and it may have accepted since.
+            Phase::Retiring => worker.kill_at = None,
+            Phase::Ready | Phase::Stopping | Phase::Ending => return,
         }
-        worker.phase = Phase::Ready;
         worker.heartbeat = Some(Heartbeat::new(self.memory.memory().heartbeat(worker.lane)));
-        if self.candidate_ready(id, now) {
+        if worker.phase == Phase::Retiring || self.candidate_ready(id, now) {
             return;
         }
         let Some(worker) = self.workers.get_mut(&id) else { return };
@@ -294,13 +292,17 @@ impl Master {
             (false, true) => "New",
             (false, false) => "Former",
         };
-        let meant = matches!(worker.phase, Phase::Stopping | Phase::Ending);
-        let level = if ending.is_clean() || meant { LogLevel::Notice } else { LogLevel::Alert };
+        let level = if ending.is_clean() || worker.phase.leaves() {
+            LogLevel::Notice
+        } else {
+            LogLevel::Alert
+        };
         let why = worker.failed.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         let role = worker.role_name();
         self.say(level, &format!("{who} {role} ({}) {ending}{why}", worker.pid));
         self.forget_answers(id);
         self.aides.ended(id, now);
+        self.succession.ended(id);
         if candidates {
             let (post, pid) = (worker.post(), worker.pid);
             let reason = match &worker.failed {

@@ -321,7 +321,7 @@ impl Master {
             current: self.current.unwrap_or(0),
             last_generation: self.last_generation,
             generations: self.generations.values().map(|one| self.hand_generation(one)).collect(),
-            workers: self.workers.values().map(|worker| hand_worker(worker, now)).collect(),
+            workers: self.workers.values().map(|worker| self.hand_worker(worker, now)).collect(),
             clients: self.hand_clients(),
             reloads: self.reloads,
             maxconn: self.maxconn,
@@ -348,6 +348,28 @@ impl Master {
         }
     }
 
+    fn hand_worker(&self, worker: &Worker, now: Instant) -> HandedWorker {
+        let successor = self.succession.successor(worker.id).and_then(|id| self.workers.get(&id));
+        HandedWorker {
+            pid: worker.pid,
+            pidfd: worker.pidfd.as_raw_fd(),
+            channel: worker.channel.as_fd().as_raw_fd(),
+            role: worker.role,
+            generation: worker.generation,
+            slot: worker.slot,
+            lane: worker.lane,
+            phase: worker.phase,
+            age_ms: millis(now - worker.since),
+            version: worker.version.clone(),
+            streams: worker.streams,
+            short: worker.short,
+            stop_in_ms: worker.stop_deadline.map(|at| millis(at.saturating_duration_since(now))),
+            hands_over: worker.hands_over,
+            successor: successor.map(|worker| worker.lane),
+            reloads: worker.reloads,
+        }
+    }
+
     fn hand_clients(&self) -> Vec<HandedClient> {
         let waits = |id| self.waiting.now.contains(&id) || self.waiting.next.contains(&id);
         self.control.iter().flat_map(|control| control.hand_over(waits)).collect()
@@ -370,9 +392,10 @@ impl Master {
         for generation in handed.generations {
             self.adopt_generation(generation);
         }
-        for worker in handed.workers {
-            self.adopt_worker(&worker, now);
+        for worker in &handed.workers {
+            self.adopt_worker(worker, now);
         }
+        self.adopt_links(&handed.workers);
         let slots = self.current().map_or(0, |current| current.slots);
         let holder = |slot| {
             let mut workers = self.workers.values();
@@ -478,24 +501,6 @@ impl Master {
             }
             _ => Ok(Rc::clone(&self.binary)),
         }
-    }
-}
-
-fn hand_worker(worker: &Worker, now: Instant) -> HandedWorker {
-    HandedWorker {
-        pid: worker.pid,
-        pidfd: worker.pidfd.as_raw_fd(),
-        channel: worker.channel.as_fd().as_raw_fd(),
-        role: worker.role,
-        generation: worker.generation,
-        slot: worker.slot,
-        lane: worker.lane,
-        phase: worker.phase,
-        age_ms: millis(now - worker.since),
-        version: worker.version.clone(),
-        streams: worker.streams,
-        short: worker.short,
-        stop_in_ms: worker.stop_deadline.map(|at| millis(at.saturating_duration_since(now))),
     }
 }
 

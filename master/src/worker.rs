@@ -3,9 +3,10 @@
 //! Shell.
 //!
 //! ```text
-//!           Ready              SoftStop said, Leaving heard        pidfd ends
-//! Starting ───────► Ready ──────────────────────────► Stopping ─────────────► (forgotten)
-//!     └──────────────┴──── HardStop said ─► Ending ──── SIGKILL when overdue ────▲
+//!           Ready           Retire said             SoftStop said            pidfd ends
+//! Starting ───────► Ready ─────────────► Retiring ───────────────► Stopping ─────────────► (forgotten)
+//!     │               ├──────────────────────┼────────────────────────▲                         ▲
+//!     └───────────────┴──────────────────────┴─ HardStop said ─► Ending ── SIGKILL when overdue ┘
 //! ```
 //!
 //! - Everything that a worker needs is sent in a fixed order ([`Feed`]), one message at a time as the
@@ -52,6 +53,8 @@ pub enum Phase {
     Stopping,
     /// It was told to leave at once.
     Ending,
+    /// It no longer accepts, finishes what is in flight, and hands over what lives to its successor.
+    Retiring,
 }
 
 impl Phase {
@@ -60,8 +63,17 @@ impl Phase {
         match self {
             Self::Starting => "starting",
             Self::Ready => "ready",
+            Self::Retiring => "retiring",
             Self::Stopping => "stopping",
             Self::Ending => "ending",
+        }
+    }
+
+    /// Whether it no longer accepts.
+    pub fn leaves(self) -> bool {
+        match self {
+            Self::Starting | Self::Ready => false,
+            Self::Retiring | Self::Stopping | Self::Ending => true,
         }
     }
 }
@@ -99,6 +111,10 @@ pub struct Worker {
     pub streams: Option<u32>,
     /// Whether it lacks resources of its own to accept.
     pub short: bool,
+    /// Whether its program knows of successors.
+    pub hands_over: bool,
+    /// How many reloads it has outlived.
+    pub reloads: u32,
     /// When it must be ready.
     pub start_deadline: Instant,
     /// When a soft-stop becomes a hard one.
@@ -170,6 +186,8 @@ impl Worker {
             heartbeat: None,
             streams: None,
             short: false,
+            hands_over: true,
+            reloads: 0,
             start_deadline: birth.start_deadline,
             stop_deadline: None,
             stopping_since: None,
@@ -189,7 +207,6 @@ impl Worker {
         now: Instant,
     ) -> Self {
         let since = now.checked_sub(Duration::from_millis(handed.age_ms)).unwrap_or(now);
-        let stops = matches!(handed.phase, Phase::Stopping | Phase::Ending);
         let ends = handed.phase == Phase::Ending;
         Self {
             id,
@@ -207,9 +224,11 @@ impl Worker {
             heartbeat: None,
             streams: handed.streams,
             short: handed.short,
+            hands_over: handed.hands_over,
+            reloads: handed.reloads,
             start_deadline: now,
             stop_deadline: handed.stop_in_ms.map(|ms| now + Duration::from_millis(ms)),
-            stopping_since: stops.then_some(now),
+            stopping_since: handed.phase.leaves().then_some(now),
             kill_at: ends.then(|| now + KILL_AFTER),
             mute: false,
             deaf: false,
@@ -277,15 +296,33 @@ impl Worker {
         }
     }
 
-    /// Lets it finish what is in flight and leave.
+    /// Lets it finish what is in flight, hand over what lives, and leave; whether it is to have a
+    /// successor. Who has nothing to hand over, or does not know how, is soft-stopped.
+    pub fn retire(&mut self, now: Instant, stop_deadline: Option<Instant>) -> bool {
+        if self.phase.leaves() {
+            return false;
+        }
+        if !self.hands_over || self.role != Role::Worker {
+            self.soft_stop(now, stop_deadline);
+            return false;
+        }
+        self.say(&ToWorker::Retire, &[]);
+        self.phase = Phase::Retiring;
+        self.stopping_since = Some(now);
+        self.stop_deadline = stop_deadline;
+        true
+    }
+
+    /// Lets it finish what is in flight and leave: nobody follows.
     pub fn soft_stop(&mut self, now: Instant, stop_deadline: Option<Instant>) {
         if matches!(self.phase, Phase::Stopping | Phase::Ending) {
             return;
         }
         self.say(&ToWorker::SoftStop, &[]);
         self.phase = Phase::Stopping;
-        self.stopping_since = Some(now);
-        self.stop_deadline = stop_deadline;
+        self.stopping_since.get_or_insert(now);
+        // One that retires keeps the bound that it has, where that ends earlier.
+        self.stop_deadline = [self.stop_deadline, stop_deadline].into_iter().flatten().min();
     }
 
     /// Lets it leave at once, or be killed.

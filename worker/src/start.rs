@@ -190,7 +190,7 @@ fn hear(channel: &mut Channel) -> Result<(Role, Told), Refusal> {
                 return Ok((role, told));
             }
             // A master that changed its mind: nothing was begun.
-            ToWorker::SoftStop | ToWorker::HardStop => {
+            ToWorker::SoftStop | ToWorker::HardStop | ToWorker::Retire => {
                 return Err(broken("told to stop before it was ready".to_owned()));
             }
             other => return Err(broken(format!("{other:?} came before its time"))),

@@ -13,13 +13,15 @@
 //! | `still` | becomes ready, then its loop stands still |
 //! | `brief MS` | ends so long after it became ready |
 //! | `linger` | has one stream left that ends only when it is told to leave at once |
+//! | `stay` | as `linger`, but a soft-stop ends it too |
 //! | `stubborn` | neither stops nor leaves |
 //! | `short` | lacks resources from the start |
 //! | `garble` | says something that no worker says |
 //!
 //! What it is told goes to the file `heard`, one line each: `SLOT GENERATION PID WHAT`. The checker's
 //! slot there is 65536, the runner's 65535. Once the checker has its peer's end it sends a word to the
-//! runner, which notes that it came.
+//! runner, which notes that it came. A worker says `Hello` over each link to a successor, which notes whose
+//! (`hello SLOT GENERATION`); both note whom they are to be linked to.
 //!
 //! As a resolver it answers what stands in the file `names`, lines of `NAME ADDRESS…` (without an address:
 //! it is not known); names that are not there are never answered. The line `resolver WORD` of the
@@ -36,6 +38,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use portolan_shared::channel::Channel;
 use portolan_shared::memory::{Memory, OwnLane};
+use portolan_shared::message::handover::{HANDOVER, ToSuccessor};
 use portolan_shared::message::resolver::{FromResolver, ToResolver};
 use portolan_shared::message::{
     Hello, ListenerEntry, MemoryKind, Query, Role, StartStep, ToMaster, ToWorker,
@@ -112,6 +115,8 @@ struct Fake {
     signals: Signals,
     /// Of the checker and the runner: the way to each other.
     peer: Option<OwnedFd>,
+    /// To successors and from predecessors.
+    links: Vec<Channel>,
     accepts: bool,
     paused: bool,
     leaves_at: Option<Instant>,
@@ -178,6 +183,7 @@ impl Fake {
             words,
             signals,
             peer: None,
+            links: Vec::new(),
             accepts: true,
             paused: false,
             leaves_at: None,
@@ -239,21 +245,31 @@ impl Fake {
             }
             self.wait();
             self.hear_peer();
+            self.hear_links();
             for signal in self.signals.take() {
                 if signal == Signal::SIGUSR1 && self.accepts {
                     self.note("signal");
                     self.channel.send(&ToMaster::Leaving, &[])?;
-                    self.stop()?;
+                    self.stop(true)?;
                 }
             }
             loop {
                 match self.channel.receive::<ToWorker>() {
                     Ok(Some(received)) => {
-                        if matches!(received.message, ToWorker::RunnerPeer) {
-                            self.peer = received.descriptors.into_iter().next();
-                            self.greet_peer()?;
-                        } else {
-                            self.obey(&received.message)?;
+                        let descriptor = received.descriptors.into_iter().next();
+                        match (received.message, descriptor) {
+                            (ToWorker::RunnerPeer, peer) => {
+                                self.peer = peer;
+                                self.greet_peer()?;
+                            }
+                            (ToWorker::Successor { generation, slot }, Some(link)) => {
+                                self.greet_successor(generation, slot, link.into())?;
+                            }
+                            (ToWorker::Predecessor { generation, slot }, Some(link)) => {
+                                self.note(&format!("predecessor {} {generation}", slot + 1));
+                                self.links.push(link.into());
+                            }
+                            (message, _) => self.obey(&message)?,
                         }
                     }
                     Ok(None) => break,
@@ -288,6 +304,33 @@ impl Fake {
                 self.note("end of the peer");
             }
             Err(_) => {}
+        }
+    }
+
+    fn greet_successor(&mut self, generation: u32, slot: u16, mut link: Channel) -> Result<()> {
+        self.note(&format!("successor {} {generation}", slot + 1));
+        // Its slot says more to the test than its lane.
+        let Hello { generation, slot, .. } = self.hello;
+        link.send(&ToSuccessor::Hello { protocol: HANDOVER, generation, lane: slot + 1 }, &[])?;
+        self.links.push(link);
+        Ok(())
+    }
+
+    /// Notes who hands over to us.
+    fn hear_links(&mut self) {
+        for position in (0..self.links.len()).rev() {
+            match self.links[position].receive::<ToSuccessor>() {
+                Ok(Some(received)) => {
+                    if let ToSuccessor::Hello { generation, lane, .. } = received.message {
+                        self.note(&format!("hello {lane} {generation}"));
+                    }
+                }
+                Ok(None) => {}
+                Err(_) => {
+                    self.links.remove(position);
+                    self.note("end of a link");
+                }
+            }
         }
     }
 
@@ -330,7 +373,13 @@ impl Fake {
             ToWorker::SoftStop => {
                 self.note("soft-stop");
                 if !self.is("stubborn") {
-                    self.stop()?;
+                    self.stop(false)?;
+                }
+            }
+            ToWorker::Retire => {
+                self.note("retire");
+                if !self.is("stubborn") {
+                    self.stop(true)?;
                 }
             }
             ToWorker::HardStop => {
@@ -370,11 +419,11 @@ impl Fake {
     }
 
     /// Accepts what waits, then finishes.
-    fn stop(&mut self) -> Result<()> {
+    fn stop(&mut self, retires: bool) -> Result<()> {
         self.accept();
         self.accepts = false;
         self.listeners.clear();
-        let streams = u32::from(self.is("linger"));
+        let streams = u32::from(self.is("linger") || (retires && self.is("stay")));
         self.channel.send(&ToMaster::Draining { streams }, &[])?;
         if streams == 0 {
             std::process::exit(0);

@@ -1,0 +1,80 @@
+//! Workers that retire: they are told so, and each gets a link to its successor.
+//!
+//! Shell; who succeeds whom is decided in [`succession`](crate::succession).
+//!
+//! - A link is a socketpair of its own: `Predecessor` with one end goes to the worker that serves, then
+//!   `Successor` with the other to the one that retires. We keep neither.
+//! - While the instance stops, nobody gets a new link: there is no one to go over to.
+
+use std::os::fd::AsFd as _;
+use std::time::Instant;
+
+use portolan_shared::channel::Channel;
+use portolan_shared::message::ToWorker;
+use portolan_shared::model::LogLevel;
+
+use crate::handover::HandedWorker;
+use crate::master::Master;
+use crate::slots::WorkerId;
+use crate::succession::Pair;
+use crate::worker::Phase;
+
+impl Master {
+    /// Lets a worker that has accepted hand over and leave.
+    pub fn retire(&mut self, id: WorkerId, now: Instant) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let bound = self.generations.get(&worker.generation);
+        let bound = bound.and_then(|generation| generation.terms.hard_stop_after);
+        if worker.retire(now, bound.map(|bound| now + bound)) {
+            self.succession.retires(id, worker.slot);
+        }
+    }
+
+    /// Links those who retire to those who serve, wherever that is to be done anew.
+    pub fn proceed_succession(&mut self, now: Instant) {
+        if self.state.stops() || self.current.is_none() {
+            return;
+        }
+        let pairs = self.succession.settle(&self.slots.seats(now), now);
+        for pair in pairs {
+            if let Err(error) = self.link_workers(pair) {
+                self.succession.not_linked(pair.giver, now);
+                let line = format!("a worker that retires has no link to its successor: {error}");
+                self.say(LogLevel::Warning, &line);
+            }
+        }
+    }
+
+    fn link_workers(&mut self, pair: Pair) -> std::io::Result<()> {
+        let (to_taker, to_giver) = Channel::pair()?;
+        let place = |id| self.workers.get(&id).map(|worker| (worker.generation, worker.slot));
+        let (Some(giver), Some(taker)) = (place(pair.giver), place(pair.taker)) else {
+            return Err(std::io::Error::other("one of them has ended"));
+        };
+        let (generation, slot) = giver;
+        self.say_to(pair.taker, &ToWorker::Predecessor { generation, slot }, &to_giver);
+        let (generation, slot) = taker;
+        self.say_to(pair.giver, &ToWorker::Successor { generation, slot }, &to_taker);
+        Ok(())
+    }
+
+    fn say_to(&mut self, id: WorkerId, message: &ToWorker, end: &Channel) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.say(message, &[end.as_fd()]);
+        }
+    }
+
+    /// Takes over what the former program had paired.
+    pub fn adopt_links(&mut self, handed: &[HandedWorker]) {
+        let of_lane = |lane: u16| {
+            let found = self.workers.values().find(|worker| worker.lane == lane);
+            found.map(|worker| worker.id)
+        };
+        for worker in handed.iter().filter(|worker| worker.phase == Phase::Retiring) {
+            if let Some(id) = of_lane(worker.lane) {
+                let successor = worker.successor.and_then(of_lane);
+                self.succession.adopted(id, worker.slot, successor);
+            }
+        }
+    }
+}
