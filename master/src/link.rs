@@ -2,9 +2,13 @@
 //!
 //! Shell. Alone, what the wrapper would keep is kept by nobody and every number counts as
 //! acknowledged; what it would tell the service manager is told directly.
+//!
+//! - What was sent to be kept is held until it is acknowledged: if another wrapper takes this channel over
+//!   ([`FromWrapper::Adopt`]) it is sent once more.
 
+use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use portolan_shared::channel::{Channel, ChannelError};
@@ -19,6 +23,10 @@ const KEPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a wrapper may leave what it is sent unread. It does nothing else but read.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Most descriptors on their way to the wrapper, each held twice: thousands of listeners must not need
+/// twice their number of descriptors.
+const UNDER_WAY_MAX: usize = 256;
+
 /// The link upwards.
 #[derive(Debug)]
 pub struct Link {
@@ -26,6 +34,21 @@ pub struct Link {
     /// Number of the last descriptor that was sent.
     sent: u64,
     acknowledged: u64,
+    /// What was sent and is not acknowledged.
+    under_way: VecDeque<Keeping>,
+    /// What came while nothing but an acknowledgement was waited for.
+    heard: VecDeque<FromWrapper>,
+    /// What is kept outlives the wrapper.
+    stored: bool,
+}
+
+/// A descriptor on its way to the wrapper.
+#[derive(Debug)]
+struct Keeping {
+    number: u64,
+    name: String,
+    value: Vec<u8>,
+    descriptor: OwnedFd,
 }
 
 #[derive(Debug)]
@@ -49,12 +72,17 @@ pub struct Start {
 impl Link {
     /// Nobody above but perhaps a service manager.
     pub fn alone() -> io::Result<Self> {
-        Ok(Self { way: Way::Alone(Notifier::from_env()?), sent: 0, acknowledged: 0 })
+        Ok(Self::new(Way::Alone(Notifier::from_env()?), 0))
     }
 
     /// The wrapper is gone; nobody is told anything any more.
     pub fn severed() -> Self {
-        Self { way: Way::Severed, sent: 0, acknowledged: u64::MAX }
+        Self::new(Way::Severed, u64::MAX)
+    }
+
+    fn new(way: Way, acknowledged: u64) -> Self {
+        let (under_way, heard) = (VecDeque::new(), VecDeque::new());
+        Self { way, sent: 0, acknowledged, under_way, heard, stored: false }
     }
 
     /// Reads what the wrapper says first. What comes before its `Hello` was meant for a former image
@@ -62,6 +90,7 @@ impl Link {
     pub fn to_wrapper(channel: Channel) -> Result<(Self, Start), ChannelError> {
         let mut start = Start::default();
         let mut greeted = None;
+        let mut stored = false;
         let pid = loop {
             let received = channel.receive_within::<FromWrapper>(KEPT_TIMEOUT)?;
             match received.message {
@@ -76,6 +105,7 @@ impl Link {
                     );
                 }
                 FromWrapper::Signal { signal, at_ms } => start.signals.push((signal, at_ms)),
+                FromWrapper::Stored => stored = true,
                 FromWrapper::KeptAll => {
                     if let Some(pid) = greeted {
                         break pid;
@@ -87,8 +117,45 @@ impl Link {
                 | FromWrapper::Refused { .. } => {}
             }
         };
-        let way = Way::Wrapper { channel, pid };
-        Ok((Self { way, sent: 0, acknowledged: 0 }, start))
+        let link = Self { stored, ..Self::new(Way::Wrapper { channel, pid }, 0) };
+        Ok((link, start))
+    }
+
+    /// Another wrapper has this channel now.
+    pub fn taken_over(&mut self, by: i32) {
+        if let Way::Wrapper { pid, .. } = &mut self.way {
+            *pid = by;
+        }
+    }
+
+    /// Sends once more what was not acknowledged.
+    pub fn keep_again(&mut self) -> Result<(), ChannelError> {
+        let Way::Wrapper { channel, .. } = &mut self.way else { return Ok(()) };
+        self.under_way.iter().try_for_each(|keeping| {
+            let (name, value) = (keeping.name.clone(), keeping.value.clone());
+            let message = ToWrapper::Keep { number: keeping.number, name, value };
+            channel.send(&message, &[keeping.descriptor.as_fd()])
+        })
+    }
+
+    /// What is kept outlives the wrapper.
+    pub fn set_stored(&mut self) {
+        self.stored = true;
+    }
+
+    /// Whether what is kept outlives the wrapper.
+    pub fn is_stored(&self) -> bool {
+        self.stored
+    }
+
+    /// Number of the last descriptor that has arrived, with all before it.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// Whether something has come that was not heard yet.
+    pub fn has_heard(&self) -> bool {
+        !self.heard.is_empty()
     }
 
     /// The channel to poll.
@@ -127,16 +194,38 @@ impl Link {
                 // Thousands of listeners may be kept at once: they wait in the wrapper's socket, not
                 // duplicated in our table.
                 drain(channel)?;
+                let again = descriptor.try_clone_to_owned().map_err(ChannelError::Io)?;
+                let keeping =
+                    Keeping { number, name: name.clone(), value: value.clone(), descriptor: again };
                 channel.send(&ToWrapper::Keep { number, name, value }, &[descriptor])?;
+                self.under_way.push_back(keeping);
+                self.wait_for_room()?;
             }
             Way::Alone(_) | Way::Severed => self.acknowledge(number),
         }
         Ok(number)
     }
 
+    /// Waits until not too much is under way; what comes besides is heard later.
+    fn wait_for_room(&mut self) -> Result<(), ChannelError> {
+        let deadline = Instant::now() + READ_TIMEOUT;
+        while self.under_way.len() > UNDER_WAY_MAX {
+            let Way::Wrapper { channel, .. } = &mut self.way else { return Ok(()) };
+            drain(channel)?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            match channel.receive_within::<FromWrapper>(left)?.message {
+                FromWrapper::Acknowledged { number } => self.acknowledge(number),
+                message => self.heard.push_back(message),
+            }
+        }
+        Ok(())
+    }
+
     /// The wrapper has everything up to this number.
     pub fn acknowledge(&mut self, number: u64) {
         self.acknowledged = self.acknowledged.max(number);
+        let held = self.under_way.partition_point(|keeping| keeping.number <= number);
+        self.under_way.drain(..held);
     }
 
     /// Number of the last descriptor sent.
@@ -173,6 +262,9 @@ impl Link {
 
     /// The next message from the wrapper.
     pub fn receive(&mut self) -> Result<Option<FromWrapper>, ChannelError> {
+        if let Some(message) = self.heard.pop_front() {
+            return Ok(Some(message));
+        }
         match self.channel() {
             Some(channel) => Ok(channel.receive()?.map(|received| received.message)),
             None => Ok(None),

@@ -37,7 +37,7 @@ use tcp::Beside;
 use unix::{FileId, Live};
 
 /// The wrapper keeps them under this and a number.
-pub const NAME: &str = "listener-";
+pub const NAME: &str = portolan_shared::message::wrapper::LISTENER;
 
 /// What a successor must know of a socket beside having it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -224,6 +224,12 @@ impl Table {
     /// Nobody is to be served any more.
     pub fn retire_all(&mut self) {
         self.retire(&BTreeSet::new());
+    }
+
+    /// Only TCP sockets are to be served, by an instance that follows this one.
+    pub fn retire_unix(&mut self) {
+        let unix = |place: &Place| matches!(place, Place::Unix(_));
+        self.retired.extend(self.entries.keys().filter(|(key, _)| unix(&key.place)).cloned());
     }
 
     /// Whether something waits for [`Table::close_retired`].

@@ -23,6 +23,7 @@ mod link;
 mod listeners;
 mod master;
 mod orphans;
+mod other_wrapper;
 mod prepare;
 mod promote;
 mod questions;

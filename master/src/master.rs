@@ -162,6 +162,9 @@ impl Master {
             self.proceed_succession(now);
             self.proceed_upgrade(now);
             self.close_retired(now);
+            if self.link.has_heard() {
+                self.handle_wrapper(now);
+            }
             self.tell_status();
         }
         self.leave()
@@ -308,6 +311,7 @@ impl Master {
             // Nobody relays signals, keeps descriptors or restarts us any more.
             self.link = Link::severed();
             self.input(Input::SoftStopAsked, now);
+            self.stop_alone(now);
         }
     }
 
@@ -321,9 +325,10 @@ impl Master {
             FromWrapper::Signal { signal, at_ms } => {
                 self.handle_signal(signal, Way::Relayed, at_ms, now);
             }
+            FromWrapper::Adopt { nonce, pid } => self.handle_other_wrapper(nonce, pid),
+            FromWrapper::Stored => self.link.set_stored(),
             // Orphans are watched by pidfd; what follows an abandoned upgrade is not for us.
             FromWrapper::Reaped { .. }
-            | FromWrapper::Adopt { .. }
             | FromWrapper::Hello { .. }
             | FromWrapper::Kept { .. }
             | FromWrapper::KeptAll => {}
@@ -486,9 +491,10 @@ impl Master {
         // After a failed start the wrapper may have another try with what it keeps.
         let failed = self.exit_status == FAILED;
         if !failed {
-            self.listeners.retire_all();
+            self.retire_last();
         }
-        let _ = self.listeners.close_retired();
+        let closed = self.listeners.close_retired();
+        self.forget(closed);
         self.answer_waiting_reloads("failed\nthe instance stops");
         if let Some(control) = self.control.take()
             && !(failed && self.follows)

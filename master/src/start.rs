@@ -426,6 +426,11 @@ impl Master {
         let terminate = std::mem::take(&mut self.arguments.terminate);
         signal_all(&finish, rustix::process::Signal::USR1);
         signal_all(&terminate, rustix::process::Signal::TERM);
+        self.write_pidfile(config);
+    }
+
+    /// The pid file that the configuration names.
+    pub fn write_pidfile(&mut self, config: &Config) {
         let given = self.arguments.pidfile.is_some();
         let Some(path) = config.process.pidfile.as_deref() else { return };
         // The wrapper writes the one of the command line.

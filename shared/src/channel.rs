@@ -158,13 +158,48 @@ impl Channel {
         !self.outbox.is_empty()
     }
 
+    /// Sends now or not at all; whether it was.
+    pub fn try_send<T: Serialize>(
+        &self,
+        message: &T,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<bool, ChannelError> {
+        if descriptors.len() > DESCRIPTORS_MAX {
+            return Err(ChannelError::Descriptors);
+        }
+        match send_datagram(&self.socket, &encode(message)?, descriptors) {
+            Err(ChannelError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            other => other.map(|()| true),
+        }
+    }
+
     /// The next message, or `None` where there is none yet.
     pub fn receive<T: DeserializeOwned>(&self) -> Result<Option<Received<T>>, ChannelError> {
+        self.receive_by(RecvFlags::empty())
+    }
+
+    /// All messages that wait here, which stay where they are: what comes with them is duplicated.
+    pub fn peek_all<T: DeserializeOwned>(&self) -> Result<Vec<Received<T>>, ChannelError> {
+        crate::sys::listen::set_peek_offset(&self.socket, 0).map_err(ChannelError::Io)?;
+        let mut all = Vec::new();
+        loop {
+            match self.receive_by(RecvFlags::PEEK) {
+                Ok(Some(received)) => all.push(received),
+                Ok(None) | Err(ChannelError::Closed) => return Ok(all),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn receive_by<T: DeserializeOwned>(
+        &self,
+        how: RecvFlags,
+    ) -> Result<Option<Received<T>>, ChannelError> {
         let mut bytes = self.inbox.borrow_mut();
         bytes.resize(MESSAGE_MAX, 0);
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT | how;
         let received = loop {
             let buffers = &mut [IoSliceMut::new(&mut bytes)];
             match rustix::net::recvmsg(&self.socket, buffers, &mut ancillary, flags) {

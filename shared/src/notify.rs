@@ -1,23 +1,32 @@
 //! What a service manager is told of us (sd_notify), and what it asks for (its watchdog).
 //!
-//! Shell: one datagram a call, never blocking. Only the wrapper speaks; [`is_for_the_service`] names
-//! the variables that nobody else may inherit, or systemd would refuse their words, or believe them.
+//! Shell: one datagram a call, never blocking; only [`Notifier::store`] waits, and at most [`STORE_TIMEOUT`].
+//! Only the wrapper speaks; [`is_for_the_service`] names the variables that nobody else may inherit, or
+//! systemd would refuse their words, or believe them.
 //!
 //! - Without `NOTIFY_SOCKET` everything here does nothing.
 //! - The address is a path or, after `@`, a name in the abstract space (sd-notify's own sender knows
 //!   paths only, so that only its vocabulary is used here).
 //! - A line of a status cannot become an assignment of its own: what would end a line is a blank.
 //! - A manager that does not read loses words; it never holds us up.
+//! - A descriptor to be stored that was sent is in the manager's hands, even if it has not read yet. Whether
+//!   it keeps it, it does not say.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix};
 use sd_notify::NotifyState;
+
+/// How long a manager that is busy is waited for when a descriptor is to be stored.
+pub const STORE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Most bytes of a status; what is longer is cut (a datagram holds far more, a status line does not).
 const STATUS_MAX: usize = 2048;
@@ -114,6 +123,42 @@ impl Notifier {
         self.send(&[NotifyState::ExtendTimeoutUsec(micros)])
     }
 
+    /// Whether there is anybody.
+    pub fn is_heard(&self) -> bool {
+        self.way.is_some()
+    }
+
+    /// The manager is to keep a duplicate of this descriptor under this name, whatever happens to its other
+    /// end, and give it to whom it starts after us.
+    pub fn store(&self, name: &str, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+        let Some((_, address)) = &self.way else { return Ok(()) };
+        let socket = UnixDatagram::unbound()?;
+        socket.set_write_timeout(Some(STORE_TIMEOUT))?;
+        let text = format!("FDSTORE=1\nFDPOLL=0\nFDNAME={name}\n");
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        let descriptors = [descriptor];
+        if !ancillary.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let address = match (address.as_pathname(), address.as_abstract_name()) {
+            (Some(path), _) => SocketAddrUnix::new(path)?,
+            (None, Some(name)) => SocketAddrUnix::new_abstract_name(name)?,
+            (None, None) => return Err(io::ErrorKind::InvalidInput.into()),
+        };
+        let text = [IoSlice::new(text.as_bytes())];
+        let flags = SendFlags::NOSIGNAL;
+        rustix::net::sendmsg_addr(&socket, &address, &text, &mut ancillary, flags)?;
+        Ok(())
+    }
+
+    /// The manager is to close what it keeps under this name.
+    pub fn forget(&self, name: &str) -> io::Result<()> {
+        let Some((socket, address)) = &self.way else { return Ok(()) };
+        let text = format!("FDSTOREREMOVE=1\nFDNAME={name}\n");
+        socket.send_to_addr(text.as_bytes(), address).map(drop)
+    }
+
     fn send(&self, states: &[NotifyState<'_>]) -> io::Result<()> {
         let Some((socket, address)) = &self.way else { return Ok(()) };
         let mut text = String::new();
@@ -187,6 +232,61 @@ mod tests {
         assert_eq!(heard(&manager), "WATCHDOG=1\n");
         assert_eq!(heard(&manager), "EXTEND_TIMEOUT_USEC=3000000\n");
         assert_eq!(heard(&manager), "STATUS=x\n");
+    }
+
+    #[test]
+    fn a_stored_descriptor_arrives_with_its_name_and_can_be_forgotten() {
+        use std::os::fd::{AsFd, OwnedFd};
+        let name = format!("portolan-store-{}", std::process::id());
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        let by_path = UnixDatagram::bind(&path).unwrap();
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        let by_name = UnixDatagram::bind_addr(&address).unwrap();
+        let abstract_name = format!("@{name}");
+        for (manager, address) in
+            [(by_path, path.as_os_str()), (by_name, OsStr::new(&abstract_name))]
+        {
+            let notifier = Notifier::to(address).unwrap();
+            let (ours, theirs) = UnixDatagram::pair().unwrap();
+            notifier.store("portolan-kept-1", theirs.as_fd()).unwrap();
+            drop(theirs);
+            let mut bytes = [0; 256];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut ancillary = rustix::net::RecvAncillaryBuffer::new(&mut space);
+            let buffers = &mut [io::IoSliceMut::new(&mut bytes)];
+            let flags = rustix::net::RecvFlags::CMSG_CLOEXEC;
+            let received = rustix::net::recvmsg(&manager, buffers, &mut ancillary, flags).unwrap();
+            let kept: Vec<OwnedFd> = ancillary
+                .drain()
+                .filter_map(|message| match message {
+                    rustix::net::RecvAncillaryMessage::ScmRights(rights) => Some(rights),
+                    _ => None,
+                })
+                .flatten()
+                .collect();
+            assert_eq!(&bytes[..received.bytes], b"FDSTORE=1\nFDPOLL=0\nFDNAME=portolan-kept-1\n");
+            ours.send(b"x").unwrap();
+            let mut byte = [0];
+            assert_eq!(
+                UnixDatagram::from(kept.into_iter().next().unwrap()).recv(&mut byte).unwrap(),
+                1
+            );
+            notifier.forget("portolan-kept-1").unwrap();
+            assert_eq!(heard(&manager), "FDSTOREREMOVE=1\nFDNAME=portolan-kept-1\n");
+        }
+    }
+
+    #[test]
+    fn a_manager_that_does_not_read_is_not_waited_for_for_ever() {
+        use std::os::fd::AsFd;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        let notifier = Notifier::to(path.as_os_str()).unwrap();
+        while notifier.alive().is_ok() {}
+        let error = notifier.store("portolan-kept-1", manager.as_fd()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]

@@ -63,6 +63,8 @@ fn from_wrapper() -> Vec<FromWrapper> {
         FromWrapper::Signal { signal: 12, at_ms: 1 << 33 },
         FromWrapper::Reaped { pid: 99, status: 9 },
         FromWrapper::Refused { number: 2, reason: "too many".into() },
+        FromWrapper::Adopt { nonce: 1 << 50, pid: 7 },
+        FromWrapper::Stored,
     ]
 }
 
@@ -194,4 +196,33 @@ fn the_last_holder_closing_is_seen_as_the_end() {
     drop(b);
     assert!(matches!(a.receive::<ToMaster>(), Err(ChannelError::Closed)));
     assert!(matches!(a.send(&ToWorker::Pause, &[]), Err(ChannelError::Closed)));
+}
+
+#[test]
+fn what_is_looked_at_stays_with_its_descriptors_even_when_the_sender_is_gone() {
+    let (a, b) = Channel::pair().unwrap();
+    for number in 0..3 {
+        let kept = tempfile::tempfile().unwrap();
+        assert!(a.try_send(&FromWrapper::Acknowledged { number }, &[kept.as_fd()]).unwrap());
+    }
+    for _ in 0..2 {
+        let seen = b.peek_all::<FromWrapper>().unwrap();
+        let numbers: Vec<FromWrapper> = seen.iter().map(|one| one.message.clone()).collect();
+        let expected: Vec<FromWrapper> =
+            (0..3).map(|number| FromWrapper::Acknowledged { number }).collect();
+        assert_eq!(numbers, expected);
+        assert!(seen.iter().all(|one| one.descriptors.len() == 1));
+    }
+    drop(a);
+    assert_eq!(b.peek_all::<FromWrapper>().unwrap().len(), 3);
+}
+
+#[test]
+fn what_has_no_room_now_is_not_sent_at_all() {
+    let (a, b) = Channel::pair().unwrap();
+    let mut sent = 0;
+    while a.try_send(&FromWrapper::KeptAll, &[]).unwrap() {
+        sent += 1;
+    }
+    assert_eq!(b.peek_all::<FromWrapper>().unwrap().len(), sent);
 }

@@ -40,6 +40,15 @@
 //!
 //! After that the new master may send `UpgradeWrapper`: the wrapper tries its own new binary as a
 //! child and executes it in place, same pid and the same channel; the master notices nothing.
+//!
+//! **Another wrapper.** Where a service manager keeps descriptors, the death of the wrapper does not close
+//! this channel: the next wrapper has it from there. It says `Adopt`; to a master that has not been ready
+//! all of a start's greeting before it, which one that has heard it already ignores. The master answers
+//! `Adopted`, then once more every `Keep` that was not acknowledged. Until then the wrapper obeys `Keep`,
+//! `Drop` and `Upgrading`, all of which may be said twice, and nothing else.
+//!
+//! A channel that ends has lost its last holder: no other wrapper will come. The master soft-stops, bounded
+//! by [`ALONE_MAX_MS`], and leaves.
 
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +63,8 @@ pub const SILENCE_MAX: u32 = 10;
 pub const SILENCE_AT_WORK_MAX: u32 = 120;
 /// How long a master may take to leave after SIGTERM or SIGINT before it is killed.
 pub const HARD_STOP_MS: u64 = 5000;
+/// How long a soft-stop may take that begins because nobody is above the master any more.
+pub const ALONE_MAX_MS: u64 = 10_000;
 /// Most bytes of the value beside a kept descriptor.
 pub const KEPT_VALUE_MAX: usize = 4096;
 /// Most descriptors that the wrapper keeps.
@@ -68,6 +79,13 @@ pub fn born_name(number: i32) -> String {
 pub fn born_number(name: &str) -> Option<i32> {
     name.strip_prefix("born-")?.parse().ok().filter(|number| *number >= 0)
 }
+
+/// What a listening socket's name begins with. After a hard stop whose wrapper has a store
+/// ([`FromWrapper::Stored`]) these alone are kept, for the instance that follows.
+pub const LISTENER: &str = "listener-";
+/// What the name of a process's pidfd begins with: the wrapper ends those that a dead master leaves, where
+/// nobody is to follow it.
+pub const PIDFD: &str = "pidfd-";
 
 /// From the wrapper to the master.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +141,10 @@ pub enum FromWrapper {
         /// Its pid.
         pid: i32,
     },
+    /// Comes after `Hello`: a service manager holds all that is kept, for another wrapper. So the master need
+    /// not end its listening sockets with itself at a hard stop: if the service is started again, clients
+    /// have waited in them; if not, the manager closes them.
+    Stored,
 }
 
 /// From the master to the wrapper.

@@ -1,4 +1,4 @@
-//! Options of listening sockets that no crate of ours sets.
+//! Options of sockets that no crate of ours sets.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -17,6 +17,11 @@ pub fn set_defer_accept(socket: impl AsFd, seconds: u16) -> io::Result<()> {
 /// SO_BUF_LOCK (Linux 5.14): lets the kernel size the buffers again after SO_SNDBUF or SO_RCVBUF.
 pub fn unlock_buffers(socket: impl AsFd) -> io::Result<()> {
     set(socket, libc::SOL_SOCKET, libc::SO_BUF_LOCK, 0)
+}
+
+/// SO_PEEK_OFF: where looking at what waits, without taking it, begins; it goes on from there each time.
+pub fn set_peek_offset(socket: impl AsFd, offset: i32) -> io::Result<()> {
+    set(socket, libc::SOL_SOCKET, libc::SO_PEEK_OFF, offset)
 }
 
 fn set(

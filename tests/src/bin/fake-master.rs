@@ -210,6 +210,7 @@ fn told(message: &FromWrapper, descriptors: Vec<OwnedFd>) -> String {
         FromWrapper::Reaped { pid, status } => format!("reaped {pid} {status}"),
         FromWrapper::Refused { number, .. } => format!("refused {number}"),
         FromWrapper::Adopt { nonce, pid } => format!("adopt {nonce} {pid}"),
+        FromWrapper::Stored => "stored".to_owned(),
     }
 }
 
