@@ -217,17 +217,20 @@ impl Master {
     pub fn processes(&self) -> String {
         let mut text = String::new();
         let columns = "#<pid>          <role>          <slot>  <generation>    <uptime>        \
-                       <state>         <deaths>  <version>";
+                       <state>             <deaths>  <reloads>       \
+                       <successor>  <version>";
         let _ = writeln!(text, "{columns}");
         let (good, bad) = self.reloads;
         let _ = writeln!(
             text,
-            "{:<15} {:<15} {:<7} {:<15} {:<15} {:<15} {:<9} {VERSION}",
+            "{:<15} {:<15} {:<7} {:<15} {:<15} {:<19} {:<9} {:<15} {:<12} {VERSION}",
             std::process::id(),
             "master",
             "-",
             self.current.unwrap_or(0),
             uptime(self.since.elapsed()),
+            self.state.name(),
+            "-",
             format!("{good} [failed: {bad}]"),
             "-",
         );
@@ -238,17 +241,23 @@ impl Master {
                 Role::Worker => self.slots.deaths(worker.slot),
                 role => self.aides.deaths(role),
             };
-            row(&mut text, worker, &deaths.to_string());
+            row(&mut text, worker, &deaths.to_string(), self.successor_of(worker));
         }
         text.push_str("# old workers\n");
         for worker in self.workers.values().filter(|worker| !current(worker)) {
-            row(&mut text, worker, "-");
+            row(&mut text, worker, "-", self.successor_of(worker));
         }
         text
     }
+
+    /// The pid of the one that a worker hands over to.
+    fn successor_of(&self, worker: &Worker) -> Option<i32> {
+        let successor = self.succession.successor(worker.id)?;
+        self.workers.get(&successor).map(|successor| successor.pid)
+    }
 }
 
-fn row(text: &mut String, worker: &Worker, deaths: &str) {
+fn row(text: &mut String, worker: &Worker, deaths: &str, successor: Option<i32>) {
     let state = match worker.streams {
         Some(streams) => format!("{}, {streams} left", worker.phase.name()),
         None => worker.phase.name().to_owned(),
@@ -257,13 +266,15 @@ fn row(text: &mut String, worker: &Worker, deaths: &str) {
         Role::Worker => (worker.slot + 1).to_string(),
         Role::Checker | Role::Runner => "-".to_owned(),
     };
+    let successor = successor.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
     let _ = writeln!(
         text,
-        "{:<15} {:<15} {slot:<7} {:<15} {:<15} {state:<15} {deaths:<9} {}",
+        "{:<15} {:<15} {slot:<7} {:<15} {:<15} {state:<19} {deaths:<9} {:<15} {successor:<12} {}",
         worker.pid,
         worker.role_name(),
         worker.generation,
         uptime(worker.since.elapsed()),
+        worker.reloads,
         worker.version,
     );
 }

@@ -22,7 +22,7 @@ use crate::master::{FAILED, Master};
 use crate::prepare::{ACCEPTED, BINARY, CONTROL, sealed};
 use crate::servers::Tally;
 use crate::slots::Slots;
-use crate::worker::{KILL_AFTER, Phase};
+use crate::worker::Phase;
 
 impl Master {
     /// The candidate serves from now on.
@@ -45,7 +45,7 @@ impl Master {
                 self.order(orders);
             }
         }
-        self.retire_former(candidate.number, now);
+        self.retire_former(candidate.number, candidate.config.process.max_reloads, now);
         self.take_logs(&candidate.config);
         self.take_program();
         self.last.clone_from(&candidate.accepted.last);
@@ -95,15 +95,25 @@ impl Master {
     }
 
     /// Retires every worker that is not of this generation; its checker has nothing to finish.
-    fn retire_former(&mut self, serving: u32, now: Instant) {
-        let mut former = Vec::new();
+    fn retire_former(&mut self, serving: u32, max_reloads: u32, now: Instant) {
+        let (mut former, mut lines) = (Vec::new(), Vec::new());
         for worker in self.workers.values_mut().filter(|worker| worker.generation != serving) {
-            if worker.role != Role::Worker || worker.phase == Phase::Starting {
+            if worker.role != Role::Worker {
                 worker.hard_stop(now);
-            } else {
-                worker.reloads += 1;
-                former.push(worker.id);
+                continue;
             }
+            worker.reloads += 1;
+            if worker.reloads > max_reloads && worker.phase != Phase::Ending {
+                let (name, reloads) = (worker.name(), worker.reloads);
+                lines.push(format!(
+                    "{name} has outlived {reloads} reloads, max_reloads is {max_reloads}: ending it"
+                ));
+                worker.hard_stop(now);
+            }
+            former.push(worker.id);
+        }
+        for line in lines {
+            self.say(LogLevel::Warning, &line);
         }
         for id in former {
             self.retire(id, now);
@@ -155,14 +165,10 @@ impl Master {
             for slot in (0..slots).filter(|slot| *slot != own && !starts) {
                 worker.say(&ToWorker::Deputy { slot, serve: true }, &[]);
             }
-            retiring.push((worker.id, starts));
+            retiring.push(worker.id);
         }
-        for (id, starts) in retiring {
+        for id in retiring {
             self.retire(id, now);
-            if starts && let Some(worker) = self.workers.get_mut(&id) {
-                // It leaves at once, unless its `Ready` is under way.
-                worker.kill_at = Some(now + KILL_AFTER);
-            }
         }
         self.discard_sockets(&candidate.prepared);
         if let Some(control) = candidate.control {

@@ -17,15 +17,20 @@ use crate::handover::HandedWorker;
 use crate::master::Master;
 use crate::slots::WorkerId;
 use crate::succession::Pair;
-use crate::worker::Phase;
+use crate::worker::{KILL_AFTER, Phase};
 
 impl Master {
-    /// Lets a worker that has accepted hand over and leave.
+    /// Lets a worker hand over and leave. One that is not ready leaves at once, unless its `Ready` is
+    /// under way.
     pub fn retire(&mut self, id: WorkerId, now: Instant) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let bound = self.generations.get(&worker.generation);
         let bound = bound.and_then(|generation| generation.terms.hard_stop_after);
+        let starts = worker.phase == Phase::Starting;
         if worker.retire(now, bound.map(|bound| now + bound)) {
+            if starts {
+                worker.kill_at = Some(now + KILL_AFTER);
+            }
             self.succession.retires(id, worker.slot);
         }
     }

@@ -125,6 +125,16 @@ impl State {
         })
     }
 
+    /// For `show proc`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Booting { .. } => "starting",
+            Self::Serving => "serving",
+            Self::Reloading { .. } => "reloading",
+            Self::SoftStopping | Self::HardStopping | Self::Gone => "stopping",
+        }
+    }
+
     /// Whether the way leads out.
     pub fn stops(self) -> bool {
         matches!(self, Self::SoftStopping | Self::HardStopping | Self::Gone)

@@ -109,6 +109,8 @@ pub struct Process {
     pub heartbeat_timeout: Duration,
     /// How long a new generation may take to be ready before a reload counts as failed. Default 30 s.
     pub start_timeout: Duration,
+    /// How many reloads a worker may outlive before it is ended. Default 50.
+    pub max_reloads: u32,
     /// The master's control socket; `None`: there is none.
     pub control_socket: Option<PathBuf>,
     /// `pidfile`, written by the master when no wrapper does it.
@@ -146,6 +148,7 @@ impl Default for Process {
             grace: Duration::ZERO,
             heartbeat_timeout: Duration::from_secs(2),
             start_timeout: Duration::from_secs(30),
+            max_reloads: 50,
             control_socket: None,
             pidfile: None,
             node: None,

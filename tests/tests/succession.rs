@@ -171,3 +171,22 @@ fn links_outlive_an_upgrade_and_are_made_anew_by_the_new_program() {
     scene.portolan.signal(Signal::USR1);
     assert_eq!(scene.portolan.wait_exit().code(), Some(0));
 }
+
+#[test]
+fn who_outlives_more_reloads_than_it_may_is_ended() {
+    let scene = start_with(1, "* stay", &[("max_reloads", "2")]);
+    let first = scene.portolan.whole()[0].pid;
+    for _ in 0..2 {
+        scene.portolan.reload();
+    }
+    let processes = scene.portolan.ask("show proc");
+    let row = processes.lines().find(|line| line.starts_with(&format!("{first} ")));
+    let columns: Vec<&str> = row.expect("it lives").split_whitespace().collect();
+    let serving = scene.portolan.whole().last().expect("a worker").pid.to_string();
+    let expected = ["retiring,", "1", "left", "-", "2", serving.as_str()];
+    assert_eq!(columns[5..11], expected, "{processes}");
+    scene.portolan.reload();
+    scene.portolan.wait_error("has outlived 3 reloads, max_reloads is 2: ending it");
+    assert_eq!(scene.portolan.only_newest().len(), 1);
+    scene.told(1, 1, "hard-stop", 1);
+}

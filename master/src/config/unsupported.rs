@@ -23,7 +23,7 @@ pub const GLOBAL: &str = "
     jwt_decrypt_alg_list jwt_decrypt_enc_list key_base limited_quic localpeer lua_load
     lua_load_per_thread lua_prepend_path master_worker max_spread_checks max_threads_per_group
     maxcompcpuusage maxcomprate maxsslconn maxsslrate maxzlibmem
-    memory_trimming mworker_max_reloads nbproc nbthread noevports nogetaddrinfo nokqueue noktls
+    memory_trimming nbproc nbthread noevports nogetaddrinfo nokqueue noktls
     noreuseport numa_cpu_mapping ocsp_update_disable ocsp_update_httpproxy ocsp_update_maxdelay
     ocsp_update_mindelay ocsp_update_mode pp2_never_send_local prealloc_fd presetenv
     profiling_memory profiling_tasks quick_exit quiet resetenv server_state_base

@@ -11,7 +11,7 @@ pub const HELP: &str = "\
 reload                 read the configuration, start a new generation, answer when it serves
 show version           of the master
 show info              numbers about the instance
-show proc              every process with its role, slot, generation, uptime and state
+show proc              every process with its role, slot, generation, uptime and state, and who follows
 show tasks [worker N]  the workers' tasks
 show activity [worker N]   counters of their loops
 show fd [worker N]     their descriptors

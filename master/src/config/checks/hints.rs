@@ -1,12 +1,21 @@
-//! How HAProxy's keywords about checks are written here; core.
+//! How HAProxy's keywords are written here where they have another name or place: about checks, about
+//! reloads; core.
 
 /// What stands for a key that is HAProxy's keyword, spelled with `_`.
 pub fn written_here(key: &str, table: &str) -> Option<&'static str> {
     match table {
         "this section" => in_section(key.strip_prefix("option_").unwrap_or(key)),
         "`check`" => in_check(key),
+        "[global]" => in_global(key),
         _ => None,
     }
+}
+
+fn in_global(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "mworker_max_reloads" => "max_reloads = 50",
+        _ => return None,
+    })
 }
 
 fn in_section(key: &str) -> Option<&'static str> {

@@ -21,6 +21,8 @@ use crate::config::{MAXCONN_MAX, unsupported};
 const WORKERS_MAX: u32 = 256;
 /// Bytes of a host name in a syslog line (RFC 5424 section 6.2.4).
 const HOSTNAME_MAX: usize = 255;
+/// Reloads a worker may outlive: there are never that many.
+const RELOADS_MAX: u32 = 1_000_000;
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -220,6 +222,18 @@ Duration within which all workers of a new configuration must be ready, else the
 failed: 1s to 1h.
 Default: 30s.
 Portolan's own.",
+    ),
+    Key::new(
+        "max_reloads",
+        |global, node, reading| {
+            assign(&mut global.process.max_reloads, reading.count(node, 0..=RELOADS_MAX));
+        },
+        "
+How many reloads a worker may outlive with connections that end later: 0 to 1000000.
+One that outlives more is ended, and they with it.
+Default: 50.
+HAProxy's
+.Li mworker\\-max\\-reloads .",
     ),
     Key::new(
         "control_socket",

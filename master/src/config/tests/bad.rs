@@ -173,3 +173,12 @@ x.toml:10:2: `global` is given twice (first given here: x.toml:1:2)
 x.toml:11:1: `node` is given twice (first given here: x.toml:2:1)";
     assert_eq!(errors(text), expected);
 }
+
+#[test]
+fn a_keyword_that_has_another_name_here_is_told_by_it() {
+    let found = errors("global.mworker_max_reloads = 3");
+    assert!(
+        found.contains("`mworker_max_reloads` in [global] is written `max_reloads = 50`"),
+        "{found}"
+    );
+}
