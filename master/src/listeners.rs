@@ -6,6 +6,9 @@
 //!   worker of every generation that binds its key.
 //! - A new generation's sockets are all bound before any of them listens; a failure closes what was
 //!   new and touches nothing else.
+//! - A new socket beside one that serves (another slot's, one of an address that covers it) listens from
+//!   its generation's promotion on: before, it would take clients away from workers that serve, and
+//!   they would be lost with a generation that fails.
 //! - Options of sockets that are kept are set when the new generation is promoted, not before.
 //! - A key that the current generation no longer has is closed only once no worker accepts from it.
 //! - Sockets of slots that no longer exist stay, and are served by the workers that are left.
@@ -68,6 +71,17 @@ pub struct Prepared {
     /// The keys it needs.
     pub used: BTreeSet<Key>,
     fresh: BTreeSet<(Key, Part)>,
+    /// Ports of the sockets that were there before.
+    busy: BTreeSet<u16>,
+}
+
+/// What came of a promotion.
+#[derive(Debug, Default)]
+pub struct Promoted {
+    /// What the system refused.
+    pub errors: Vec<BindError>,
+    /// Whether sockets listen now that may not have before.
+    pub opened: bool,
 }
 
 impl Prepared {
@@ -147,7 +161,7 @@ impl Table {
             config.frontends.iter().flat_map(|f| f.binds.iter().map(move |b| (f, b))).collect();
         let addresses = binds.iter().filter(|(_, bind)| is_tcp(bind)).count() as u64;
         let slots = if addresses * u64::from(how.slots) <= how.sockets_max { how.slots } else { 0 };
-        let mut prepared = Prepared::default();
+        let mut prepared = Prepared { busy: self.ports(), ..Prepared::default() };
         let mut errors = Vec::new();
         let mut seen: BTreeMap<Key, (&Frontend, &Bind)> = BTreeMap::new();
         for &(frontend, bind) in &binds {
@@ -163,7 +177,7 @@ impl Table {
             prepared.used.insert(key);
         }
         if errors.is_empty() {
-            errors = self.listen(&prepared, &seen, config, how.passed);
+            errors = self.listen(&prepared, &seen, config, how);
         }
         if errors.is_empty() {
             return Ok(prepared);
@@ -185,8 +199,8 @@ impl Table {
     /// The generation of `prepared` is the current one now: its options hold on all of its sockets,
     /// and what it does not need is retired. What the system refuses is reported, no more: it was
     /// tried before.
-    pub fn promote(&mut self, prepared: &Prepared, config: &Config) -> Vec<BindError> {
-        let mut errors = Vec::new();
+    pub fn promote(&mut self, prepared: &Prepared, config: &Config) -> Promoted {
+        let Promoted { mut errors, mut opened } = Promoted::default();
         for frontend in &config.frontends {
             for bind in &frontend.binds {
                 let wanted = options::wanted(bind, frontend, &config.tune);
@@ -204,12 +218,12 @@ impl Table {
                 };
                 errors.extend(set.err().map(|why| error(frontend, bind, why)));
                 for (_, listener) in self.entries.range_mut(parts(&Key::of(bind))) {
-                    listener.options = Some(wanted.clone());
+                    opened |= listener.options.replace(wanted.clone()).is_none();
                 }
             }
         }
         self.retire(&prepared.used);
-        errors
+        Promoted { errors, opened }
     }
 
     /// The generation of `failed` will not serve; the current one needs `used`. Where none is current
@@ -369,7 +383,7 @@ impl Table {
         prepared: &Prepared,
         seen: &BTreeMap<Key, (&Frontend, &Bind)>,
         config: &Config,
-        passed: &Passed,
+        how: &How<'_>,
     ) -> Vec<BindError> {
         let mut errors = Vec::new();
         for (key, (frontend, bind)) in seen {
@@ -377,9 +391,12 @@ impl Table {
             if self.has_set(bind, &wanted) {
                 continue;
             }
+            let waits = how.successor || self.serves_beside(key, prepared);
             let set = try_options(key, bind, frontend, &config.tune)
-                .and_then(|()| check_passed(key, passed))
-                .and_then(|()| self.listen_fresh(prepared, key, bind, frontend, &config.tune));
+                .and_then(|()| check_passed(key, how.passed))
+                .and_then(|()| {
+                    self.listen_fresh(prepared, key, bind, frontend, &config.tune, waits)
+                });
             errors.extend(set.err().map(|why| error(frontend, bind, why)));
         }
         errors
@@ -392,15 +409,37 @@ impl Table {
         bind: &Bind,
         frontend: &Frontend,
         tune: &Tune,
+        waits: bool,
     ) -> Result<(), Why> {
         let wanted = options::wanted(bind, frontend, tune);
         for place in prepared.fresh_of(key) {
             let Some(listener) = self.entries.get_mut(place) else { continue };
             options::apply(&listener.socket, bind, frontend, tune)?;
+            if waits && matches!(key.place, Place::Tcp(_)) {
+                continue;
+            }
             tcp::listen(&listener.socket, wanted.backlog(), bind)?;
             listener.options = Some(wanted.clone());
         }
         Ok(())
+    }
+
+    /// Whether clients of this key are served by sockets that were there before.
+    fn serves_beside(&self, key: &Key, prepared: &Prepared) -> bool {
+        let before = |place: &&(Key, Part)| !prepared.fresh.contains(place);
+        let siblings = || self.entries.range(parts(key)).map(|(place, _)| place);
+        let busy = matches!(&key.place, Place::Tcp(at) if prepared.busy.contains(&at.port()));
+        siblings().any(|place| before(&place))
+            || (busy && self.entries.keys().filter(before).any(|(other, _)| other.overlaps(key)))
+    }
+
+    /// The ports of all that there is.
+    fn ports(&self) -> BTreeSet<u16> {
+        let port = |(key, _): &(Key, Part)| match &key.place {
+            Place::Tcp(address) => Some(address.port()),
+            Place::Unix(_) | Place::Inherited(_) | Place::Systemd(_) => None,
+        };
+        self.entries.keys().filter_map(port).collect()
     }
 
     /// Mode and owner of a UNIX socket that is kept.

@@ -412,7 +412,8 @@ impl Master {
         self.say_to_current(&ToWorker::Dump, |_| true);
     }
 
-    fn say_to_current(&mut self, message: &ToWorker, whom: impl Fn(Role) -> bool) {
+    /// Says something to the generation that serves.
+    pub fn say_to_current(&mut self, message: &ToWorker, whom: impl Fn(Role) -> bool) {
         let current = self.current;
         let current = self.workers.values_mut().filter(|w| Some(w.generation) == current);
         for worker in current.filter(|worker| whom(worker.role)) {

@@ -34,8 +34,13 @@ impl Master {
         let process = &candidate.config.process;
         self.maxconn = process.maxconn.unwrap_or(0);
         self.names = (process.node.clone(), process.description.clone());
-        for error in self.listeners.promote(&candidate.prepared, &candidate.config) {
+        let promoted = self.listeners.promote(&candidate.prepared, &candidate.config);
+        for error in promoted.errors {
             self.say(LogLevel::Warning, &error.to_string());
+        }
+        if promoted.opened {
+            // They may have looked at sockets that did not listen yet.
+            self.say_to_current(&ToWorker::Resume, |role| role == Role::Worker);
         }
         self.slots = Slots::serving(candidate.holders.iter().copied(), now);
         self.aides = Aides::serving(&candidate.aides, now);

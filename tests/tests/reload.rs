@@ -280,7 +280,7 @@ fn generations_that_cannot_end_are_bounded_and_do_no_harm() {
     let _turn = storm::turn();
     let origin = Origin::echo();
     let (body, front) = echo_proxy(&origin);
-    let portolan = Setup::new(body).workers(1).start();
+    let portolan = Setup::new(body).workers(1).global("max_reloads", 1000).start();
     let mut held = Vec::new();
     let refused = (0..300).find_map(|_| {
         let mut stream = client::connect(front);

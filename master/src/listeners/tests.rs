@@ -36,7 +36,7 @@ fn slots(prepared: &Prepared) -> Vec<Option<u16>> {
 
 fn serve(table: &mut Table, config: &Config, slots: u16) -> Prepared {
     let prepared = prepare(table, config, slots);
-    assert!(table.promote(&prepared, config).is_empty());
+    assert!(table.promote(&prepared, config).errors.is_empty());
     prepared
 }
 
@@ -102,6 +102,42 @@ fn sockets_are_kept_across_generations_and_more_slots_get_more() {
     for (old, new) in first.sockets.iter().zip(&second.sockets) {
         assert!(std::rc::Rc::ptr_eq(&old.1, &new.1), "the same socket");
     }
+}
+
+/// How many of them listen.
+fn listening(prepared: &Prepared) -> usize {
+    let listens = |socket: &OwnedFd| sockopt::socket_acceptconn(socket) == Ok(true);
+    prepared.sockets.iter().filter(|(_, socket)| listens(socket)).count()
+}
+
+#[test]
+fn a_socket_beside_one_that_serves_listens_from_its_promotion_on() {
+    let address = free();
+    let config = sample::config(&[&address]);
+    let mut table = Table::default();
+    let first = serve(&mut table, &config, 2);
+    let failed = prepare(&mut table, &config, 4);
+    assert_eq!(listening(&failed), 2, "the others would take clients from workers that serve");
+    table.discard(&failed, Some(&first.used));
+    assert_eq!(table.close_retired().len(), 2);
+    let second = prepare(&mut table, &config, 4);
+    assert!(table.promote(&second, &config).opened);
+    assert_eq!(listening(&second), 4);
+    let third = prepare(&mut table, &config, 4);
+    assert!(!table.promote(&third, &config).opened);
+}
+
+#[test]
+fn so_does_one_of_an_address_that_covers_another_but_not_one_that_is_new_to_all() {
+    let specific: SocketAddr = free().parse().expect("an address");
+    let wildcard = format!("0.0.0.0:{}", specific.port());
+    let mut table = Table::default();
+    let _first = serve(&mut table, &sample::config(&[&wildcard]), 2);
+    let config = sample::config(&[&wildcard, &specific.to_string(), &free()]);
+    let second = prepare(&mut table, &config, 2);
+    assert_eq!(listening(&second), 4, "two of the wildcard, two of the new address");
+    assert!(table.promote(&second, &config).opened);
+    assert_eq!(listening(&second), 6);
 }
 
 #[test]
