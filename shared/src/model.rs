@@ -105,6 +105,8 @@ pub struct Process {
     pub hard_stop_after: Option<Duration>,
     /// How long a stopping worker still accepts (HAProxy's `grace`); usually zero.
     pub grace: Duration,
+    /// `close_spread_time`: over how long a soft-stop spreads the end of clients' connections.
+    pub close_spread: CloseSpread,
     /// How long a loop may stand still before its worker is treated as dead. Default 2 s.
     pub heartbeat_timeout: Duration,
     /// How long a new generation may take to be ready before a reload counts as failed. Default 30 s.
@@ -146,6 +148,7 @@ impl Default for Process {
             core_dumps: false,
             hard_stop_after: None,
             grace: Duration::ZERO,
+            close_spread: CloseSpread::default(),
             heartbeat_timeout: Duration::from_secs(2),
             start_timeout: Duration::from_secs(30),
             max_reloads: 50,
@@ -157,6 +160,21 @@ impl Default for Process {
             log_tag: "portolan".to_owned(),
             listener_sockets_max: LISTENER_SOCKETS_DEFAULT,
         }
+    }
+}
+
+/// What a soft-stop does with clients that may send another request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CloseSpread {
+    /// Their connections end within this time; zero: at once.
+    Within(Duration),
+    /// Nothing: they leave by themselves, or by their timeouts.
+    Infinite,
+}
+
+impl Default for CloseSpread {
+    fn default() -> Self {
+        Self::Within(Duration::ZERO)
     }
 }
 

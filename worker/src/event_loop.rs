@@ -27,6 +27,7 @@ use slab::Slab;
 use crate::back::Input;
 use crate::backend::{BackendState, Change};
 use crate::clock::{Clock, Millis};
+use crate::closing::Closing;
 use crate::descriptor::{Descriptors, Owner, READ, Token, Trigger, WRITE};
 use crate::exchange::Http;
 use crate::http::auth::Gate;
@@ -142,7 +143,11 @@ pub struct Worker {
     /// When accepting last paused for lack of own resources, while the master believes it does.
     pub(crate) short: Option<Millis>,
     pub(crate) stopping: bool,
+    /// Somebody follows a worker that stops: nobody is sent away.
+    pub(crate) followed: bool,
     pub(crate) stop_began: Option<Millis>,
+    /// Clients that may send another request are sent away.
+    pub(crate) closing: Option<Closing>,
     /// Streams left, as last told to the master.
     pub(crate) told_streams: Option<u32>,
     pub(crate) exit: Option<ExitCode>,

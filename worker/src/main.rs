@@ -6,6 +6,7 @@ mod balance;
 mod check;
 mod checker;
 mod clock;
+mod closing;
 mod descriptor;
 mod event_loop;
 mod exchange;

@@ -29,7 +29,7 @@ impl Worker {
             Handler::Function(|worker: &mut Self| {
                 if !worker.stopping {
                     worker.tell(&ToMaster::Leaving);
-                    worker.soft_stop("SIGUSR1");
+                    worker.retire("SIGUSR1");
                 }
             }),
         );
@@ -93,7 +93,8 @@ impl Worker {
     fn obey(&mut self, received: Received<ToWorker>) {
         let Received { message, mut descriptors } = received;
         match message {
-            ToWorker::SoftStop | ToWorker::Retire => self.soft_stop("the master's order"),
+            ToWorker::SoftStop => self.soft_stop("the master's order"),
+            ToWorker::Retire => self.retire("the master's order"),
             ToWorker::HardStop => {
                 self.exit = Some(ExitCode::SUCCESS);
             }

@@ -308,6 +308,21 @@ impl<'s> Reading<'s> {
         }
     }
 
+    /// A duration within bounds, or "infinite", which is `None`.
+    pub fn duration_or_infinite(
+        &mut self,
+        node: &Node<'_>,
+        bounds: RangeInclusive<Duration>,
+    ) -> Option<Option<Duration>> {
+        let expected = "a duration as \"5s\", or \"infinite\"";
+        if let DeValue::String(_) = node.value
+            && self.text_as(node, expected)?.text == "infinite"
+        {
+            return Some(None);
+        }
+        self.duration_within(node, Bare::Milliseconds, bounds).map(Some)
+    }
+
     /// A duration within bounds.
     pub fn duration_within(
         &mut self,

@@ -10,7 +10,7 @@ pub const SECTIONS: &str = "
 
 /// In `[global]`.
 pub const GLOBAL: &str = "
-    acme_scheduler anonkey busy_polling ca_base close_spread_time cluster_secret cpu_affinity
+    acme_scheduler anonkey busy_polling ca_base cluster_secret cpu_affinity
     cpu_map cpu_policy cpu_set crt_base daemon debug_counters default_path deviceatlas_json_file
     deviceatlas_log_level deviceatlas_properties_cookie deviceatlas_separator dns_accept_family
     expose_deprecated_directives expose_experimental_directives fd_hard_limit
@@ -86,7 +86,7 @@ pub const PROXY: &str = "
     default_server description disable_h2_upgrade disabled dispatch email_alert enabled
     errorloc filter filter_sequence force_be_switch guid h1_case_adjust_bogus_client h1_case_adjust_bogus_server http_after_response http_drop_request_trailers
     http_drop_response_trailers http_error http_request http_response http_send_name_header
-    httpslog id idle_close_on_response independent_streams
+    httpslog id independent_streams
     load_server_state_from_file log_format_sd log_steps
     max_session_srv_conns monitor persist quic_initial
     server_state_file_name server_template socket_stats spop_check

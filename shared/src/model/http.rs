@@ -63,6 +63,9 @@ pub struct HttpFrontend {
     /// A connection without any byte, or whose first request never begins, ends without a 408 and
     /// without a log line. HAProxy's `option http-ignore-probes`.
     pub ignore_probes: bool,
+    /// A soft-stop ends connections only with an answer, never while they are idle. HAProxy's
+    /// `option idle-close-on-response`.
+    pub idle_close_on_response: bool,
     /// `Proxy-Connection` is understood too. HAProxy's `option http-use-proxy-header`.
     pub use_proxy_header: bool,
     /// What becomes of field names with other characters than letters, digits and `-`.

@@ -116,7 +116,7 @@ impl Worker {
             self.make_id(key, &mut exchange);
         }
         let backend = self.decide(key, bytes, head, fields, &mut exchange);
-        exchange.client_stays &= !self.stopping;
+        exchange.client_stays &= !self.is_last(key);
         if let Some(id) = backend {
             exchange.backend = id;
             let config = &self.config.backends[id as usize];

@@ -230,7 +230,8 @@ impl Worker {
     ) {
         let now = self.clock.now();
         self.change_response(key, bytes, head, fields);
-        let stopping = self.stopping;
+        let Some(stream) = self.streams.get(key as usize) else { return };
+        let is_last = self.is_last(stream.session);
         let Some(stream) = self.streams.get_mut(key as usize) else { return };
         let backend = &self.config.backends[stream.backend as usize];
         let frontend = &self.config.frontends[stream.frontend as usize];
@@ -247,7 +248,7 @@ impl Worker {
         exchange.chunked_in = head.framing == Framing::Chunked && !until_close;
         exchange.until_close = until_close;
         exchange.client_stays &= !until_close
-            && !stopping
+            && !is_last
             && !exchange.half_closed
             && exchange.request_read()
             && mode != ConnectionMode::Close;

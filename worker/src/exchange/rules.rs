@@ -43,7 +43,10 @@ impl Worker {
             head: head.method == Method::Head,
             connect: head.method == Method::Connect,
             http10: head.version == Version::Http10,
-            keep_alive: exchange.client_stays && !self.stopping && !closes && is_whole(head, bytes),
+            keep_alive: exchange.client_stays
+                && !self.is_last(key)
+                && !closes
+                && is_whole(head, bytes),
             date: &date,
         };
         if answer::is_monitor(frontend.http.monitor_uri.as_deref(), path) {

@@ -4,7 +4,8 @@
 //! - `buffers`: fewer of them than clients that do not read;
 //! - `content`: content of both directions, early answers, tunnels;
 //! - `kept`: who may use a kept connection, and when it is closed;
-//! - `ending`: how connections of clients end, and the stop of a worker;
+//! - `ending`: how connections of clients end;
+//! - `stop`: whom a soft-stop sends away, and when;
 //! - `waits`: timeouts, by the rig's clock.
 
 mod again;
@@ -12,6 +13,7 @@ mod buffers;
 mod content;
 mod ending;
 mod kept;
+mod stop;
 mod waits;
 
 use std::time::Duration;

@@ -10,6 +10,8 @@
 //! | busy | the stream's, see `stream::timers` | |
 //! | answering | client | the end |
 //! | lingering | client, at most [`LINGER_MAX_MS`] | the end |
+//!
+//! A soft-stop shortens the wait of idle clients (`closing`).
 
 use super::{SessionKey, Stage};
 use crate::clock::{Millis, millis};
@@ -62,6 +64,12 @@ impl Worker {
             Stage::Lingering => after(now, timeouts.client).min(now + LINGER_MAX_MS),
             Stage::Busy(_) => return,
         };
+        if let Some(closes) = self.closes(key)
+            && let Some(session) = self.sessions.get_mut(key as usize)
+        {
+            session.wait_ends = session.wait_ends.min(closes);
+        }
+        let Some(session) = self.sessions.get(key as usize) else { return };
         self.tasks.schedule(session.task, session.wait_ends);
     }
 
@@ -93,6 +101,10 @@ impl Worker {
         self.read_requests(key);
         let Some(session) = self.sessions.get(key as usize) else { return };
         if session.stage != Stage::Head || session.wait_ends > now {
+            return;
+        }
+        if session.requests > 0 && self.closes(key).is_some_and(|closes| closes <= now) {
+            self.send_away(key);
             return;
         }
         let frontend = &self.config.frontends[session.frontend as usize];

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use portolan_shared::memory::RATE_MAX;
-use portolan_shared::model::Identity;
+use portolan_shared::model::{CloseSpread, Identity};
 use toml::de::DeValue;
 
 use super::{Global, TUNE, cores, tune};
@@ -179,6 +179,26 @@ Default: 0.",
         "
 Duration during which a worker that was told to soft-stop still accepts connections.
 Default: 0.",
+    ),
+    Key::new(
+        "close_spread_time",
+        |global, node, reading| {
+            let bounds = Duration::ZERO..=DURATION_MAX;
+            let given = reading.duration_or_infinite(node, bounds);
+            let spread = given.map(|time| time.map_or(CloseSpread::Infinite, CloseSpread::Within));
+            assign(&mut global.process.close_spread, spread);
+        },
+        "
+Duration over which a soft-stop spreads the end of connections whose clients may send another
+request: each of them has a moment of its own, from which on it is closed while it is idle, and its
+next answer says
+.Li Connection: close .
+Where
+.Cm hard_stop_after
+is shorter, all of them have their moment before it.
+Clients that have never sent anything are closed early only where this is not 0.
+\\(dqinfinite\\(dq: nobody is sent away; idle clients leave by their timeouts.
+Default: 0, at once.",
     ),
     Key::new(
         "heartbeat_timeout",

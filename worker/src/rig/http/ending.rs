@@ -1,44 +1,6 @@
-//! How connections of clients end, and the stop of a worker.
+//! How connections of clients end.
 
-use std::time::Duration;
-
-use portolan_shared::message::ToWorker;
-
-use super::{GET, OK, acquainted, hear, next, rig, say, status};
-
-#[test]
-fn a_client_between_two_requests_is_not_cut_off_when_the_worker_stops() {
-    let mut rig = rig(|_| {});
-    let (mut idle, _server) = acquainted(&mut rig);
-    let mut busy = rig.client(0);
-    say(&mut rig, &mut busy, GET);
-    let mut server = next(&rig);
-    say(&mut rig, &mut server, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbe");
-    rig.order(0, &ToWorker::SoftStop);
-    rig.settle();
-    assert_eq!(hear(&mut idle), "", "its next request may be on its way");
-    say(&mut rig, &mut server, "en");
-    assert!(hear(&mut busy).ends_with("been"), "its head had said nothing of an end");
-    assert!(rig.members[0].left.is_none(), "the idle one is still there");
-    rig.pass(Duration::from_secs(31));
-    assert_eq!(hear(&mut idle), "<end>", "nothing came in time");
-    assert!(rig.members[0].left.is_some());
-}
-
-#[test]
-fn who_asks_while_the_worker_stops_is_answered_and_told_that_it_was_the_last_time() {
-    let mut rig = rig(|_| {});
-    let (mut client, mut server) = acquainted(&mut rig);
-    client.say(GET.as_bytes());
-    rig.order(0, &ToWorker::SoftStop);
-    rig.settle();
-    let mut fresh = rig.accept();
-    let server = fresh.as_mut().unwrap_or(&mut server);
-    say(&mut rig, server, OK);
-    let heard = hear(&mut client);
-    // Its request may also have come too late to be seen.
-    assert!(heard.contains("\r\nConnection: close\r\n") || heard == "<end>", "{heard}");
-}
+use super::{GET, OK, hear, next, rig, say, status};
 
 #[test]
 fn that_a_client_ends_its_sending_is_passed_on_and_its_answer_still_comes() {

@@ -25,6 +25,23 @@ HAProxy's option http-ignore-probes.",
     .only(FRONT)
     .http(),
     Row::new(
+        "idle_close_on_response",
+        |draft, node, reading| {
+            assign(&mut draft.http.frontend.idle_close_on_response, reading.boolean(node));
+        },
+        "
+Whether a soft-stop leaves idle connections alone, so that they end by their timeouts or with
+their next answer, which says
+.Li Connection: close ;
+for clients that do not repeat a request on a connection that was closed.
+They keep a process that stops alive: see
+.Cm hard_stop_after .
+Default: false.
+HAProxy's option idle-close-on-response.",
+    )
+    .only(FRONT)
+    .http(),
+    Row::new(
         "http_use_proxy_header",
         |draft, node, reading| {
             assign(&mut draft.http.frontend.use_proxy_header, reading.boolean(node));
