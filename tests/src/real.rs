@@ -133,6 +133,11 @@ impl Running {
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Self(command.spawn().unwrap_or_else(|error| panic!("{program}: {error}")))
     }
+
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        self.0.id() as i32
+    }
 }
 
 impl Drop for Running {

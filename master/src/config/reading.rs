@@ -308,19 +308,20 @@ impl<'s> Reading<'s> {
         }
     }
 
-    /// A duration within bounds, or "infinite", which is `None`.
-    pub fn duration_or_infinite(
+    /// What a duration within bounds stands for, or the word "infinite".
+    pub fn duration_or_infinite<T>(
         &mut self,
         node: &Node<'_>,
         bounds: RangeInclusive<Duration>,
-    ) -> Option<Option<Duration>> {
+        (finite, infinite): (impl FnOnce(Duration) -> T, T),
+    ) -> Option<T> {
         let expected = "a duration as \"5s\", or \"infinite\"";
         if let DeValue::String(_) = node.value
             && self.text_as(node, expected)?.text == "infinite"
         {
-            return Some(None);
+            return Some(infinite);
         }
-        self.duration_within(node, Bare::Milliseconds, bounds).map(Some)
+        self.duration_within(node, Bare::Milliseconds, bounds).map(finite)
     }
 
     /// A duration within bounds.

@@ -184,9 +184,9 @@ Default: 0.",
         "close_spread_time",
         |global, node, reading| {
             let bounds = Duration::ZERO..=DURATION_MAX;
-            let given = reading.duration_or_infinite(node, bounds);
-            let spread = given.map(|time| time.map_or(CloseSpread::Infinite, CloseSpread::Within));
-            assign(&mut global.process.close_spread, spread);
+            let meanings = (CloseSpread::Within, CloseSpread::Infinite);
+            let given = reading.duration_or_infinite(node, bounds, meanings);
+            assign(&mut global.process.close_spread, given);
         },
         "
 Duration over which a soft-stop spreads the end of connections whose clients may send another
