@@ -22,6 +22,7 @@ pub mod patient;
 pub mod pattern;
 pub mod poller;
 pub mod processes;
+pub mod proof;
 pub mod proxy_header;
 pub mod real;
 pub mod rig;

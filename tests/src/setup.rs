@@ -179,7 +179,7 @@ impl Setup {
         self.configuration_with(&self.body)
     }
 
-    pub(crate) fn configuration_with(&self, body: &str) -> String {
+    pub fn configuration_with(&self, body: &str) -> String {
         let mut text = "[global]\n".to_owned();
         for (key, value) in &self.globals {
             writeln!(text, "{key} = {value}").expect("a string takes everything");

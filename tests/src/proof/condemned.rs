@@ -1,0 +1,112 @@
+//! Which clients lose their connections when a process is killed: those that it held at that moment.
+//!
+//! Shell. The process is frozen first (SIGSTOP), so that what is read of it stays true until its end.
+//!
+//! - A connection in an accept queue has no descriptor anywhere, and is not condemned.
+//! - A connection of which a process of a newer generation has a descriptor too is on its way there, and
+//!   is not condemned with the older one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Instant;
+
+use rustix::process::Signal;
+
+use super::fault::Mistake;
+use crate::{deadline, processes};
+
+/// Those of one process.
+#[derive(Clone, Debug)]
+pub struct Condemned {
+    /// Whose.
+    pub pid: i32,
+    /// The end of the look at it.
+    pub at: Instant,
+    clients: BTreeSet<SocketAddr>,
+}
+
+/// Freezes a process and sees whose connections it holds; `None`: it has gone.
+pub fn freeze(pid: i32, fronts: &[SocketAddr], newer: &[i32]) -> Option<Condemned> {
+    if !processes::signal(pid, Signal::STOP) {
+        return None;
+    }
+    let stands = || match processes::process(pid) {
+        None => Some(false),
+        Some(one) if one.state == 'Z' => Some(false),
+        Some(one) => (one.state == 'T').then_some(true),
+    };
+    if !deadline::eventually("a process that stands still", stands) {
+        return None;
+    }
+    let own = sockets(pid);
+    let elsewhere: BTreeSet<u64> = newer.iter().flat_map(|pid| sockets(*pid)).collect();
+    let clients = clients(fronts);
+    let clients = own
+        .iter()
+        .filter(|inode| !elsewhere.contains(inode))
+        .filter_map(|inode| clients.get(inode).copied())
+        .collect();
+    Some(Condemned { pid, at: Instant::now(), clients })
+}
+
+impl Condemned {
+    /// How many.
+    pub fn count(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Whether this process's end is the reason of that mistake.
+    pub fn excuses(&self, mistake: &Mistake) -> bool {
+        mistake.local.is_some_and(|local| self.clients.contains(&local))
+            && mistake.opened <= self.at
+            && mistake.at >= self.at
+    }
+}
+
+/// The sockets that a process has open.
+fn sockets(pid: i32) -> BTreeSet<u64> {
+    let all = processes::descriptors(pid);
+    let number = |one: &String| one.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok();
+    all.iter().filter_map(number).collect()
+}
+
+/// The accepted connections of these addresses: sockets with their clients.
+fn clients(fronts: &[SocketAddr]) -> BTreeMap<u64, SocketAddr> {
+    let text = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let connection = |line: &str| {
+        let mut words = line.split_whitespace().skip(1);
+        let (own, client) = (address(words.next()?)?, address(words.next()?)?);
+        let inode = words.nth(6)?.parse().ok()?;
+        (fronts.contains(&own) && client.port() != 0 && inode != 0).then_some((inode, client))
+    };
+    text.lines().skip(1).filter_map(connection).collect()
+}
+
+/// `0100007F:1F90` is 127.0.0.1:8080: an address in the order of the machine, a port in hexadecimal.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (ip, port) = text.split_once(':')?;
+    let ip = u32::from_str_radix(ip, 16).ok()?.to_ne_bytes();
+    let port = u16::from_str_radix(port, 16).ok()?;
+    Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::from(ip)), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_accepted_connection_is_found_and_one_in_the_queue_is_not() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let front = listener.local_addr().expect("its address");
+        let first = std::net::TcpStream::connect(front).expect("a connection");
+        let accepted = listener.accept().expect("the connection").0;
+        let _second = std::net::TcpStream::connect(front).expect("a connection");
+        let own = sockets(std::process::id() as i32);
+        let seen = clients(&[front]);
+        let held: Vec<_> = seen.iter().filter(|(inode, _)| own.contains(inode)).collect();
+        assert_eq!(held.len(), 1, "{seen:?}");
+        assert_eq!(*held[0].1, first.local_addr().expect("its address"));
+        drop(accepted);
+    }
+}

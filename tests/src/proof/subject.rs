@@ -1,0 +1,180 @@
+//! Portolan as the subject of the proof: its configurations, what is done to it, how it has to be behind it.
+//!
+//! Shell.
+
+mod deaths;
+mod reloads;
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use crate::proof::crowd::Fronts;
+use crate::proof::upkeep::{self, Upkeep};
+use crate::proof::{Dice, Origins};
+use crate::syslog::Syslog;
+use crate::{Listen, Portolan, Setup, address, binaries, processes};
+
+pub use deaths::{Deaths, How, Victim};
+pub use reloads::Reloads;
+
+/// How many workers at first.
+const WORKERS: u64 = 3;
+/// How long the control socket may take to answer somebody who will ask again.
+const ANSWER_MAX: Duration = Duration::from_millis(500);
+
+/// What differs from one configuration to the next.
+#[derive(Clone, Copy, Debug)]
+pub struct Variation {
+    /// Backends that nobody uses.
+    pub backends: u64,
+    /// A timeout that never strikes.
+    pub queue_seconds: u64,
+    /// Workers, or threads.
+    pub workers: u64,
+}
+
+impl Variation {
+    /// That of the beginning.
+    pub const FIRST: Self = Self { backends: 0, queue_seconds: 30, workers: WORKERS };
+
+    /// Another one.
+    pub fn roll(dice: &mut Dice) -> Self {
+        Self {
+            backends: dice.below(4),
+            queue_seconds: dice.between(30, 60),
+            workers: dice.between(2, 4),
+        }
+    }
+}
+
+/// A running instance with its servers and its log.
+#[derive(Debug)]
+pub struct Subject {
+    /// The instance.
+    pub portolan: Portolan,
+    /// Where clients go.
+    pub fronts: Fronts,
+    /// Where it logs.
+    pub log: Syslog,
+    /// Its servers; after the instance, so that they outlive it.
+    pub origins: Origins,
+    now: Variation,
+}
+
+impl Subject {
+    /// Starts it, from programs of its own that can be replaced.
+    pub fn start() -> Self {
+        let (origins, log) = (Origins::start(), Syslog::udp());
+        let fronts = Fronts { http: address::free(), tcp: address::free() };
+        let now = Variation::FIRST;
+        let setup = Setup::new(body(&now, fronts, &origins, &log))
+            .workers(now.workers as u16)
+            .global("heartbeat_timeout", "\"1500ms\"");
+        let programs = setup.file("programs");
+        binaries::install(&programs);
+        let portolan = setup.programs(&programs).start();
+        Self { portolan, fronts, log, origins, now }
+    }
+
+    /// Puts another configuration in its place, or one that nobody can read.
+    fn configure(&mut self, next: Variation, broken: bool) {
+        let body = body(&next, self.fronts, &self.origins, &self.log);
+        let text = self.portolan.setup().configuration_with(&body);
+        let (old, new) = (format!("workers = {WORKERS}"), format!("workers = {}", next.workers));
+        let text = text.replace(&old, &new);
+        let text = if broken { text.replace("server = ", "sever = ") } else { text };
+        self.portolan.replace_configuration(&text);
+        if !broken {
+            self.now = next;
+        }
+    }
+
+    /// Whether all of it is there: wrapper, master, a ready worker for each slot, the checker, and the
+    /// control socket answers.
+    pub fn is_whole(&self) -> bool {
+        self.missing().is_none()
+    }
+
+    /// What of it is not there.
+    pub fn missing(&self) -> Option<String> {
+        if !self.portolan.running() {
+            return Some("the wrapper".to_owned());
+        }
+        let Some(master) = self.portolan.try_master() else { return Some("a master".to_owned()) };
+        let Some(info) = self.ask("show info") else { return Some("an answer".to_owned()) };
+        let number = |name: &str| number(&info, name);
+        if number("Pid") != u64::try_from(master).ok() {
+            return Some("the new master's answer".to_owned());
+        }
+        let (all, ready) = (number("Workers"), number("Ready_workers"));
+        if all != ready || all.is_none() {
+            return Some(format!("{all:?} workers, {ready:?} ready"));
+        }
+        let generation = number("Generation")?;
+        let below = processes::descendants(self.portolan.wrapper());
+        if let Some(one) = below.iter().find(|one| one.state == 'T') {
+            return Some(format!("{one:?} stands still"));
+        }
+        let checker = format!("portolan: checker gen {generation}");
+        let checks = |one: &&processes::Process| one.title.starts_with(&checker);
+        let alive = below.iter().filter(checks).any(|one| one.state != 'Z');
+        (!alive).then(|| format!("checker of generation {generation}"))
+    }
+
+    /// The answer to a line on the control socket, when there is one.
+    pub fn ask(&self, line: &str) -> Option<String> {
+        let mut stream = UnixStream::connect(self.portolan.file("control.sock")).ok()?;
+        stream.set_read_timeout(Some(ANSWER_MAX)).ok()?;
+        stream.write_all(format!("{line}\n").as_bytes()).ok()?;
+        let mut answer = Vec::new();
+        let mut piece = [0; 4096];
+        while !answer.ends_with(b"\n\n") {
+            match stream.read(&mut piece).ok()? {
+                0 => return None,
+                length => answer.extend_from_slice(&piece[..length]),
+            }
+        }
+        String::from_utf8(answer).ok()
+    }
+
+    /// A number of `show info`.
+    pub fn info(&self, name: &str) -> Option<u64> {
+        number(&self.ask("show info")?, name)
+    }
+
+    /// What it costs now.
+    pub fn upkeep(&self) -> Upkeep {
+        upkeep::of(&upkeep::tree(self.portolan.wrapper()))
+    }
+
+    /// How many processes there are when nothing is left over: wrapper, master, checker, workers.
+    pub fn processes_wanted(&self) -> usize {
+        self.now.workers as usize + 3
+    }
+}
+
+fn number(info: &str, name: &str) -> Option<u64> {
+    let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))?;
+    line.trim().parse().ok()
+}
+
+/// All sections but `[global]`.
+fn body(now: &Variation, fronts: Fronts, origins: &Origins, log: &Syslog) -> String {
+    let keys = "check = true, inter = \"1s\", pool_purge_delay = \"300ms\"";
+    let queue = format!("{}s", now.queue_seconds);
+    let web = Listen::http("web", fronts.http)
+        .timeout("queue", &queue)
+        .http_log(log)
+        .server_with("one", origins.http(), keys);
+    let tcp = Listen::at("tcp", fronts.tcp)
+        .timeout("queue", &queue)
+        .log(log)
+        .server_with("one", origins.tcp(), "check = true, inter = \"1s\"");
+    let mut text = format!("{web}\n{tcp}");
+    for n in 0..now.backends {
+        let more = Listen::backend(&format!("more-{n}")).server("one", origins.http());
+        text.push_str(&format!("\n{more}"));
+    }
+    text
+}

@@ -1,0 +1,164 @@
+//! Deaths at random moments, also in the middle of a reload.
+//!
+//! Shell.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::{Subject, Variation};
+use crate::proof::Dice;
+use crate::proof::condemned::{self, Condemned};
+use crate::{deadline, processes};
+
+/// So many of a hundred happen shortly after a reload was asked for.
+const DURING_RELOAD_PERCENT: u64 = 30;
+/// So many of a hundred are no death at first: the process only stands still.
+const STOPPED_PERCENT: u64 = 6;
+/// How long something of the instance may be missing: on a machine where others build too.
+const WHOLE_MAX: Duration = Duration::from_secs(20);
+/// How long a process that nobody watches stands still before it is killed.
+const STILL: Duration = Duration::from_millis(400);
+
+/// Who is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Victim {
+    /// A worker of any generation.
+    Worker,
+    /// The checker.
+    Checker,
+    /// The master.
+    Master,
+}
+
+/// How.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum How {
+    /// SIGKILL.
+    Killed,
+    /// SIGSTOP: whoever watches it has to see to the rest.
+    Stopped,
+}
+
+/// One that happened.
+#[derive(Clone, Debug)]
+pub struct Death {
+    /// Whose.
+    pub victim: Victim,
+    /// How.
+    pub how: How,
+    /// Shortly after a reload was asked for.
+    pub during_reload: bool,
+    /// Until all was there again.
+    pub whole_after: Duration,
+}
+
+/// All that happened.
+#[derive(Debug, Default)]
+pub struct Deaths {
+    /// In their order.
+    pub all: Vec<Death>,
+    /// Whose mistakes are excused.
+    pub condemned: Vec<Condemned>,
+}
+
+impl fmt::Display for Deaths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for victim in [Victim::Worker, Victim::Checker, Victim::Master] {
+            for how in [How::Killed, How::Stopped] {
+                let of = |one: &&Death| one.victim == victim && one.how == how;
+                let mut times: Vec<Duration> =
+                    self.all.iter().filter(of).map(|one| one.whole_after).collect();
+                times.sort_unstable();
+                let (Some(last), middle) = (times.last(), times.get(times.len() / 2)) else {
+                    continue;
+                };
+                let middle = middle.unwrap_or(last).as_millis();
+                let count = times.len();
+                let last = last.as_millis();
+                writeln!(
+                    f,
+                    "{count} x {victim:?} {how:?}, whole again after {middle} ms, at most {last} ms"
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Subject {
+    /// So many deaths, with such a wait of milliseconds before each.
+    ///
+    /// # Panics
+    /// When the instance does not become whole again.
+    pub fn kill_often(&mut self, dice: &mut Dice, count: usize, waits: (u64, u64)) -> Deaths {
+        let mut deaths = Deaths::default();
+        while deaths.all.len() < count {
+            deadline::pause(dice.millis(waits.0, waits.1));
+            let during_reload = dice.percent(DURING_RELOAD_PERCENT);
+            if during_reload {
+                self.configure(Variation::roll(dice), false);
+                self.portolan.signal(Signal::USR2);
+                deadline::pause(dice.millis(0, 150));
+            }
+            let victim = match dice.below(100) {
+                0..65 => Victim::Worker,
+                65..75 => Victim::Checker,
+                _ => Victim::Master,
+            };
+            let how = if dice.percent(STOPPED_PERCENT) { How::Stopped } else { How::Killed };
+            let choice = dice.below(1_000);
+            let began = Instant::now();
+            let Some(condemned) = self.kill(victim, how, choice) else { continue };
+            let pid = condemned.pid;
+            deaths.condemned.push(condemned);
+            let gone = || (!processes::alive(pid) && self.is_whole()).then_some(());
+            if deadline::try_within(WHOLE_MAX, gone).is_none() {
+                let missing = self.missing();
+                panic!("{victim:?} {how:?} ({pid}), reload {during_reload}: missing {missing:?}");
+            }
+            let whole_after = began.elapsed();
+            deaths.all.push(Death { victim, how, during_reload, whole_after });
+        }
+        deaths
+    }
+
+    /// Kills one of them, unless there is none.
+    fn kill(&self, victim: Victim, how: How, choice: u64) -> Option<Condemned> {
+        let pid = match victim {
+            Victim::Master => self.portolan.try_master()?,
+            Victim::Checker => self.aide("portolan: checker")?,
+            Victim::Worker => {
+                let all = self.portolan.all_workers();
+                all.get(choice as usize % all.len().max(1))?.pid
+            }
+        };
+        let newer: Vec<i32> = match victim {
+            Victim::Worker => {
+                let all = self.portolan.all_workers();
+                let own = all.iter().find(|one| one.pid == pid)?.generation;
+                all.iter().filter(|one| one.generation > own).map(|one| one.pid).collect()
+            }
+            Victim::Checker | Victim::Master => Vec::new(),
+        };
+        let condemned = condemned::freeze(pid, &[self.fronts.http, self.fronts.tcp], &newer)?;
+        match (how, victim) {
+            (How::Killed, _) => {
+                processes::signal(pid, Signal::KILL);
+            }
+            (How::Stopped, Victim::Master) => {
+                // Nobody watches it without a service manager's watchdog.
+                deadline::pause(STILL);
+                processes::signal(pid, Signal::KILL);
+            }
+            (How::Stopped, _) => {}
+        }
+        Some(condemned)
+    }
+
+    fn aide(&self, title: &str) -> Option<i32> {
+        let below = processes::descendants(self.portolan.wrapper());
+        below.iter().find(|one| one.title.starts_with(title) && one.state != 'Z').map(|one| one.pid)
+    }
+}

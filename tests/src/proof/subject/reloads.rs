@@ -1,0 +1,66 @@
+//! Reloads and upgrades at random moments.
+//!
+//! Shell.
+
+use std::time::{Duration, Instant};
+
+use super::{Subject, Variation};
+use crate::proof::Dice;
+use crate::{binaries, deadline};
+
+/// So many of a hundred are upgrades.
+const UPGRADES_PERCENT: u64 = 15;
+/// So many of a hundred have a configuration that cannot be read.
+const BROKEN_PERCENT: u64 = 10;
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reloads {
+    /// Reloads that took effect, upgrades too.
+    pub done: usize,
+    /// Upgrades among them.
+    pub upgrades: usize,
+    /// Reloads that were refused, as was to be.
+    pub refused: usize,
+    /// The longest that took effect.
+    pub longest: Duration,
+}
+
+impl Subject {
+    /// So many reloads, refused ones too, with such a wait of milliseconds before each.
+    ///
+    /// # Panics
+    /// When one that is to succeed fails, or the other way round.
+    pub fn reload_often(&mut self, dice: &mut Dice, count: usize, waits: (u64, u64)) -> Reloads {
+        let mut reloads = Reloads::default();
+        for _ in 0..count {
+            deadline::pause(dice.millis(waits.0, waits.1));
+            let (next, broken) = (Variation::roll(dice), dice.percent(BROKEN_PERCENT));
+            self.configure(next, broken);
+            if broken {
+                let said = self.portolan.reload_fails();
+                assert!(said.contains("sever"), "{said}");
+                reloads.refused += 1;
+                continue;
+            }
+            if dice.percent(UPGRADES_PERCENT) {
+                binaries::install(&self.portolan.file("programs"));
+                reloads.upgrades += 1;
+            }
+            let began = Instant::now();
+            self.portolan.reload();
+            reloads.longest = reloads.longest.max(began.elapsed());
+            reloads.done += 1;
+        }
+        reloads
+    }
+
+    /// One more, back to the configuration of the beginning.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn reload_as_at_first(&mut self) {
+        self.configure(Variation::FIRST, false);
+        self.portolan.reload();
+    }
+}

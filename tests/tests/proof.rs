@@ -1,0 +1,171 @@
+//! Promise: a reload, an upgrade and a death lose nothing: twelve kinds of client at once, each of which
+//! checks every byte, make no mistake over a hundred reloads and upgrades, and over two hundred deaths only
+//! those whose connections were in a killed worker; behind it nothing is left over. A failing run prints
+//! its seed, and `PROOF_SEED` makes the same choices again.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use portolan_tests::proof::tally::{Count, Tally};
+use portolan_tests::proof::upkeep::Upkeep;
+use portolan_tests::proof::{Crowd, Dice, Kind, Mistake, Subject, dice};
+use portolan_tests::syslog::Syslog;
+use portolan_tests::{deadline, processes, storm};
+
+/// Clients of each kind.
+const EACH: usize = 3;
+const RELOADS: usize = 110;
+const DEATHS: usize = 200;
+/// Milliseconds before each reload, and before each death.
+const RELOAD_WAITS: (u64, u64) = (0, 250);
+const DEATH_WAITS: (u64, u64) = (0, 200);
+/// After which everything of former generations has to be gone, clients or not.
+const FORMER_MAX: Duration = Duration::from_secs(5);
+
+fn none(mistakes: &[Mistake]) {
+    let first: Vec<String> = mistakes.iter().take(20).map(ToString::to_string).collect();
+    assert!(mistakes.is_empty(), "{} mistakes, among them:\n{}", mistakes.len(), first.join("\n"));
+}
+
+fn tell(tally: &Tally) {
+    for kind in Kind::ALL {
+        let of = |count| tally.of(kind, count);
+        eprintln!(
+            "{:16} {:6} connections {:6} streams {:6} messages, {} asked to reconnect, {} closed idle, {} unanswered",
+            kind.name(),
+            of(Count::Connections),
+            of(Count::Streams),
+            of(Count::Messages),
+            of(Count::Asked),
+            of(Count::ClosedIdle),
+            of(Count::Unanswered),
+        );
+    }
+}
+
+/// All processes of former generations are gone, though clients are there.
+fn nothing_former(subject: &Subject, from: Instant) {
+    let count = || processes::descendants(subject.portolan.wrapper()).len() + 1;
+    let normal = || (count() == subject.processes_wanted()).then_some(());
+    if deadline::try_within(FORMER_MAX, normal).is_none() {
+        panic!(
+            "{:?} after the last one: {:#?}",
+            from.elapsed(),
+            processes::descendants(subject.portolan.wrapper())
+        );
+    }
+    eprintln!("back to {} processes after {:?}", count(), from.elapsed());
+}
+
+/// What the instance counts is what there is.
+fn counts_are_exact(subject: &Subject, crowd: &Crowd) {
+    crowd.hold();
+    let open = crowd.open().len() as u64;
+    assert!(open > 0);
+    let mut seen = None;
+    let same = || {
+        seen = subject.info("CurrConns");
+        (seen == Some(open)).then_some(())
+    };
+    let exact = deadline::try_within(deadline::LIMIT, same).is_some();
+    assert!(exact, "{open} connections, counted are {seen:?}: {:#?}", crowd.open());
+    crowd.go_on();
+    crowd.wait_more(200);
+}
+
+/// One line for each stream.
+fn logged_once(log: &Syslog, before: (u64, u64), tally: &Tally) -> (u64, u64) {
+    let http = before.0 + tally.sum(Count::Streams, Kind::is_http);
+    let tcp = before.1 + tally.sum(Count::Connections, |kind| !kind.is_http());
+    deadline::until("all lines of the log", || {
+        log.http_lines().len() as u64 >= http && log.tcp_lines().len() as u64 >= tcp
+    });
+    twice(log);
+    assert_eq!((log.http_lines().len() as u64, log.tcp_lines().len() as u64), (http, tcp));
+    (http, tcp)
+}
+
+/// No stream has two lines.
+fn twice(log: &Syslog) {
+    let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+    for line in log.http_lines() {
+        *seen.entry(line.request).or_default() += 1;
+    }
+    for line in log.tcp_lines() {
+        *seen.entry(format!("{} {}", line.client, line.accept_date)).or_default() += 1;
+    }
+    seen.retain(|_, count| *count > 1);
+    assert!(seen.is_empty(), "logged more than once: {seen:#?}");
+}
+
+/// Some work to begin with, so that what stays for good is there; what it costs then.
+fn settled(subject: &Subject) -> (Upkeep, (u64, u64)) {
+    let crowd = Crowd::start(subject.fronts, kinds(), EACH, 0);
+    crowd.wait_more(500);
+    let (mistakes, shared) = crowd.end();
+    none(&mistakes);
+    let lines = logged_once(&subject.log, (0, 0), shared.tally());
+    (at_rest(subject), lines)
+}
+
+fn kinds() -> &'static [Kind] {
+    if std::env::var_os("PROOF_HTTP").is_some() { &Kind::ALL[..7] } else { &Kind::ALL }
+}
+
+/// Without clients and without server connections.
+fn at_rest(subject: &Subject) -> Upkeep {
+    deadline::until("no connection at the servers", || subject.origins.open() == 0);
+    deadline::until("no connection counted", || subject.info("CurrConns") == Some(0));
+    deadline::settled(Duration::from_millis(300), || subject.upkeep().descriptors as u64);
+    let upkeep = subject.upkeep();
+    eprintln!("{upkeep:?}");
+    upkeep
+}
+
+#[test]
+fn a_hundred_reloads_and_upgrades_lose_nothing() {
+    let _turn = storm::turn();
+    let seed = dice::seed();
+    let mut dice = Dice::new(seed);
+    let mut subject = Subject::start();
+    let (before, lines) = settled(&subject);
+    let crowd = Crowd::start(subject.fronts, kinds(), EACH, seed);
+    crowd.wait_more(500);
+    let reloads = subject.reload_often(&mut dice, RELOADS, RELOAD_WAITS);
+    eprintln!("{reloads:?} in {:?}", crowd.since().elapsed());
+    subject.reload_as_at_first();
+    nothing_former(&subject, Instant::now());
+    counts_are_exact(&subject, &crowd);
+    let (mistakes, shared) = crowd.end();
+    tell(shared.tally());
+    none(&mistakes);
+    let after = at_rest(&subject);
+    assert_eq!(after.processes, before.processes);
+    logged_once(&subject.log, lines, shared.tally());
+}
+
+#[test]
+fn two_hundred_deaths_lose_only_what_was_in_killed_workers() {
+    let _turn = storm::turn();
+    let seed = dice::seed();
+    let mut dice = Dice::new(seed);
+    let mut subject = Subject::start();
+    let (before, _) = settled(&subject);
+    let crowd = Crowd::start(subject.fronts, kinds(), EACH, seed);
+    crowd.wait_more(500);
+    let deaths = subject.kill_often(&mut dice, DEATHS, DEATH_WAITS);
+    eprintln!("{deaths}in {:?}", crowd.since().elapsed());
+    subject.reload_as_at_first();
+    nothing_former(&subject, Instant::now());
+    counts_are_exact(&subject, &crowd);
+    let (mut mistakes, shared) = crowd.end();
+    tell(shared.tally());
+    let all = mistakes.len();
+    mistakes.retain(|mistake| !deaths.condemned.iter().any(|one| one.excuses(mistake)));
+    let condemned: usize = deaths.condemned.iter().map(|one| one.count()).sum();
+    eprintln!("{all} mistakes, {} not excused, {condemned} connections condemned", mistakes.len());
+    none(&mistakes);
+    let after = at_rest(&subject);
+    assert_eq!(after.processes, before.processes);
+    twice(&subject.log);
+}
