@@ -47,7 +47,7 @@ fn signals_while_no_master_lives_are_kept_for_the_next_one() {
     let mut rig = Rig::new();
     let mut master = rig.start();
     master.serve();
-    for _ in 0..3 {
+    for _ in 0..4 {
         assert!(processes::signal(master.pid, Signal::KILL));
         master = rig.master();
         master.until("kept-all");
@@ -94,7 +94,7 @@ fn a_hard_stop_while_no_master_lives_ends_the_wrapper_at_once() {
     master.serve();
     let said = master.order("child");
     let child: i32 = said.last().unwrap().strip_prefix("child ").unwrap().parse().unwrap();
-    for _ in 0..5 {
+    for _ in 0..6 {
         assert!(processes::signal(master.pid, Signal::KILL));
         master = rig.master();
         master.until("kept-all");

@@ -1,7 +1,8 @@
 //! How long to wait before a master that died is started again.
 //!
 //! Core. At once after the first death, then 100 ms, doubling up to 10 s; a life of a minute clears
-//! the tally.
+//! the tally. Who served and was killed from outside (by a person, or for want of memory) did not die of
+//! itself: it is not in the tally, and another one follows after 100 ms at most.
 
 use std::time::Duration;
 
@@ -32,6 +33,11 @@ impl BackOff {
         self.deaths = self.deaths.saturating_add(1);
         delay
     }
+
+    /// One that served was killed from outside: how long to wait.
+    pub fn after_kill(self) -> Duration {
+        if self.deaths == 0 { Duration::ZERO } else { FIRST_DELAY }
+    }
 }
 
 #[cfg(test)]
@@ -51,6 +57,12 @@ mod tests {
         let mut backoff = BackOff { deaths: 7 };
         assert_eq!(backoff.after_death(LONG_LIFE), Duration::ZERO);
         assert_eq!(backoff.after_death(Duration::ZERO), FIRST_DELAY);
+    }
+
+    #[test]
+    fn whoever_is_killed_while_it_serves_is_followed_soon_however_often() {
+        assert_eq!(BackOff::default().after_kill(), Duration::ZERO);
+        assert_eq!(BackOff { deaths: 9 }.after_kill(), FIRST_DELAY);
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub struct Master {
     at_work: bool,
     /// Of our own seconds, so that a pause of the whole machine is nobody's silence.
     silent_seconds: u32,
+    /// By us.
+    killed: bool,
 }
 
 impl Master {
@@ -70,8 +72,8 @@ impl Master {
         let started = Instant::now();
         let channel = Some(channel);
         let greeting = VecDeque::new();
-        let (supervised, at_work, silent_seconds) = (false, false, 0);
-        Self { pid, pidfd, channel, greeting, started, supervised, at_work, silent_seconds }
+        let (supervised, at_work, silent_seconds, killed) = (false, false, 0, false);
+        Self { pid, pidfd, channel, greeting, started, supervised, at_work, silent_seconds, killed }
     }
 
     /// Its pid.
@@ -172,6 +174,11 @@ impl Master {
         self.silent_seconds = 0;
     }
 
+    /// Whether we have killed it.
+    pub fn is_killed(&self) -> bool {
+        self.killed
+    }
+
     /// Whether it may be long in answering.
     pub fn is_at_work(&self) -> bool {
         self.at_work
@@ -200,7 +207,8 @@ impl Master {
     }
 
     /// Ends it for certain; its end is reaped as any other.
-    pub fn kill(&self) {
+    pub fn kill(&mut self) {
+        self.killed = true;
         // It is gone already when this fails.
         let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
     }

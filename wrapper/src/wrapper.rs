@@ -56,8 +56,8 @@ pub struct Wrapper {
     before_upgrade: Option<Store>,
     starts: u32,
     backoff: BackOff,
-    /// How long the last master lived.
-    last_life: Duration,
+    /// How long the last master lived; `None`: it served, and others killed it.
+    last_life: Option<Duration>,
     /// Kept for a master that is ready: each kind once, with the time of the latest.
     kept_signals: BTreeMap<i32, u64>,
     foreign: BTreeSet<i32>,
@@ -100,7 +100,7 @@ impl Wrapper {
             before_upgrade: None,
             starts: 0,
             backoff: BackOff::default(),
-            last_life: Duration::ZERO,
+            last_life: Some(Duration::ZERO),
             kept_signals: BTreeMap::new(),
             foreign,
             timers: Timers::default(),
@@ -244,7 +244,12 @@ impl Wrapper {
             (_, End::Exited(status)) if status > 128 => log::notice(text),
             _ => log::alert(text),
         }
-        self.last_life = self.master.take().map_or(Duration::ZERO, |master| master.lived());
+        let served = self.state == State::Serving && end == End::Killed(Signal::SIGKILL as u8);
+        self.last_life = match self.master.take() {
+            Some(master) if served && !master.is_killed() => None,
+            Some(master) => Some(master.lived()),
+            None => Some(Duration::ZERO),
+        };
         self.step(match end {
             End::Exited(status) => Input::Exited(status),
             End::Killed(signal) => Input::Killed(signal),

@@ -116,18 +116,22 @@ impl Wrapper {
             }
             Err(error) => {
                 log::alert(format_args!("cannot start the master: {error}"));
-                self.last_life = Duration::ZERO;
+                self.last_life = Some(Duration::ZERO);
                 self.step(Input::CannotStart);
             }
         }
     }
 
     fn start_later(&mut self) {
-        let delay = self.backoff.after_death(self.last_life);
+        let (delay, how) = match self.last_life {
+            Some(lived) => {
+                let delay = self.backoff.after_death(lived);
+                (delay, format!("died ({} in a row)", self.backoff.deaths))
+            }
+            None => (self.backoff.after_kill(), "was killed".to_owned()),
+        };
         self.timers.set(Timer::BackOff, Instant::now() + delay);
-        let deaths = self.backoff.deaths;
-        let delay_ms = delay.as_millis();
-        let text = format!("the master died ({deaths} in a row), next start in {delay_ms} ms");
+        let text = format!("the master {how}, next start in {} ms", delay.as_millis());
         log::warning(&text);
         self.notices.status(&text);
     }
@@ -152,7 +156,7 @@ impl Wrapper {
     }
 
     fn kill_master(&mut self) {
-        let Some(master) = &self.master else { return };
+        let Some(master) = &mut self.master else { return };
         log::alert(format_args!("killing the master ({}): {}", master.pid(), why(self.state)));
         master.kill();
     }
