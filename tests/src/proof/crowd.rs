@@ -170,9 +170,7 @@ impl Crowd {
     /// When one does not come there.
     pub fn hold(&self) {
         self.shared.set(Phase::Hold);
-        let held = || {
-            (self.shared.gate().parked == self.threads.len()).then_some(())
-        };
+        let held = || (self.shared.gate().parked == self.threads.len()).then_some(());
         let told = || {
             let open = self.open();
             format!("clients that stand still: {open:#?}")

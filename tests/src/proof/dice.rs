@@ -16,7 +16,11 @@ pub const VARIABLE: &str = "PROOF_SEED";
 pub fn seed() -> u64 {
     let given = std::env::var(VARIABLE).ok().and_then(|seed| seed.parse().ok());
     let seed = given.unwrap_or_else(|| {
-        SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").subsec_nanos().into()
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("a time after 1970")
+            .subsec_nanos()
+            .into()
     });
     eprintln!("{VARIABLE}={seed}");
     seed

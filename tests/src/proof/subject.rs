@@ -163,14 +163,16 @@ fn number(info: &str, name: &str) -> Option<u64> {
 fn body(now: &Variation, fronts: Fronts, origins: &Origins, log: &Syslog) -> String {
     let keys = "check = true, inter = \"1s\", pool_purge_delay = \"300ms\"";
     let queue = format!("{}s", now.queue_seconds);
-    let web = Listen::http("web", fronts.http)
-        .timeout("queue", &queue)
-        .http_log(log)
-        .server_with("one", origins.http(), keys);
-    let tcp = Listen::at("tcp", fronts.tcp)
-        .timeout("queue", &queue)
-        .log(log)
-        .server_with("one", origins.tcp(), "check = true, inter = \"1s\"");
+    let web = Listen::http("web", fronts.http).timeout("queue", &queue).http_log(log).server_with(
+        "one",
+        origins.http(),
+        keys,
+    );
+    let tcp = Listen::at("tcp", fronts.tcp).timeout("queue", &queue).log(log).server_with(
+        "one",
+        origins.tcp(),
+        "check = true, inter = \"1s\"",
+    );
     let mut text = format!("{web}\n{tcp}");
     for n in 0..now.backends {
         let more = Listen::backend(&format!("more-{n}")).server("one", origins.http());
