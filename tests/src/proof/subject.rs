@@ -20,6 +20,9 @@ pub use reloads::Reloads;
 
 /// How many workers at first.
 const WORKERS: u64 = 3;
+/// How long a worker may stand still: long enough that one is not taken for dead that only gets no turn,
+/// on a machine where others build.
+const HEARTBEAT: Duration = Duration::from_secs(4);
 /// How long the control socket may take to answer somebody who will ask again.
 const ANSWER_MAX: Duration = Duration::from_millis(500);
 
@@ -70,7 +73,7 @@ impl Subject {
         let now = Variation::FIRST;
         let setup = Setup::new(body(&now, fronts, &origins, &log))
             .workers(now.workers as u16)
-            .global("heartbeat_timeout", "\"1500ms\"");
+            .global("heartbeat_timeout", format!("\"{}ms\"", HEARTBEAT.as_millis()));
         let programs = setup.file("programs");
         binaries::install(&programs);
         let portolan = setup.programs(&programs).start();

@@ -15,7 +15,7 @@ use crate::{deadline, processes};
 /// So many of a hundred happen shortly after a reload was asked for.
 const DURING_RELOAD_PERCENT: u64 = 30;
 /// So many of a hundred are no death at first: the process only stands still.
-const STOPPED_PERCENT: u64 = 6;
+const STOPPED_PERCENT: u64 = 4;
 /// How long something of the instance may be missing: on a machine where others build too.
 const WHOLE_MAX: Duration = Duration::from_secs(20);
 /// How long a process that nobody watches stands still before it is killed.
