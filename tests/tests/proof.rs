@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use portolan_tests::proof::condemned::Condemned;
 use portolan_tests::proof::tally::{Count, Tally};
 use portolan_tests::proof::upkeep::Upkeep;
 use portolan_tests::proof::{Crowd, Dice, Kind, Mistake, Subject, dice};
@@ -47,13 +48,9 @@ fn tell(tally: &Tally) {
 fn nothing_former(subject: &Subject, from: Instant) {
     let count = || processes::descendants(subject.portolan.wrapper()).len() + 1;
     let normal = || (count() == subject.processes_wanted()).then_some(());
-    if deadline::try_within(FORMER_MAX, normal).is_none() {
-        panic!(
-            "{:?} after the last one: {:#?}",
-            from.elapsed(),
-            processes::descendants(subject.portolan.wrapper())
-        );
-    }
+    let below = || processes::descendants(subject.portolan.wrapper());
+    let gone = deadline::try_within(FORMER_MAX, normal).is_some();
+    assert!(gone, "{:?} after the last one: {:#?}", from.elapsed(), below());
     eprintln!("back to {} processes after {:?}", count(), from.elapsed());
 }
 
@@ -163,7 +160,7 @@ fn two_hundred_deaths_lose_only_what_was_in_killed_workers() {
     tell(shared.tally());
     let all = mistakes.len();
     mistakes.retain(|mistake| !deaths.condemned.iter().any(|one| one.excuses(mistake)));
-    let condemned: usize = deaths.condemned.iter().map(|one| one.count()).sum();
+    let condemned: usize = deaths.condemned.iter().map(Condemned::count).sum();
     eprintln!("{all} mistakes, {} not excused, {condemned} connections condemned", mistakes.len());
     none(&mistakes);
     let after = at_rest(&subject);

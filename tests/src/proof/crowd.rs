@@ -171,13 +171,8 @@ impl Crowd {
     pub fn hold(&self) {
         self.shared.set(Phase::Hold);
         let held = || (self.shared.gate().parked == self.threads.len()).then_some(());
-        let told = || {
-            let open = self.open();
-            format!("clients that stand still: {open:#?}")
-        };
-        if deadline::try_within(deadline::LIMIT * 2, held).is_none() {
-            panic!("not all of them: {}", told());
-        }
+        let held = deadline::try_within(deadline::LIMIT * 2, held);
+        assert!(held.is_some(), "not all of them stand still: {:#?}", self.open());
     }
 
     /// Lets them go on.

@@ -13,6 +13,11 @@ pub const ACCEPT: &str = "s3pPLBMxaQ9kYGzhZRbK+xOo=";
 /// What a client's bytes are masked with.
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
+/// Instead of a length: it follows in two bytes.
+const LONG: u8 = 0x7e;
+/// Instead of a length: it follows in eight bytes, which nobody here has a use for.
+const LONGER: u8 = 0x7f;
+
 /// A message.
 pub const BINARY: u8 = 2;
 /// The end.
@@ -32,10 +37,10 @@ pub fn send<S: Read + Write>(
     let mut frame = vec![0x80 | opcode];
     let mask = if masked { 0x80 } else { 0 };
     match payload.len() {
-        short @ ..126 => frame.push(mask | short as u8),
+        short if short < usize::from(LONG) => frame.push(mask | short as u8),
         long => {
             let long = u16::try_from(long).map_err(|_| ErrorKind::InvalidInput)?;
-            frame.push(mask | 126);
+            frame.push(mask | LONG);
             frame.extend_from_slice(&long.to_be_bytes());
         }
     }
@@ -55,11 +60,11 @@ pub fn receive<S: Read + Write>(wire: &mut Wire<S>, masked: bool) -> io::Result<
         return Err(ErrorKind::InvalidInput.into());
     }
     let length = match start[1] & 0x7f {
-        126 => {
+        LONG => {
             let long = wire.bytes(2)?;
             usize::from(u16::from_be_bytes([long[0], long[1]]))
         }
-        127 => return Err(ErrorKind::InvalidInput.into()),
+        LONGER => return Err(ErrorKind::InvalidInput.into()),
         short => usize::from(short),
     };
     let mask = if masked { wire.bytes(4)? } else { vec![0] };

@@ -179,7 +179,7 @@ fn body(now: &Variation, fronts: Fronts, origins: &Origins, log: &Syslog) -> Str
     let mut text = format!("{web}\n{tcp}");
     for n in 0..now.backends {
         let more = Listen::backend(&format!("more-{n}")).server("one", origins.http());
-        text.push_str(&format!("\n{more}"));
+        text = format!("{text}\n{more}");
     }
     text
 }
