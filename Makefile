@@ -1,4 +1,4 @@
-# Portolan: `make run` shows it, `make test` proves it, `make bench` measures it.
+# Portolan: `make run` shows it, `make test` proves it, `make bench` and `make proof` measure it.
 CARGO ?= cargo
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -8,7 +8,7 @@ PROGRAMS := portolan portolan-wrapper portolan-worker
 MANUALS := $(wildcard packaging/man/*.[1-8])
 EXAMPLES := $(wildcard packaging/examples/*)
 
-.PHONY: build run test bench fuzz install deb
+.PHONY: build run test bench proof fuzz install deb
 .DEFAULT_GOAL := build
 
 build:
@@ -40,6 +40,16 @@ bench: build
 	@BENCH='$(BENCH)' QUICK='$(QUICK)' HAPROXY='$(HAPROXY)' ONLY='$(ONLY)' LOGS='$(LOGS)' \
 	PROFILES='$(PROFILES)' \
 	$(RELEASE)/portolan-bench
+
+# What reloads and killed processes cost clients, of HAProxy and nginx too: a table, in about five minutes.
+#   RELOADS=100 KILLS=50   of each
+#   CLIENTS=3      of each of twelve kinds
+#   WAIT=300       milliseconds at most before each reload and death
+#   ONLY=NAMES     only those whose name contains one of these (haproxy,portolan)
+#   PROOF_SEED=N   the choices of another run
+proof: build
+	@RELOADS='$(RELOADS)' KILLS='$(KILLS)' CLIENTS='$(CLIENTS)' WAIT='$(WAIT)' \
+	ONLY='$(ONLY)' PROOF_SEED='$(PROOF_SEED)' $(RELEASE)/portolan-bench proof
 
 # Looks for bytes that break a promise of the HTTP/1 codec, of health checks or of keys, with libFuzzer
 # and the stable compiler.

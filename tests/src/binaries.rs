@@ -13,7 +13,10 @@ pub const NAMES: [&str; 3] = ["portolan-wrapper", "portolan", "portolan-worker"]
 /// When they have not been built.
 pub fn directory() -> PathBuf {
     let own = std::env::current_exe().expect("the test's own path");
-    let directory = own.ancestors().nth(2).expect("target/PROFILE/deps/TEST").to_path_buf();
+    // Of a test target/PROFILE/deps/TEST, of the bench target/PROFILE/portolan-bench.
+    let beside = own.parent().is_some_and(|directory| !directory.ends_with("deps"));
+    let directory = own.ancestors().nth(if beside { 1 } else { 2 });
+    let directory = directory.expect("target/PROFILE").to_path_buf();
     for name in NAMES {
         assert!(
             directory.join(name).is_file(),

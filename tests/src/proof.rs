@@ -14,6 +14,7 @@
 
 pub mod condemned;
 pub mod content;
+pub mod contest;
 pub mod crowd;
 pub mod dice;
 pub mod fault;
@@ -22,6 +23,7 @@ pub mod hand;
 pub mod kinds;
 pub mod link;
 pub mod origin;
+pub mod peer;
 pub mod subject;
 pub mod tally;
 pub mod upkeep;

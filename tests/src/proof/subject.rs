@@ -125,6 +125,14 @@ impl Subject {
         (!alive).then(|| format!("checker of generation {generation}"))
     }
 
+    /// The pids of its workers of the newest generation, or of all earlier ones.
+    pub fn workers(&self, newest: bool) -> Vec<i32> {
+        let all = self.portolan.all_workers();
+        let last = all.iter().map(|one| one.generation).max();
+        let of = all.iter().filter(|one| (Some(one.generation) == last) == newest);
+        of.map(|one| one.pid).collect()
+    }
+
     /// The answer to a line on the control socket, when there is one.
     pub fn ask(&self, line: &str) -> Option<String> {
         let mut stream = UnixStream::connect(self.portolan.file("control.sock")).ok()?;

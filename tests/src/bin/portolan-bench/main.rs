@@ -2,7 +2,7 @@
 //!
 //! Shell. Nothing here is asserted: the report is a table and a picture. The same program is the load
 //! generator, the servers and the one that pins (`load`, `origin`, `pin`), each in a process of its own;
-//! `checks` measures alone what checking costs.
+//! `checks` measures alone what checking costs; `proof` is `make proof`.
 
 mod checks;
 mod contender;
@@ -29,6 +29,7 @@ use drive::Origin;
 use measure::Bench;
 use options::Options;
 use pin::Cores;
+use portolan_tests::proof::contest;
 use report::Heading;
 
 /// Rounds of everything that is timed.
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match words[..] {
         [] => bench(),
+        ["proof"] => proof(),
         ["origin"] => origin::run(),
         ["load", kind, target, connections] => connections
             .parse()
@@ -61,6 +63,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What reloads and deaths cost clients of each proxy.
+fn proof() -> Result<(), Box<dyn Error>> {
+    packages::ensure();
+    println!("{}", contest::run(&contest::Options::of_environment()?)?);
+    Ok(())
 }
 
 fn bench() -> Result<(), Box<dyn Error>> {

@@ -36,23 +36,33 @@ impl Subject {
         for _ in 0..count {
             deadline::pause(dice.millis(waits.0, waits.1));
             let (next, broken) = (Variation::roll(dice), dice.percent(BROKEN_PERCENT));
-            self.configure(next, broken);
             if broken {
+                self.configure(next, true);
                 let said = self.portolan.reload_fails();
                 assert!(said.contains("sever"), "{said}");
                 reloads.refused += 1;
                 continue;
             }
-            if dice.percent(UPGRADES_PERCENT) {
-                binaries::install(&self.portolan.file("programs"));
-                reloads.upgrades += 1;
-            }
             let began = Instant::now();
-            self.portolan.reload();
+            reloads.upgrades += usize::from(self.reload(next, dice));
             reloads.longest = reloads.longest.max(began.elapsed());
             reloads.done += 1;
         }
         reloads
+    }
+
+    /// A reload with this configuration, now and then an upgrade; whether it was one.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn reload(&mut self, next: Variation, dice: &mut Dice) -> bool {
+        self.configure(next, false);
+        let upgrade = dice.percent(UPGRADES_PERCENT);
+        if upgrade {
+            binaries::install(&self.portolan.file("programs"));
+        }
+        self.portolan.reload();
+        upgrade
     }
 
     /// One more, back to the configuration of the beginning.
