@@ -30,6 +30,7 @@ use crate::clock::{Clock, Millis};
 use crate::closing::Closing;
 use crate::descriptor::{Descriptors, Owner, READ, Token, Trigger, WRITE};
 use crate::exchange::Http;
+use crate::handover::Handover;
 use crate::http::auth::Gate;
 use crate::http::capture::Plan;
 use crate::http::route::Routes;
@@ -107,6 +108,8 @@ pub struct Worker {
     pub(crate) log: Log,
     pub(crate) log_task: TaskId,
     pub(crate) stop_task: TaskId,
+    /// When connections may be offered again.
+    pub(crate) handover_task: TaskId,
     pub(crate) frontends: Vec<FrontendState>,
     pub(crate) backends: Vec<BackendState>,
     /// Backends with streams in this worker's part of their queue.
@@ -137,6 +140,8 @@ pub struct Worker {
     pub(crate) greeted: u64,
     pub(crate) scratch: Box<[u8]>,
     pub(crate) applets: Vec<Applet>,
+    /// Links to who follows and to who went before.
+    pub(crate) handover: Handover,
     /// Descriptors that are not in the table.
     pub(crate) fixed_descriptors: usize,
     pub(crate) descriptor_limit: usize,
@@ -170,6 +175,7 @@ impl Worker {
     pub(crate) fn turn_once(&mut self, longest: Duration) -> Option<ExitCode> {
         self.handle_signals();
         self.tasks.expire(self.clock.now());
+        self.hand_over();
         self.run_tasks();
         self.run_applets();
         self.run_rounds();
@@ -217,6 +223,8 @@ impl Worker {
                     self.schedule_logs();
                 }
                 Job::Stop => self.stop_step(),
+                // That its time has come is seen by looking at the clock.
+                Job::Handover => {}
             }
         }
     }
@@ -269,6 +277,7 @@ impl Worker {
             || !self.rung.is_empty()
             || !self.rung_places.is_empty()
             || !self.changes.is_empty()
+            || self.can_hand_over()
             || (!self.applets.is_empty() && !self.channel.wants_write())
     }
 
@@ -322,6 +331,9 @@ impl Worker {
             Owner::Client(key) => self.handle_client(key, bits),
             Owner::Kept(place) => self.handle_kept(place, token, bits),
             Owner::Private(key) => self.handle_private(key, token, bits),
+            Owner::Moving => {}
+            Owner::Successor(key) => self.handle_successor(key, bits),
+            Owner::Predecessor(key) => self.handle_predecessor(key, bits),
             Owner::Listener(key) => {
                 let listener = &self.listeners[key as usize];
                 let task = listener.task();
@@ -371,11 +383,13 @@ impl Worker {
                 && self.serving.stopped
                 && self.streams.is_empty()
                 && self.sessions.is_empty()
-                && self.applets.is_empty())
+                && self.applets.is_empty()
+                && self.has_handed_over())
     }
 
     /// The last things before the process ends.
     fn leave(&mut self) -> ExitCode {
+        self.abandon_handover();
         self.kill_streams();
         self.kill_sessions();
         self.log.finish(Duration::from_millis(200));

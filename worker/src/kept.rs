@@ -59,9 +59,14 @@ impl KeptPool {
         self.idle.len()
     }
 
+    /// Whether one more would be kept.
+    pub fn has_room(&self) -> bool {
+        self.idle.len() < self.most
+    }
+
     /// Takes a connection in; gives it back where there is no room for it.
     pub fn keep(&mut self, kept: Kept, now: Millis) -> Result<(), Kept> {
-        if self.idle.len() >= self.most {
+        if !self.has_room() {
             return Err(kept);
         }
         if self.idle.is_empty() {

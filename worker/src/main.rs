@@ -11,6 +11,7 @@ mod descriptor;
 mod event_loop;
 mod exchange;
 mod fit;
+mod handover;
 mod http;
 mod http1;
 mod kept;

@@ -4,7 +4,7 @@
 //!
 //! | signal | a worker does |
 //! | --- | --- |
-//! | SIGUSR1 | soft-stop, and tells the master, which fills the slot again |
+//! | SIGUSR1 | retires, and tells the master, which fills the slot again |
 //! | SIGQUIT | writes its states and pools to the log |
 //! | SIGUSR2, SIGHUP, SIGTERM, SIGINT, SIGTTOU, SIGTTIN | nothing but count them: the order comes over the channel |
 
@@ -95,6 +95,16 @@ impl Worker {
         match message {
             ToWorker::SoftStop => self.soft_stop("the master's order"),
             ToWorker::Retire => self.retire("the master's order"),
+            ToWorker::Successor { generation, slot } => {
+                if let Some(socket) = descriptors.pop() {
+                    self.meet_successor(socket, generation, slot);
+                }
+            }
+            ToWorker::Predecessor { generation, slot } => {
+                if let Some(socket) = descriptors.pop() {
+                    self.meet_predecessor(socket, generation, slot);
+                }
+            }
             ToWorker::HardStop => {
                 self.exit = Some(ExitCode::SUCCESS);
             }
@@ -136,8 +146,6 @@ impl Worker {
             | ToWorker::Piece(_)
             | ToWorker::Done { .. }
             | ToWorker::RunnerPeer
-            | ToWorker::Successor { .. }
-            | ToWorker::Predecessor { .. }
             | ToWorker::Adopt { .. }
             | ToWorker::Capture { .. }
             | ToWorker::Judge { .. } => {

@@ -11,6 +11,7 @@
 mod ends;
 mod exchanges;
 mod flow;
+mod handover;
 mod http;
 mod random;
 mod rates;
@@ -153,6 +154,39 @@ impl Rig {
 
     /// A new generation with the present configuration; the old one is told to stop.
     pub fn reload(&mut self) {
+        let old = self.begin_generation();
+        for at in 0..old {
+            self.order(at, &ToWorker::SoftStop);
+        }
+    }
+
+    /// A new generation with the present configuration, which takes over from the old one.
+    pub fn hand_over(&mut self) {
+        let old = self.begin_generation();
+        for at in 0..old {
+            self.link(at, old + at % usize::from(self.config.process.workers));
+            self.order(at, &ToWorker::Retire);
+        }
+    }
+
+    /// One worker is to hand over to another.
+    pub fn link(&mut self, giver: usize, taker: usize) {
+        let (here, there) = Channel::pair().unwrap();
+        let (generation, slot) = (self.generation, 0);
+        let here = OwnedFd::from(here);
+        self.members[giver]
+            .channel
+            .send(&ToWorker::Successor { generation, slot }, &[here.as_fd()])
+            .unwrap();
+        let there = OwnedFd::from(there);
+        self.members[taker]
+            .channel
+            .send(&ToWorker::Predecessor { generation, slot }, &[there.as_fd()])
+            .unwrap();
+    }
+
+    /// Workers with the present configuration; where those of it begin.
+    pub fn begin_generation(&mut self) -> usize {
         self.generation += 1;
         let oldest = self.memory.oldest_generation();
         let assigned = self.registry.assign(&mut self.config, self.generation, oldest);
@@ -161,9 +195,7 @@ impl Rig {
         for slot in 0..self.config.process.workers {
             self.spawn(slot);
         }
-        for member in &mut self.members[..old] {
-            member.channel.send(&ToWorker::SoftStop, &[]).unwrap();
-        }
+        old
     }
 
     /// Starts a worker in this slot.
@@ -499,5 +531,7 @@ impl Peer {
 fn listener() -> TcpListener {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
     listener.set_nonblocking(true).unwrap();
+    // As the master does; connections inherit it.
+    SockRef::from(&listener).set_tcp_nodelay(true).unwrap();
     listener
 }

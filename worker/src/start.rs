@@ -33,6 +33,7 @@ use crate::descriptor::{Descriptors, Owner, READ, Trigger};
 use crate::event_loop::{Activity, FrontendState, Worker};
 use crate::exchange::Http;
 use crate::fit;
+use crate::handover::Handover;
 use crate::http::auth::Gate;
 use crate::http::capture::Plan;
 use crate::http::route::Routes;
@@ -389,6 +390,7 @@ pub(crate) fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channe
     let mut worker = Worker {
         log_task: tasks.create(Job::Logs, 0),
         stop_task: tasks.create(Job::Stop, 0),
+        handover_task: tasks.create(Job::Handover, 0),
         buffers: Buffers::new(
             config.tune.buffer_size as usize,
             config.tune.buffer_limit as usize,
@@ -426,6 +428,7 @@ pub(crate) fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channe
         streams: Slab::with_capacity(connections),
         sessions: Slab::with_capacity(connections),
         applets: Vec::new(),
+        handover: Handover::default(),
         fixed_descriptors: parts.fixed_descriptors,
         descriptor_limit: parts.descriptor_limit,
         short: None,

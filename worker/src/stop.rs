@@ -34,6 +34,8 @@ impl Worker {
         if std::mem::take(&mut self.followed) {
             self.tasks.wake(self.stop_task, Reasons::MESSAGE);
         }
+        self.stop_giving();
+        self.close_all_kept();
         self.stop(by);
     }
 
@@ -41,6 +43,7 @@ impl Worker {
     pub(crate) fn retire(&mut self, by: &str) {
         self.followed |= !self.stopping;
         self.stop(by);
+        self.offer_all();
     }
 
     fn stop(&mut self, by: &str) {
@@ -52,7 +55,6 @@ impl Worker {
         let now = self.clock.now();
         self.tasks.schedule(self.stop_task, now + millis(self.config.process.grace));
         self.signals.broadcast();
-        self.close_all_kept();
     }
 
     /// The stop task: the end of grace, then the end of patience.
@@ -101,7 +103,8 @@ impl Worker {
 
     /// Whether a client's next answer is its last.
     pub(crate) fn is_last(&self, key: SessionKey) -> bool {
-        self.closing.map_or(self.followed, |closing| closing.answers(key) <= self.clock.now())
+        let closed = |closing: Closing| closing.answers(key) <= self.clock.now();
+        self.closing.is_some_and(closed) || self.is_refused(key)
     }
 
     /// When a client is sent away that waits for nothing; `None` where it does not, or is not.

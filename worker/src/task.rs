@@ -82,6 +82,8 @@ pub enum Job {
     Logs,
     /// The end of `grace` or of `hard_stop_after`.
     Stop,
+    /// The end of a successor's lack of room.
+    Handover,
 }
 
 /// Where a task is.

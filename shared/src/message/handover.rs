@@ -24,7 +24,7 @@
 //!   CLOCK_MONOTONIC.
 //!
 //! Versions: [`HANDOVER`] counts changes to what is in here. A giver says its number in `Hello`; a taker that
-//! does not know it answers everything with [`Verdict::NoPlace`], and connections end by their
+//! does not know it says [`FromSuccessor::Declined`], and connections end by their
 //! protocol's rules.
 
 use std::net::SocketAddr;
@@ -62,6 +62,8 @@ pub enum ToSuccessor {
 pub enum FromSuccessor {
     /// What became of connections, by [`Moved::number`].
     Answers(Vec<(u32, Verdict)>),
+    /// It does not speak the giver's protocol: everything that was sent, and would be, has no place.
+    Declined,
 }
 
 /// What became of a connection.

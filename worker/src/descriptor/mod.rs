@@ -78,6 +78,12 @@ pub enum Owner {
     Kept(u32),
     /// A server connection kept for one client, by its session's key.
     Private(u32),
+    /// A connection that is on its way between two workers: nobody touches it.
+    Moving,
+    /// The channel to a successor, by the link's key.
+    Successor(u32),
+    /// The channel from a predecessor, by the link's key.
+    Predecessor(u32),
 }
 
 impl Belongs for Owner {
@@ -114,6 +120,8 @@ pub struct Descriptor<O = Owner> {
     edge: bool,
     changed: bool,
     in_rounds: bool,
+    /// Another process may read from it: it is not watched.
+    aside: bool,
     /// The end of the peer's sending, a hang-up or an error was reported: reads go on to the end.
     pub hung: bool,
 }
@@ -121,7 +129,11 @@ pub struct Descriptor<O = Owner> {
 impl<O: Belongs> Descriptor<O> {
     /// What the poller should watch for.
     fn watched(&self) -> u8 {
-        if self.edge { READ | WRITE } else { self.want & !self.ready }
+        match (self.aside, self.edge) {
+            (true, _) => 0,
+            (false, true) => READ | WRITE,
+            (false, false) => self.want & !self.ready,
+        }
     }
 
     /// Whether it is one side of a stream.
@@ -204,6 +216,7 @@ impl<O: Belongs> Descriptors<O> {
             edge: self.edges && trigger == Trigger::Edge,
             changed: false,
             in_rounds: false,
+            aside: false,
             hung: false,
         });
         Token::new(index, version)
@@ -285,6 +298,22 @@ impl<O: Belongs> Descriptors<O> {
             entry.in_rounds = true;
             self.rounds.push_back(token);
         }
+    }
+
+    /// Nobody watches a descriptor any more, or yet. One that is in the poller has to leave that before.
+    pub fn put_aside(&mut self, token: Token, owner: O) {
+        let Some(entry) = self.get_mut(token) else { return };
+        (entry.aside, entry.owner) = (true, owner);
+        (entry.want, entry.ready, entry.polled) = (0, 0, 0);
+    }
+
+    /// A descriptor that was put aside belongs to somebody again; what it is ready for the poller will
+    /// tell anew.
+    pub fn bring_back(&mut self, token: Token, owner: O) {
+        let Some(entry) = self.get_mut(token) else { return };
+        (entry.aside, entry.owner) = (false, owner);
+        (entry.want, entry.ready) = (0, 0);
+        self.note_change(token);
     }
 
     /// Whether something is ready without the poller.

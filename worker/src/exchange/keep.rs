@@ -11,12 +11,13 @@
 //!
 //! A request that must not be sent twice gets a kept connection only as `safe` allows it.
 
-use portolan_shared::model::{BackendId, HttpReuse, ServerId, SourceAddress};
+use portolan_shared::model::{BackendId, HttpReuse, ServerId};
 use rustix::io::Errno;
 
 use crate::back::Input;
 use crate::descriptor::{Owner, READ, Token, WRITE};
 use crate::event_loop::Worker;
+use crate::handover::is_private;
 use crate::kept::Kept;
 use crate::poller::{FAILED, HUNG};
 use crate::protocol;
@@ -83,10 +84,9 @@ impl Worker {
     /// The exchange is over and its server's connection may serve again: it is kept, for everybody or
     /// for this client.
     pub(crate) fn keep_connection(&mut self, key: StreamKey) {
-        let now = self.clock.now();
         let token = self.token_of(key, Side::Back);
         let stays = self.exchange(key).is_some_and(|exchange| exchange.server_stays);
-        if !stays || self.stopping || !self.is_quiet(token) {
+        if !stays || self.is_last_of_all() || !self.is_quiet(token) {
             return;
         }
         let Some(stream) = self.streams.get(key as usize) else { return };
@@ -98,11 +98,7 @@ impl Worker {
         if of.http.max_reuse.is_some_and(|most| reuses >= most) {
             return;
         }
-        let source = of.source.as_ref().or(backend.source.as_ref()).map(|source| source.address);
-        let private = exchange.private
-            || of.send_proxy.is_some()
-            || matches!(source, Some(SourceAddress::ClientIp | SourceAddress::Client))
-            || backend.http.reuse == HttpReuse::Never;
+        let private = exchange.private || is_private(backend, of);
         let kept = Kept { token, reuses };
         let owner = if private {
             let stays = exchange.client_stays;
@@ -116,12 +112,8 @@ impl Worker {
             Owner::Private(session_key)
         } else {
             let number = self.http.first[id as usize] + server;
-            let pool = &mut self.backends[id as usize].kept[server as usize];
-            if pool.keep(kept, now).is_err() {
+            if !self.add_kept(number, kept) {
                 return;
-            }
-            if !std::mem::replace(&mut pool.listed, true) {
-                self.http.keeping.push(number);
             }
             Owner::Kept(number)
         };
@@ -135,8 +127,23 @@ impl Worker {
         self.descriptors.want(token, READ);
     }
 
+    /// Adds a connection to those of a server, by its number; whether there was room for it.
+    pub(crate) fn add_kept(&mut self, number: u32, kept: Kept) -> bool {
+        let now = self.clock.now();
+        let Some(&(backend, server)) = self.http.servers.get(number as usize) else { return false };
+        let pool = &mut self.backends[backend as usize].kept[server as usize];
+        if pool.keep(kept, now).is_err() {
+            return false;
+        }
+        if !std::mem::replace(&mut pool.listed, true) {
+            self.http.keeping.push(number);
+        }
+        self.offer_kept(number);
+        true
+    }
+
     /// Nothing unread, and no end.
-    fn is_quiet(&mut self, token: Token) -> bool {
+    pub(crate) fn is_quiet(&mut self, token: Token) -> bool {
         let Some(descriptor) = self.descriptors.get(token) else { return false };
         if descriptor.ready(READ) && matches!(protocol::peek(descriptor), Err(Errno::AGAIN)) {
             // The last read took exactly what there was.

@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 
 use portolan_shared::log::Kind;
 use portolan_shared::memory::{Entry, Place};
-use portolan_shared::message::ToMaster;
+use portolan_shared::message::{DESCRIPTORS_MAX, ToMaster};
 use portolan_shared::model::LogLevel;
 use rustix::io::Errno;
 
@@ -223,9 +223,15 @@ impl Worker {
 
     /// Whether a client and its server would leave the reserve untouched.
     pub(crate) fn room_for_connection(&self) -> bool {
+        let expected = if self.handover.expects() { DESCRIPTORS_MAX } else { 0 };
+        2 + RESERVE + expected <= self.spare_descriptors()
+    }
+
+    /// How many descriptors can still be opened.
+    pub(crate) fn spare_descriptors(&self) -> usize {
         let (pipes_out, pipes_idle, ..) = self.pipes.figures();
         let open = self.descriptors.len() + self.fixed_descriptors + 2 * (pipes_out + pipes_idle);
-        open + 2 + RESERVE <= self.descriptor_limit
+        self.descriptor_limit.saturating_sub(open)
     }
 
     /// The same, at the cost of connections that wait for their next request.

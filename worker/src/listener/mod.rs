@@ -72,6 +72,11 @@ impl Listener {
     pub fn task(&self) -> TaskId {
         self.task
     }
+
+    /// What each of its connections is counted in: bind, frontend, instance.
+    pub fn places(&self) -> [Place; PLACES] {
+        self.places
+    }
 }
 
 /// Listeners that wait for one place, in order.
@@ -267,6 +272,15 @@ impl Worker {
             if let Some(first) = waiting.listeners.front().copied() {
                 self.accept_waiting(first);
             }
+        }
+    }
+
+    /// A connection of another worker came, which has its places there: it keeps them, whatever their
+    /// limits.
+    pub(crate) fn enter_client(&mut self, key: ListenerKey) {
+        for place in self.listeners[key as usize].places {
+            // Without a limit there is always one.
+            let _ = self.lane.enter(&Place { cap: None, ..place });
         }
     }
 

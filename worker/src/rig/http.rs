@@ -23,7 +23,7 @@ use portolan_shared::model::{Config, Mode};
 use super::{Peer, Rig, Seen};
 
 /// One worker with one frontend, backend and server in mode http.
-fn rig(shape: impl FnOnce(&mut Config)) -> Rig {
+pub fn rig(shape: impl FnOnce(&mut Config)) -> Rig {
     Rig::new(1, |config| {
         speaks_http(config);
         shape(config);
@@ -36,18 +36,18 @@ fn speaks_http(config: &mut Config) {
     config.backends[0].http.abort_on_close = true;
 }
 
-const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
-const POST: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi";
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+pub const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+pub const POST: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi";
+pub const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// Says something, and lets everything happen that follows from it.
-fn say(rig: &mut Rig, peer: &mut Peer, text: &str) {
+pub fn say(rig: &mut Rig, peer: &mut Peer, text: &str) {
     peer.say(text.as_bytes());
     rig.settle();
 }
 
 /// What a peer has been told since it looked last.
-fn hear(peer: &mut Peer) -> String {
+pub fn hear(peer: &mut Peer) -> String {
     match peer.look() {
         Seen::Nothing => String::new(),
         Seen::Bytes(bytes) => String::from_utf8(bytes).unwrap(),
@@ -57,7 +57,7 @@ fn hear(peer: &mut Peer) -> String {
 }
 
 /// The status line of what a peer has been told, and whether that was the end.
-fn status(peer: &mut Peer) -> String {
+pub fn status(peer: &mut Peer) -> String {
     let text = hear(peer);
     let line = text.split("\r\n").next().unwrap_or_default();
     let end = if text.ends_with("<end>") && !line.ends_with("<end>") { "<end>" } else { "" };
@@ -65,12 +65,12 @@ fn status(peer: &mut Peer) -> String {
 }
 
 /// The next connection at the server, which has been told something.
-fn next(rig: &Rig) -> Peer {
+pub fn next(rig: &Rig) -> Peer {
     rig.accept().expect("a connection at the server")
 }
 
 /// A client whose first request was answered, and the connection to the server that was kept.
-fn acquainted(rig: &mut Rig) -> (Peer, Peer) {
+pub fn acquainted(rig: &mut Rig) -> (Peer, Peer) {
     let mut client = rig.client(0);
     say(rig, &mut client, GET);
     let mut server = next(rig);
@@ -85,6 +85,6 @@ fn kept(rig: &Rig) -> usize {
     rig.members[0].worker.backends[0].kept[0].len()
 }
 
-const fn seconds(count: u64) -> Duration {
+pub const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }

@@ -16,6 +16,7 @@ use super::{Session, SessionKey, Stage};
 use crate::back::{Input, State};
 use crate::descriptor::{Owner, READ, Token, WRITE};
 use crate::event_loop::Worker;
+use crate::handover::Handing;
 use crate::poller::{FAILED, HUNG};
 use crate::protocol::{self, Address};
 use crate::stream::{Side, StreamKey};
@@ -324,6 +325,9 @@ impl Worker {
     /// Sessions whose connections the kernel has ended without the poller saying so.
     pub(crate) fn look_for_dead_clients(&mut self) {
         let dead = |session: &Session, worker: &Self| {
+            if session.handing == Handing::Moving {
+                return false;
+            }
             let descriptor = worker.descriptors.get(session.token);
             descriptor.is_some_and(|descriptor| protocol::pending_error(descriptor).is_some())
         };

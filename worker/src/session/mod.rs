@@ -34,6 +34,7 @@ use portolan_shared::model::{BackendId, FrontendId, ServerId};
 
 use crate::clock::Millis;
 use crate::descriptor::Token;
+use crate::handover::Handing;
 use crate::http1::Scan;
 use crate::kept::Kept;
 use crate::protocol::Address;
@@ -109,6 +110,8 @@ pub struct Session {
     pub last: (BackendId, ServerId),
     /// A server connection that is kept for this client alone, and whose.
     pub private: Option<(BackendId, ServerId, Kept)>,
+    /// Where it is between two workers.
+    pub handing: Handing,
 }
 
 const _: () = assert!(size_of::<Session>() <= 280, "an idle client pays for one of these");
@@ -142,6 +145,7 @@ impl Session {
             requests: 0,
             last: (NONE, NONE),
             private: None,
+            handing: Handing::Own,
         }
     }
 }

@@ -17,6 +17,7 @@ use super::{SessionKey, Stage};
 use crate::clock::{Millis, millis};
 use crate::descriptor::READ;
 use crate::event_loop::Worker;
+use crate::handover::Handing;
 use crate::stream::StreamKey;
 use crate::task::{NEVER, Reasons};
 use crate::termination::{Cause, Phase, Termination};
@@ -28,6 +29,9 @@ impl Worker {
     /// A session's task runs.
     pub(crate) fn run_session(&mut self, key: SessionKey, reasons: Reasons) {
         let Some(session) = self.sessions.get(key as usize) else { return };
+        if session.handing == Handing::Moving {
+            return;
+        }
         let busy = match session.stage {
             Stage::Busy(stream) => Some(stream),
             _ => None,
@@ -71,6 +75,7 @@ impl Worker {
         }
         let Some(session) = self.sessions.get(key as usize) else { return };
         self.tasks.schedule(session.task, session.wait_ends);
+        self.offer_client(key);
     }
 
     /// A stream waits for content before it asks for a server: the client's timeout runs.
