@@ -7,27 +7,34 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::fd::OwnedFd;
 
 use portolan_shared::message::wrapper::born_name;
 use portolan_shared::sys;
 
+use crate::parcel;
 use crate::store::Store;
 
 /// Where systemd's descriptors begin.
 const LISTEN_FDS_START: i32 = 3;
 
-/// Takes them all into the store.
-pub fn take() -> Store {
+/// Takes them all into the store, but those that another wrapper has left for us with the service manager:
+/// these, by their numbers.
+pub fn take() -> (Store, Vec<(u64, OwnedFd)>) {
     let names = names(|name| std::env::var(name).ok());
-    let mut store = Store::default();
+    let (mut store, mut parcels) = (Store::default(), Vec::new());
     for number in numbers() {
         if let Some(descriptor) = sys::inherited(number) {
+            if let Some(parcel) = names.get(&number).and_then(|name| parcel::number(name)) {
+                parcels.push((parcel, descriptor));
+                continue;
+            }
             let value = names.get(&number).cloned().unwrap_or_default().into_bytes();
             // Plain names and one descriptor each; what is beyond the bound is closed.
             let _ = store.keep(born_name(number), value, vec![descriptor]);
         }
     }
-    store
+    (store, parcels)
 }
 
 /// The open descriptors above 2. The one that lists them is closed again when this returns.

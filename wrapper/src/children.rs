@@ -2,13 +2,17 @@
 //!
 //! Shell. Nothing here waits, except [`kill_all`], which is the last act of a hard stop.
 //!
+//! - Processes of the set that another wrapper's master started are nobody's children here: they are known
+//!   by pidfds that were kept.
 //! - Foreign children are those that this process had before it became the wrapper (a shell's, whose
 //!   last word was `exec`): they are reaped, but neither waited for nor killed.
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, wait};
 
@@ -24,6 +28,8 @@ pub enum End {
     Exited(u8),
     /// By this signal.
     Killed(u8),
+    /// It was not our child.
+    Unknown,
 }
 
 impl End {
@@ -32,6 +38,7 @@ impl End {
         match self {
             Self::Exited(status) => i32::from(status) << 8,
             Self::Killed(signal) => i32::from(signal),
+            Self::Unknown => 0,
         }
     }
 }
@@ -40,6 +47,7 @@ impl std::fmt::Display for End {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Exited(status) => write!(f, "exited with status {status}"),
+            Self::Unknown => f.write_str("has ended"),
             Self::Killed(signal) => match nix::sys::signal::Signal::try_from(i32::from(*signal)) {
                 Ok(name) => write!(f, "was killed by {name}"),
                 Err(_) => write!(f, "was killed by signal {signal}"),
@@ -80,17 +88,28 @@ pub fn list() -> BTreeSet<i32> {
         .collect()
 }
 
-/// Kills and reaps every child that is not foreign, and what those leave behind.
-pub fn kill_all(foreign: &BTreeSet<i32>) {
+/// Whether the process behind a pidfd has ended.
+pub fn has_ended(pidfd: impl AsFd) -> bool {
+    let mut ready = [PollFd::new(&pidfd, PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::event::poll(&mut ready, Some(&now)).is_ok() && !ready[0].revents().is_empty()
+}
+
+/// Kills and reaps every child that is not foreign, and what those leave behind; and these others.
+pub fn kill_all(foreign: &BTreeSet<i32>, others: &[BorrowedFd<'_>]) {
     let end = Instant::now() + KILL_LIMIT;
     loop {
         while reap().is_some() {}
         let left: Vec<i32> = list().difference(foreign).copied().collect();
-        if left.is_empty() || Instant::now() >= end {
+        let others: Vec<_> = others.iter().filter(|other| !has_ended(other)).collect();
+        if (left.is_empty() && others.is_empty()) || Instant::now() >= end {
             return;
         }
         for pid in left {
             kill(pid);
+        }
+        for pidfd in others {
+            let _ = pidfd_send_signal(pidfd, Signal::KILL);
         }
         std::thread::sleep(KILL_PAUSE);
     }

@@ -12,11 +12,16 @@
 //!
 //! SIGUSR1: SoftStopping ─ends─▶ Draining ─children gone─▶ Ended
 //! SIGTERM, SIGINT: HardStopping ─ends, is killed─▶ Ended
+//!
+//! after another wrapper: Adopting ─Adopted─▶ Starting, Serving, Restarting or SoftStopping
+//!                            └─ends, too late: is killed─▶ Waiting
 //! ```
 //!
 //! - A master that ends before any was ready ends the wrapper, with its status: the configuration is
 //!   wrong, and nothing is gained by trying again. After that a death is answered by a restart, for
 //!   ever: what it runs on was accepted once.
+//! - A master that another wrapper started is not our child: how it ended is not known, only that it has
+//!   ([`Input::Ended`]). One that had said that it stops has done so; any other end is a death.
 //! - Exit 0, 130 (SIGINT) and 143 (SIGTERM) of a master are its own decision and end the wrapper.
 //! - No signal is lost: one that comes while no master is ready is kept ([`Action::KeepSignal`]) and
 //!   is an input again after `Ready`. A hard stop never waits for readiness.
@@ -41,6 +46,11 @@ pub enum State {
     Waiting,
     /// A later master was started and is not ready.
     Restarting,
+    /// A master of another wrapper lives and has not said how it is.
+    Adopting {
+        /// None was ever ready.
+        first: bool,
+    },
     /// The master finishes what is in flight; its end is ours.
     SoftStopping,
     /// The master was told to leave now; its end is ours.
@@ -77,6 +87,18 @@ pub enum Input {
     Exited(u8),
     /// The master was killed by this signal.
     Killed(u8),
+    /// The master, not our child, has ended.
+    Ended,
+    /// The adopted master says: it is there; a generation serves, and nothing is under way.
+    Adopted,
+    /// The same while it reloads.
+    AdoptedAtWork,
+    /// The adopted master says: it is not ready.
+    AdoptedStarting,
+    /// The adopted master says: it stops.
+    AdoptedStopping,
+    /// The time to answer has passed for a master that is to be adopted.
+    AdoptionExpired,
     /// No master could be started.
     CannotStart,
     /// SIGUSR1 reached the wrapper.
@@ -114,6 +136,8 @@ pub enum Action {
     Announce,
     /// Keep the running image as the one to start from now on; then as `Announce`.
     AnnounceUpgraded,
+    /// As `Announce`, then `SayStopping`: to a service manager we have only just begun.
+    AnnounceStopping,
     /// Send all that is kept again, remember it, start the upgrade's deadline.
     HandOver,
     /// Forget the deadline; feed the kept signals.
@@ -147,7 +171,12 @@ impl State {
     /// The next state and what to do, or `None` where the input means nothing here.
     pub fn on(self, input: Input) -> Option<(Self, Action)> {
         match input {
-            Input::Exited(_) | Input::Killed(_) => return self.on_end(input),
+            Input::Exited(_) | Input::Killed(_) | Input::Ended => return self.on_end(input),
+            Input::Adopted
+            | Input::AdoptedAtWork
+            | Input::AdoptedStarting
+            | Input::AdoptedStopping
+            | Input::AdoptionExpired => return self.on_adoption(input),
             Input::SoftStop | Input::HardStop(_) | Input::OtherSignal => {
                 return self.on_signal(input);
             }
@@ -159,7 +188,7 @@ impl State {
             }
             (Self::Upgrading, Input::Ready) => (Self::Serving, Action::AnnounceUpgraded),
             // The signal that stops was not read before the exec: the new image finds it.
-            (Self::Serving | Self::SoftStopping, Input::Upgrading) => {
+            (Self::Serving | Self::SoftStopping | Self::Adopting { .. }, Input::Upgrading) => {
                 (Self::Upgrading, Action::HandOver)
             }
             (Self::HardStopping { .. }, Input::Upgrading) => (self, Action::HandOver),
@@ -167,8 +196,11 @@ impl State {
             (Self::Upgrading, Input::UpgradeExpired) => (Self::FallingBack, Action::Kill),
             (Self::Serving, Input::UpgradeWrapper) => (self, Action::TryNewWrapper),
             (Self::Serving, Input::NewWrapperTried) => (self, Action::ReplaceSelf),
-            (Self::Serving | Self::SoftStopping, Input::Stopping) => {
+            (Self::Serving | Self::SoftStopping | Self::Upgrading, Input::Stopping) => {
                 (Self::SoftStopping, Action::SayStopping)
+            }
+            (Self::Adopting { .. }, Input::Stopping) => {
+                (Self::SoftStopping, Action::AnnounceStopping)
             }
             (Self::HardStopping { .. }, Input::Stopping) => (self, Action::SayStopping),
             (Self::Starting, Input::CannotStart) => (Self::Ended { status: 1 }, Action::Nothing),
@@ -189,6 +221,28 @@ impl State {
         })
     }
 
+    /// A master of another wrapper has answered, or has not.
+    fn on_adoption(self, input: Input) -> Option<(Self, Action)> {
+        Some(match (self, input) {
+            // The new image serves, and the other wrapper has not heard of it, or not noted it.
+            (Self::Upgrading | Self::Adopting { .. }, Input::Adopted) => {
+                (Self::Serving, Action::AnnounceUpgraded)
+            }
+            (Self::Adopting { .. }, Input::AdoptedAtWork) => (Self::Serving, Action::Announce),
+            (Self::Adopting { first: true }, Input::AdoptedStarting) => {
+                (Self::Starting, Action::Nothing)
+            }
+            (Self::Adopting { first: false }, Input::AdoptedStarting) => {
+                (Self::Restarting, Action::Nothing)
+            }
+            (Self::Upgrading | Self::Adopting { .. }, Input::AdoptedStopping) => {
+                (Self::SoftStopping, Action::AnnounceStopping)
+            }
+            (Self::Adopting { .. }, Input::AdoptionExpired) => (self, Action::Kill),
+            _ => return None,
+        })
+    }
+
     /// A signal reached the wrapper.
     fn on_signal(self, input: Input) -> Option<(Self, Action)> {
         Some(match (self, input) {
@@ -197,6 +251,7 @@ impl State {
                 | Self::Restarting
                 | Self::Serving
                 | Self::Upgrading
+                | Self::Adopting { .. }
                 | Self::SoftStopping,
                 Input::HardStop(signal),
             ) => (Self::HardStopping { status: 128 + signal }, Action::HardStop),
@@ -211,6 +266,7 @@ impl State {
                 | Self::Restarting
                 | Self::Waiting
                 | Self::Upgrading
+                | Self::Adopting { .. }
                 | Self::FallingBack,
                 _,
             ) => (self, Action::KeepSignal),
@@ -227,12 +283,16 @@ impl State {
         let status = match end {
             Input::Exited(status) => status,
             Input::Killed(signal) => 128 | signal,
+            Input::Ended if self == Self::SoftStopping => 0,
+            Input::Ended => 1,
             _ => return None,
         };
         let stopped_hard =
             matches!(end, Input::Exited(status) if HARD_STOP_STATUSES.contains(&status));
         Some(match self {
-            Self::Starting => (Self::Ended { status }, Action::KillAll),
+            Self::Starting | Self::Adopting { first: true } => {
+                (Self::Ended { status }, Action::KillAll)
+            }
             Self::HardStopping { status } => (Self::Ended { status }, Action::KillAll),
             Self::Serving | Self::Restarting | Self::Upgrading | Self::SoftStopping
                 if stopped_hard =>
@@ -244,7 +304,9 @@ impl State {
             Self::Serving | Self::Restarting if end == Input::Exited(0) => {
                 (Self::Draining { status }, Action::Drain)
             }
-            Self::Serving | Self::Restarting => (Self::Waiting, Action::StartLater),
+            Self::Serving | Self::Restarting | Self::Adopting { first: false } => {
+                (Self::Waiting, Action::StartLater)
+            }
             Self::Waiting | Self::Draining { .. } | Self::Ended { .. } => return None,
         })
     }

@@ -1,7 +1,8 @@
 //! `portolan-wrapper`: starts the master, relays signals to it, speaks to the service manager, keeps
 //! what a new master would need, and starts a new one when the old one dies.
 //!
-//! Shell. It reads no configuration and no network.
+//! Shell. It reads no configuration and no network. Killed, and started again by the service manager, it
+//! takes over what the one before it had.
 //!
 //! - Signals are blocked until their handlers stand.
 //! - Inherited descriptors are taken before anything else is opened.
@@ -14,6 +15,7 @@ mod core;
 mod daemon;
 mod log;
 mod master;
+mod parcel;
 mod pid_file;
 mod programs;
 mod saved;
@@ -23,6 +25,7 @@ mod wrapper;
 
 use std::fmt::Display;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
 use nix::sys::prctl;
@@ -32,8 +35,9 @@ use portolan_shared::signal;
 
 use arguments::{Arguments, HELP, Mode};
 use daemon::Side;
+use parcel::Parcel;
 use saved::Saved;
-use wrapper::Wrapper;
+use wrapper::{Begin, Wrapper};
 
 /// Exit status of what never came to serve.
 const FAILURE: u8 = 1;
@@ -76,7 +80,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> io::Result<u8> {
-    let store = born::take();
+    let (born, parcels) = born::take();
     let announcer = if arguments.daemon {
         match daemon::split()? {
             Side::Front(status) => return Ok(status),
@@ -87,14 +91,21 @@ fn run(arguments: Arguments) -> io::Result<u8> {
     };
     let foreign = children::list();
     settle()?;
-    let program = programs::open_master()?;
-    Ok(Wrapper::new(arguments, program, store, foreign, announcer)?.run())
+    let numbers = parcels.iter().map(|(number, _)| *number).collect();
+    let left = parcel::open(parcels);
+    // Of a set that never served the program may be what was wrong with it.
+    let served = left.as_ref().filter(|left| left.facts.served);
+    let kept = served.and_then(|left| left.program.as_ref()).map(OwnedFd::try_clone);
+    let program = kept.unwrap_or_else(programs::open_master)?;
+    let mut wrapper = Wrapper::new(arguments, program, born, foreign, Parcel::new(numbers))?;
+    wrapper.announce_to(announcer);
+    Ok(wrapper.run(left.map_or(Begin::Fresh, Begin::After)))
 }
 
 fn go_on(arguments: Arguments, saved: Saved) -> io::Result<u8> {
     settle()?;
     log::notice(format_args!("the wrapper was upgraded to version {}", portolan_shared::VERSION));
-    Ok(Wrapper::go_on(arguments, saved)?.run())
+    Ok(Wrapper::go_on(arguments, saved)?.run(Begin::AsBefore))
 }
 
 /// What the kernel is to know of this process.

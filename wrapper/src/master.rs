@@ -19,17 +19,20 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::core::State;
 use crate::log;
+use crate::parcel::Former;
 use crate::programs::{MASTER, strings};
 use crate::store::{Kept, Store};
 
 /// What tells a master that it has a wrapper.
 const CHANNEL_OPTION: &str = "--wrapper-channel";
 
-/// A process that we started and have not reaped.
+/// A process that we, or another wrapper, started and that was not seen to end.
 #[derive(Debug)]
 pub struct Master {
     pid: i32,
     pidfd: OwnedFd,
+    /// Ours to reap.
+    is_child: bool,
     /// `None` after it was closed or broken.
     channel: Option<Channel>,
     /// What it has not been greeted with yet.
@@ -58,22 +61,47 @@ impl Master {
             map: &[(theirs.as_fd(), WRAPPER_FD)],
             null_stdin: true,
         })?;
-        Ok(Self::new(child.pid.as_raw(), child.pidfd, ours))
+        Ok(Self::new(child.pid.as_raw(), child.pidfd, Some(ours), true))
     }
 
     /// Goes on with one that this process started before it was executed anew.
     pub fn go_on(pid: i32, channel: OwnedFd) -> io::Result<Self> {
         let child = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
         let pidfd = pidfd_open(child, PidfdFlags::empty())?;
-        Ok(Self::new(pid, pidfd, Channel::from(channel)))
+        Ok(Self::new(pid, pidfd, Some(Channel::from(channel)), true))
     }
 
-    fn new(pid: i32, pidfd: OwnedFd, channel: Channel) -> Self {
+    /// Goes on with one that another wrapper started.
+    pub fn adopt(former: Former) -> Self {
+        Self::new(former.pid, former.pidfd, former.channel.map(Channel::from), false)
+    }
+
+    fn new(pid: i32, pidfd: OwnedFd, channel: Option<Channel>, is_child: bool) -> Self {
         let started = Instant::now();
-        let channel = Some(channel);
         let greeting = VecDeque::new();
         let (supervised, at_work, silent_seconds, killed) = (false, false, 0, false);
-        Self { pid, pidfd, channel, greeting, started, supervised, at_work, silent_seconds, killed }
+        Self {
+            pid,
+            pidfd,
+            is_child,
+            channel,
+            greeting,
+            started,
+            supervised,
+            at_work,
+            silent_seconds,
+            killed,
+        }
+    }
+
+    /// Whether its end is told by wait(2).
+    pub fn is_child(&self) -> bool {
+        self.is_child
+    }
+
+    /// For another wrapper.
+    pub fn view(&self) -> (i32, BorrowedFd<'_>, Option<BorrowedFd<'_>>) {
+        (self.pid, self.pidfd.as_fd(), self.channel.as_ref().map(AsFd::as_fd))
     }
 
     /// Its pid.
@@ -96,10 +124,14 @@ impl Master {
         self.started.elapsed()
     }
 
-    /// Says `Hello` and everything that is kept, as fast as it is read.
-    pub fn greet(&mut self, restarts: u32, store: &Store) {
+    /// Says `Hello` and everything that is kept, as fast as it is read; `stored`: another wrapper would
+    /// find it.
+    pub fn greet(&mut self, restarts: u32, store: &Store, stored: bool) {
         let pid = std::process::id() as i32;
         self.send(&FromWrapper::Hello { pid, restarts }, &[]);
+        if stored {
+            self.send(&FromWrapper::Stored, &[]);
+        }
         let kept = |(name, kept): (&str, &Kept)| {
             let message = FromWrapper::Kept { name: name.to_owned(), value: kept.value.clone() };
             (message, Some(Rc::clone(&kept.descriptor)))
@@ -107,6 +139,13 @@ impl Master {
         self.greeting = store.iter().map(kept).chain([(FromWrapper::KeptAll, None)]).collect();
         self.supervised = false;
         self.silent_seconds = 0;
+        self.flush();
+    }
+
+    /// Asks who is there, after all that is to be said before.
+    pub fn ask(&mut self, nonce: u64) {
+        let pid = std::process::id() as i32;
+        self.greeting.push_back((FromWrapper::Adopt { nonce, pid }, None));
         self.flush();
     }
 

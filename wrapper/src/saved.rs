@@ -19,7 +19,9 @@ use rustix::io::FdFlags;
 use serde::{Deserialize, Serialize};
 
 /// The number of this format; it stands first and never changes its place.
-const FORMAT: u16 = 1;
+const FORMAT: u16 = 2;
+/// The one before: without what came with the service manager's descriptor store.
+const FORMER: u16 = 1;
 /// Most bytes of a saved state: names and values of everything that can be kept.
 const SAVED_MAX: u64 = 512 * 1024 * 1024;
 
@@ -44,6 +46,17 @@ pub struct Saved {
     pub foreign: BTreeSet<i32>,
     /// Whether the pid file is ours.
     pub pid_file_written: bool,
+    /// What only the later form has.
+    pub more: More,
+}
+
+/// What a wrapper of the former form did not know.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct More {
+    /// The master's pidfd, where it is not our child.
+    pub pidfd: Option<i32>,
+    /// The number of what the service manager keeps; 0: nothing.
+    pub parcel: u64,
 }
 
 /// One kept descriptor.
@@ -76,7 +89,10 @@ impl std::fmt::Display for SavedError {
             Self::Missing => f.write_str("the saved state is not there"),
             Self::Io(error) => write!(f, "the saved state cannot be read: {error}"),
             Self::Format(Some(number)) => {
-                write!(f, "the saved state has format {number}, this version reads {FORMAT}")
+                write!(
+                    f,
+                    "the saved state has format {number}, this version reads {FORMER} and {FORMAT}"
+                )
             }
             Self::Format(None) => f.write_str("the saved state is empty"),
             Self::Malformed => f.write_str("the saved state is not whole"),
@@ -112,10 +128,16 @@ impl Saved {
     fn decode(bytes: &[u8]) -> Result<Self, SavedError> {
         let (format, rest) = bytes.split_first_chunk().ok_or(SavedError::Format(None))?;
         let format = u16::from_le_bytes(*format);
-        if format != FORMAT {
-            return Err(SavedError::Format(Some(format)));
-        }
-        match postcard::take_from_bytes(rest) {
+        // The former form ends before `more`, which then is nothing.
+        let rest = match format {
+            FORMAT => rest.to_vec(),
+            FORMER => {
+                let more = postcard::to_stdvec(&More::default());
+                [rest, &more.map_err(|_| SavedError::Malformed)?].concat()
+            }
+            other => return Err(SavedError::Format(Some(other))),
+        };
+        match postcard::take_from_bytes(&rest) {
             Ok((saved, [])) => Ok(saved),
             Ok(_) | Err(_) => Err(SavedError::Malformed),
         }
@@ -160,6 +182,7 @@ mod tests {
             signals: BTreeMap::from([(12, 1 << 40)]),
             foreign: BTreeSet::from([4]),
             pid_file_written: true,
+            more: More { pidfd: Some(8), parcel: 3 },
         }
     }
 
@@ -185,6 +208,14 @@ mod tests {
     #[test]
     fn the_bytes_of_this_format_never_change() {
         let saved = Saved { master: 1, channel: 2, program: 3, ..Saved::default() };
-        assert_eq!(saved.encode().unwrap(), [1, 0, 2, 4, 6, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(saved.encode().unwrap(), [2, 0, 2, 4, 6, 0, 0, 0, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn the_former_form_is_read_too() {
+        let former = [1, 0, 2, 4, 6, 0, 0, 0, 0, 0, 1];
+        let saved =
+            Saved { master: 1, channel: 2, program: 3, pid_file_written: true, ..Saved::default() };
+        assert_eq!(Saved::decode(&former).unwrap(), saved);
     }
 }

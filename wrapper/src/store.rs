@@ -3,18 +3,17 @@
 //! Core, but for owning them. A copy of a store shares its descriptors: that is how an upgrade that
 //! fails gets back what was kept when it began.
 //!
-//! - Names are plain: letters, digits, `-`, `_`, `.`; at most [`NAME_MAX`] bytes (systemd's descriptor
-//!   store, which may hold them later, refuses others).
+//! - Names are plain: letters, digits, `-`, `_`, `.`; at most [`NAME_MAX`] bytes.
 //! - At most `KEPT_MAX` descriptors, at most `KEPT_VALUE_MAX` bytes beside each.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-use portolan_shared::message::wrapper::{KEPT_MAX, KEPT_VALUE_MAX};
+use portolan_shared::message::wrapper::{KEPT_MAX, KEPT_VALUE_MAX, PIDFD};
 
-/// Most bytes of a name: systemd's limit.
+/// Most bytes of a name.
 pub const NAME_MAX: usize = 255;
 
 /// One of them.
@@ -24,6 +23,13 @@ pub struct Kept {
     pub descriptor: Rc<OwnedFd>,
     /// What the next master needs to know of it.
     pub value: Vec<u8>,
+}
+
+impl Kept {
+    /// Whether nothing has changed from one to the other.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.descriptor, &other.descriptor) && self.value == other.value
+    }
 }
 
 /// All of them.
@@ -59,13 +65,13 @@ impl fmt::Display for Refusal {
 }
 
 impl Store {
-    /// Keeps one, in the place of what had its name.
+    /// Keeps one, in the place of what had its name; whether there was any.
     pub fn keep(
         &mut self,
         name: String,
         value: Vec<u8>,
         descriptors: Vec<OwnedFd>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
         let count = descriptors.len();
         let Ok([descriptor]) = <[OwnedFd; 1]>::try_from(descriptors) else {
             return Err(Refusal::Descriptors(count));
@@ -79,8 +85,34 @@ impl Store {
         if self.kept.len() >= KEPT_MAX && !self.kept.contains_key(&name) {
             return Err(Refusal::Full);
         }
-        self.kept.insert(name, Kept { descriptor: Rc::new(descriptor), value });
-        Ok(())
+        let former = self.kept.insert(name, Kept { descriptor: Rc::new(descriptor), value });
+        Ok(former.is_some())
+    }
+
+    /// What has this name.
+    pub fn get(&self, name: &str) -> Option<&Kept> {
+        self.kept.get(name)
+    }
+
+    /// Closes all but these.
+    pub fn retain(&mut self, stays: impl Fn(&str, &Kept) -> bool) {
+        self.kept.retain(|name, kept| stays(name, kept));
+    }
+
+    /// Takes all of another one, which wins.
+    pub fn extend(&mut self, other: Self) {
+        self.kept.extend(other.kept);
+    }
+
+    /// Those of processes.
+    pub fn pidfds(&self) -> Vec<BorrowedFd<'_>> {
+        let pidfds = self.iter().filter(|(name, _)| name.starts_with(PIDFD));
+        pidfds.map(|(_, kept)| kept.descriptor.as_fd()).collect()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
     }
 
     /// Closes what has this name; whether there was any.

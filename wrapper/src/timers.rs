@@ -19,10 +19,22 @@ pub enum Timer {
     Watchdog,
     /// The end of the time in which the wrapper's new binary has to answer.
     Trial,
+    /// The end of the time in which an adopted master has to answer.
+    Adoption,
+    /// The next packing of what another wrapper would need.
+    Pack,
 }
 
-const ALL: [Timer; 6] =
-    [Timer::BackOff, Timer::Upgrade, Timer::Stop, Timer::Second, Timer::Watchdog, Timer::Trial];
+const ALL: [Timer; 8] = [
+    Timer::BackOff,
+    Timer::Upgrade,
+    Timer::Stop,
+    Timer::Second,
+    Timer::Watchdog,
+    Timer::Trial,
+    Timer::Adoption,
+    Timer::Pack,
+];
 
 /// Those that are set.
 #[derive(Debug, Default)]

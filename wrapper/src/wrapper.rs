@@ -11,6 +11,7 @@
 mod enact;
 mod messages;
 mod notices;
+mod succeed;
 mod upgrade;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,7 @@ use crate::core::{Input, State};
 use crate::daemon::Announcer;
 use crate::log;
 use crate::master::Master;
+use crate::parcel::{Contents, Facts, Former, Parcel};
 use crate::pid_file::PidFile;
 use crate::saved::{self, Saved};
 use crate::store::Store;
@@ -52,8 +54,18 @@ pub struct Wrapper {
     /// What the next master is started from.
     program: OwnedFd,
     store: Store,
-    /// The store as it was when an upgrade began.
-    before_upgrade: Option<Store>,
+    /// The store as it was when an upgrade began, and until when that may last.
+    before_upgrade: Option<(Store, u64)>,
+    /// How long it may take.
+    upgrade_takes: Duration,
+    /// For another wrapper, if this one is killed.
+    parcel: Parcel,
+    /// What it has of master and facts.
+    noted: (Option<i32>, Facts),
+    /// A master was ready once.
+    served: bool,
+    /// Of the question to a master that is adopted.
+    nonce: u64,
     starts: u32,
     backoff: BackOff,
     /// How long the last master lived; `None`: it served, and others killed it.
@@ -71,6 +83,17 @@ pub struct Wrapper {
     successor: Option<OwnedFd>,
 }
 
+/// How a wrapper begins.
+#[derive(Debug)]
+pub enum Begin {
+    /// With nothing but what it was given.
+    Fresh,
+    /// Where another wrapper was killed.
+    After(Contents),
+    /// Where this process was before it was executed anew.
+    AsBefore,
+}
+
 /// A signal and when it came, CLOCK_MONOTONIC milliseconds.
 #[derive(Clone, Copy, Debug)]
 struct Arrived {
@@ -85,7 +108,7 @@ impl Wrapper {
         program: OwnedFd,
         store: Store,
         foreign: BTreeSet<i32>,
-        announcer: Option<Announcer>,
+        parcel: Parcel,
     ) -> io::Result<Self> {
         let pid_file = arguments.pid_file.clone().map(|path| PidFile::new(path, false));
         let notifier = Notifier::from_env().unwrap_or_else(|error| {
@@ -98,6 +121,11 @@ impl Wrapper {
             program,
             store,
             before_upgrade: None,
+            upgrade_takes: Duration::ZERO,
+            parcel,
+            noted: (None, Facts::default()),
+            served: false,
+            nonce: 0,
             starts: 0,
             backoff: BackOff::default(),
             last_life: Some(Duration::ZERO),
@@ -106,12 +134,17 @@ impl Wrapper {
             timers: Timers::default(),
             notices: Notices::new(notifier),
             pid_file,
-            announcer,
+            announcer: None,
             trial: None,
             successor: None,
             signals: Signals::new()?,
             arguments,
         })
+    }
+
+    /// Who waits for the service to be ready.
+    pub fn announce_to(&mut self, announcer: Option<Announcer>) {
+        self.announcer = announcer;
     }
 
     /// One that was this process before it was executed anew.
@@ -125,10 +158,20 @@ impl Wrapper {
         let program = saved::take(saved.program)?;
         let channel = saved::take(saved.channel)?;
         let path = arguments.pid_file.clone();
-        let mut wrapper = Self::new(arguments, program, store, saved.foreign, None)?;
+        let former = Some(saved.more.parcel).filter(|number| *number > 0);
+        let parcel = Parcel::new(former.into_iter().collect());
+        let mut wrapper = Self::new(arguments, program, store, saved.foreign, parcel)?;
         wrapper.pid_file = path.map(|path| PidFile::new(path, saved.pid_file_written));
-        wrapper.master = Some(Master::go_on(saved.master, channel)?);
+        wrapper.master = Some(match saved.more.pidfd {
+            Some(number) => Master::adopt(Former {
+                pid: saved.master,
+                pidfd: saved::take(number)?,
+                channel: Some(channel),
+            }),
+            None => Master::go_on(saved.master, channel)?,
+        });
         wrapper.state = State::Serving;
+        wrapper.served = true;
         wrapper.starts = saved.starts;
         wrapper.backoff = BackOff { deaths: saved.deaths };
         wrapper.kept_signals = saved.signals;
@@ -136,17 +179,25 @@ impl Wrapper {
     }
 
     /// Until there is nothing left to do; the exit status.
-    pub fn run(mut self) -> u8 {
+    pub fn run(mut self, begin: Begin) -> u8 {
         if let Some(interval) = self.notices.watchdog() {
             self.timers.set(Timer::Watchdog, Instant::now() + interval / 2);
         }
-        match self.state {
-            State::Starting => self.start(),
-            _ => self.feed_kept_signals(),
+        match begin {
+            Begin::Fresh => {
+                self.pack();
+                self.start();
+            }
+            Begin::After(left) => self.succeed(left),
+            Begin::AsBefore => {
+                self.pack();
+                self.feed_kept_signals();
+            }
         }
         loop {
             self.expire_timers();
             self.reap();
+            self.note();
             if let State::Ended { status } = self.state {
                 return self.leave(status);
             }
@@ -165,6 +216,7 @@ impl Wrapper {
     /// Waits until something happens.
     fn poll(&self) -> Readable {
         let channel = self.master.as_ref().and_then(Master::channel);
+        let others = if self.drains() { self.store.pidfds() } else { Vec::new() };
         let mut ready = vec![PollFd::new(&self.signals, PollFlags::IN)];
         if let Some(master) = &self.master {
             ready.push(PollFd::from_borrowed_fd(master.pidfd(), PollFlags::IN));
@@ -177,6 +229,7 @@ impl Wrapper {
             };
             ready.push(PollFd::new(channel, PollFlags::IN | write));
         }
+        ready.extend(others.iter().map(|other| PollFd::from_borrowed_fd(*other, PollFlags::IN)));
         let timeout = self.timers.next(Instant::now()).map(timespec);
         match poll(&mut ready, timeout.as_ref()) {
             Ok(_) => {}
@@ -229,10 +282,21 @@ impl Wrapper {
                 master.send(&FromWrapper::Reaped { pid, status: end.raw() }, &[]);
             }
         }
-        if matches!(self.state, State::Draining { .. }) && children::list().is_subset(&self.foreign)
-        {
-            self.step(Input::ChildrenGone);
+        let adopted = self.master.as_ref().filter(|master| !master.is_child());
+        if let Some(master) = adopted.filter(|master| children::has_ended(master.pidfd())) {
+            self.handle_master_end(master.pid(), End::Unknown);
         }
+        if self.drains() {
+            self.store.retain(|_, kept| !children::has_ended(&*kept.descriptor));
+            if self.store.is_empty() && children::list().is_subset(&self.foreign) {
+                self.step(Input::ChildrenGone);
+            }
+        }
+    }
+
+    /// Whether what a dead master left behind finishes.
+    fn drains(&self) -> bool {
+        matches!(self.state, State::Draining { .. })
     }
 
     fn handle_master_end(&mut self, pid: i32, end: End) {
@@ -242,9 +306,12 @@ impl Wrapper {
             (State::HardStopping { .. }, _) | (_, End::Exited(0)) => {}
             (State::Starting, End::Exited(_)) => log::alert(text),
             (_, End::Exited(status)) if status > 128 => log::notice(text),
+            (State::SoftStopping, End::Unknown) => {}
             _ => log::alert(text),
         }
-        let served = self.state == State::Serving && end == End::Killed(Signal::SIGKILL as u8);
+        // What ended otherwise than by our hands, and was not our child, counts as killed.
+        let killed = [End::Killed(Signal::SIGKILL as u8), End::Unknown].contains(&end);
+        let served = self.state == State::Serving && killed;
         self.last_life = match self.master.take() {
             Some(master) if served && !master.is_killed() => None,
             Some(master) => Some(master.lived()),
@@ -253,6 +320,7 @@ impl Wrapper {
         self.step(match end {
             End::Exited(status) => Input::Exited(status),
             End::Killed(signal) => Input::Killed(signal),
+            End::Unknown => Input::Ended,
         });
     }
 
@@ -269,6 +337,8 @@ impl Wrapper {
                 }
                 Timer::Watchdog => self.feed_watchdog(),
                 Timer::Trial => self.abandon_trial(),
+                Timer::Adoption => self.step(Input::AdoptionExpired),
+                Timer::Pack => self.pack(),
             }
         }
     }
@@ -283,6 +353,7 @@ impl Wrapper {
     }
 
     fn leave(&mut self, status: u8) -> u8 {
+        self.end_parcel();
         if let Some(file) = &mut self.pid_file {
             file.remove();
         }

@@ -2,20 +2,22 @@ use std::fmt::Write as _;
 
 use super::*;
 
-const STATES: [State; 10] = [
+const STATES: [State; 12] = [
     State::Starting,
     State::Serving,
     State::Upgrading,
     State::FallingBack,
     State::Waiting,
     State::Restarting,
+    State::Adopting { first: true },
+    State::Adopting { first: false },
     State::SoftStopping,
     State::HardStopping { status: 143 },
     State::Draining { status: 0 },
     State::Ended { status: 0 },
 ];
 
-const INPUTS: [Input; 21] = [
+const INPUTS: [Input; 27] = [
     Input::Ready,
     Input::Upgrading,
     Input::UpgradeAbandoned,
@@ -25,6 +27,12 @@ const INPUTS: [Input; 21] = [
     Input::Exited(1),
     Input::Exited(143),
     Input::Killed(9),
+    Input::Ended,
+    Input::Adopted,
+    Input::AdoptedAtWork,
+    Input::AdoptedStarting,
+    Input::AdoptedStopping,
+    Input::AdoptionExpired,
     Input::CannotStart,
     Input::SoftStop,
     Input::HardStop(15),
@@ -58,6 +66,7 @@ fn the_whole_table() {
       Exited(1)        KillAll → Ended { status: 1 }
       Exited(143)      KillAll → Ended { status: 143 }
       Killed(9)        KillAll → Ended { status: 137 }
+      Ended            KillAll → Ended { status: 1 }
       CannotStart      Nothing → Ended { status: 1 }
       SoftStop         KeepSignal → =
       HardStop(15)     HardStop → HardStopping { status: 143 }
@@ -73,6 +82,7 @@ fn the_whole_table() {
       Exited(1)        StartLater → Waiting
       Exited(143)      KillAll → Ended { status: 143 }
       Killed(9)        StartLater → Waiting
+      Ended            StartLater → Waiting
       SoftStop         Relay → SoftStopping
       HardStop(15)     HardStop → HardStopping { status: 143 }
       HardStop(2)      HardStop → HardStopping { status: 130 }
@@ -83,10 +93,14 @@ fn the_whole_table() {
     Upgrading
       Ready            AnnounceUpgraded → Serving
       UpgradeAbandoned Resume → Serving
+      Stopping         SayStopping → SoftStopping
       Exited(0)        StartOld → Restarting
       Exited(1)        StartOld → Restarting
       Exited(143)      KillAll → Ended { status: 143 }
       Killed(9)        StartOld → Restarting
+      Ended            StartOld → Restarting
+      Adopted          AnnounceUpgraded → Serving
+      AdoptedStopping  AnnounceStopping → SoftStopping
       SoftStop         KeepSignal → =
       HardStop(15)     HardStop → HardStopping { status: 143 }
       HardStop(2)      HardStop → HardStopping { status: 130 }
@@ -97,6 +111,7 @@ fn the_whole_table() {
       Exited(1)        StartOld → Restarting
       Exited(143)      StartOld → Restarting
       Killed(9)        StartOld → Restarting
+      Ended            StartOld → Restarting
       SoftStop         KeepSignal → =
       HardStop(15)     Nothing → HardStopping { status: 143 }
       HardStop(2)      Nothing → HardStopping { status: 130 }
@@ -113,12 +128,47 @@ fn the_whole_table() {
       Exited(1)        StartLater → Waiting
       Exited(143)      KillAll → Ended { status: 143 }
       Killed(9)        StartLater → Waiting
+      Ended            StartLater → Waiting
       CannotStart      StartLater → Waiting
       SoftStop         KeepSignal → =
       HardStop(15)     HardStop → HardStopping { status: 143 }
       HardStop(2)      HardStop → HardStopping { status: 130 }
       OtherSignal      KeepSignal → =
       Silent           Kill → =
+    Adopting { first: true }
+      Upgrading        HandOver → Upgrading
+      Stopping         AnnounceStopping → SoftStopping
+      Exited(0)        KillAll → Ended { status: 0 }
+      Exited(1)        KillAll → Ended { status: 1 }
+      Exited(143)      KillAll → Ended { status: 143 }
+      Killed(9)        KillAll → Ended { status: 137 }
+      Ended            KillAll → Ended { status: 1 }
+      Adopted          AnnounceUpgraded → Serving
+      AdoptedAtWork    Announce → Serving
+      AdoptedStarting  Nothing → Starting
+      AdoptedStopping  AnnounceStopping → SoftStopping
+      AdoptionExpired  Kill → =
+      SoftStop         KeepSignal → =
+      HardStop(15)     HardStop → HardStopping { status: 143 }
+      HardStop(2)      HardStop → HardStopping { status: 130 }
+      OtherSignal      KeepSignal → =
+    Adopting { first: false }
+      Upgrading        HandOver → Upgrading
+      Stopping         AnnounceStopping → SoftStopping
+      Exited(0)        StartLater → Waiting
+      Exited(1)        StartLater → Waiting
+      Exited(143)      StartLater → Waiting
+      Killed(9)        StartLater → Waiting
+      Ended            StartLater → Waiting
+      Adopted          AnnounceUpgraded → Serving
+      AdoptedAtWork    Announce → Serving
+      AdoptedStarting  Nothing → Restarting
+      AdoptedStopping  AnnounceStopping → SoftStopping
+      AdoptionExpired  Kill → =
+      SoftStop         KeepSignal → =
+      HardStop(15)     HardStop → HardStopping { status: 143 }
+      HardStop(2)      HardStop → HardStopping { status: 130 }
+      OtherSignal      KeepSignal → =
     SoftStopping
       Upgrading        HandOver → Upgrading
       Stopping         SayStopping → =
@@ -126,6 +176,7 @@ fn the_whole_table() {
       Exited(1)        Drain → Draining { status: 1 }
       Exited(143)      KillAll → Ended { status: 143 }
       Killed(9)        Drain → Draining { status: 137 }
+      Ended            Drain → Draining { status: 0 }
       SoftStop         Relay → =
       HardStop(15)     HardStop → HardStopping { status: 143 }
       HardStop(2)      HardStop → HardStopping { status: 130 }
@@ -138,6 +189,7 @@ fn the_whole_table() {
       Exited(1)        KillAll → Ended { status: 143 }
       Exited(143)      KillAll → Ended { status: 143 }
       Killed(9)        KillAll → Ended { status: 143 }
+      Ended            KillAll → Ended { status: 143 }
       SoftStop         Relay → =
       HardStop(15)     Relay → =
       HardStop(2)      Relay → =
@@ -171,6 +223,12 @@ impl World {
             | Input::Stopping
             | Input::Exited(_)
             | Input::Killed(_)
+            | Input::Ended
+            | Input::Adopted
+            | Input::AdoptedAtWork
+            | Input::AdoptedStarting
+            | Input::AdoptedStopping
+            | Input::AdoptionExpired
             | Input::Silent
             | Input::NewWrapperTried
             | Input::PidFileFailed => self.master_lives,
@@ -184,7 +242,7 @@ impl World {
 
     fn after(mut self, input: Input, starts_work: bool) -> Self {
         match input {
-            Input::Exited(_) | Input::Killed(_) => self.master_lives = false,
+            Input::Exited(_) | Input::Killed(_) | Input::Ended => self.master_lives = false,
             Input::BackOffPassed => self.start_is_due = false,
             _ => {}
         }
@@ -206,7 +264,10 @@ impl World {
             Action::StartLater => self.start_is_due = true,
             Action::KillAll => self.start_is_due = false,
             Action::KeepSignal => self.signals_kept += 1,
-            Action::Announce | Action::AnnounceUpgraded | Action::Resume => self.signals_kept = 0,
+            Action::Announce
+            | Action::AnnounceUpgraded
+            | Action::AnnounceStopping
+            | Action::Resume => self.signals_kept = 0,
             Action::Relay | Action::Kill | Action::HandOver | Action::HardStop => {
                 assert!(self.master_lives, "{action:?} without a master");
             }
@@ -244,21 +305,51 @@ fn walk(world: World, depth: u32, visit: &mut impl FnMut(World)) {
 const BEGIN: World =
     World { state: State::Starting, master_lives: true, start_is_due: false, signals_kept: 0 };
 
+/// Every state in which a wrapper begins.
+fn beginnings() -> [World; 4] {
+    let adopting = |first| World { state: State::Adopting { first }, ..BEGIN };
+    let upgrading = World { state: State::Upgrading, ..BEGIN };
+    [BEGIN, adopting(true), adopting(false), upgrading]
+}
+
 #[test]
 fn there_is_never_more_than_one_master_nor_a_state_that_nobody_ends() {
-    walk(BEGIN, 5, &mut World::check);
+    for beginning in beginnings() {
+        walk(beginning, 4, &mut World::check);
+    }
 }
 
 #[test]
 fn a_hard_stop_leads_to_the_end_from_everywhere_and_after_it_nothing_happens() {
-    walk(BEGIN, 4, &mut |world| {
+    let check = &mut |world: World| {
         let mut stopped = world.after(Input::HardStop(15), true);
         if stopped.master_lives {
             stopped = stopped.after(Input::Killed(9), true);
         }
         assert!(matches!(stopped.state, State::Ended { .. }), "{world:?}: {stopped:?}");
         assert!(INPUTS.iter().all(|input| stopped.state.on(*input).is_none()));
-    });
+    };
+    for beginning in beginnings() {
+        walk(beginning, 3, check);
+    }
+}
+
+#[test]
+fn an_adopted_master_is_where_it_says_it_is_and_too_late_it_is_killed() {
+    let after = |first, input| State::Adopting { first }.on(input).map(|(state, _)| state);
+    for first in [true, false] {
+        assert_eq!(after(first, Input::Adopted), Some(State::Serving));
+        assert_eq!(after(first, Input::AdoptedAtWork), Some(State::Serving));
+        assert_eq!(after(first, Input::AdoptedStopping), Some(State::SoftStopping));
+        let adopting = State::Adopting { first };
+        assert_eq!(adopting.on(Input::AdoptionExpired), Some((adopting, Action::Kill)));
+        // What it says before it answers was for another wrapper.
+        for early in [Input::Ready, Input::UpgradeAbandoned, Input::UpgradeWrapper] {
+            assert_eq!(adopting.on(early), None);
+        }
+    }
+    assert_eq!(after(true, Input::AdoptedStarting), Some(State::Starting));
+    assert_eq!(after(false, Input::AdoptedStarting), Some(State::Restarting));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use portolan_shared::message::wrapper::{FromWrapper, HARD_STOP_MS};
+use portolan_shared::message::wrapper::{FromWrapper, HARD_STOP_MS, LISTENER, PIDFD};
 
 use super::{Arrived, Wrapper, monotonic_ms};
 use crate::children;
@@ -15,7 +15,6 @@ use crate::core::{Action, Input, State};
 use crate::log;
 use crate::master::Master;
 use crate::programs;
-use crate::store::Store;
 use crate::timers::Timer;
 
 impl Wrapper {
@@ -54,14 +53,25 @@ impl Wrapper {
             Action::ReplaceSelf => {
                 self.successor = self.trial.take().map(super::upgrade::Trial::into_program);
             }
-            Action::SayStopping => self.notices.stopping(),
+            Action::AnnounceStopping => {
+                self.end_upgrade();
+                self.announce();
+                self.notices.stopping();
+            }
+            Action::SayStopping => {
+                self.end_upgrade();
+                self.notices.stopping();
+            }
             Action::Start => self.start(),
             Action::StartLater => self.start_later(),
             Action::StartOld => {
                 log::alert("the upgrade failed; the old version is started again");
                 self.notices.status("the upgrade failed, the old version starts again");
-                self.store = self.before_upgrade.take().unwrap_or_default();
-                self.end_upgrade();
+                if let Some((store, _)) = self.before_upgrade.take() {
+                    self.store = store;
+                    self.parcel.upgrade_over(true);
+                }
+                self.timers.clear(Timer::Upgrade);
                 self.start();
             }
             Action::HardStop => {
@@ -73,13 +83,16 @@ impl Wrapper {
             Action::Kill => self.kill_master(),
             Action::Drain => {
                 self.notices.stopping();
-                self.store = Store::default();
+                self.store.retain(|name, _| name.starts_with(PIDFD));
+                // The service manager holds the channels too, which are to end.
+                self.note();
+                self.pack();
             }
             Action::KillAll => {
                 self.notices.stopping();
                 self.timers.clear(Timer::BackOff);
-                self.store = Store::default();
-                children::kill_all(&self.foreign);
+                children::kill_all(&self.foreign, &self.store.pidfds());
+                self.store.retain(|name, _| name.starts_with(LISTENER));
             }
         }
     }
@@ -103,16 +116,17 @@ impl Wrapper {
 
     /// Starts a master from the program that was kept open.
     pub(super) fn start(&mut self) {
-        let first = self.starts == 0;
+        let first = !self.served;
         let arguments = if first { &self.arguments.first } else { &self.arguments.later };
         match Master::start(self.program.as_fd(), arguments) {
             Ok(mut master) => {
-                master.greet(self.starts, &self.store);
+                master.greet(self.starts, &self.store, self.parcel.is_there());
                 self.starts = self.starts.saturating_add(1);
                 if !first {
                     log::notice(format_args!("started a new master ({})", master.pid()));
                 }
                 self.master = Some(master);
+                self.note();
             }
             Err(error) => {
                 log::alert(format_args!("cannot start the master: {error}"));
@@ -146,6 +160,7 @@ impl Wrapper {
             self.step(Input::PidFileFailed);
             return;
         }
+        self.served = true;
         self.notices.ready();
         if let Some(announcer) = self.announcer.take()
             && let Err(error) = announcer.ready()
@@ -162,15 +177,20 @@ impl Wrapper {
     }
 
     fn hand_over(&mut self) {
-        self.before_upgrade = Some(self.store.clone());
+        let until_ms = monotonic_ms().saturating_add(self.upgrade_takes.as_millis() as u64);
+        self.parcel.upgrade(until_ms);
+        self.before_upgrade = Some((self.store.clone(), until_ms));
+        self.timers.clear(Timer::Adoption);
         if let Some(master) = &mut self.master {
-            master.greet(self.starts, &self.store);
+            master.greet(self.starts, &self.store, self.parcel.is_there());
             self.starts = self.starts.saturating_add(1);
         }
     }
 
-    fn end_upgrade(&mut self) {
-        self.before_upgrade = None;
+    pub(super) fn end_upgrade(&mut self) {
+        if self.before_upgrade.take().is_some() {
+            self.parcel.upgrade_over(false);
+        }
         self.timers.clear(Timer::Upgrade);
     }
 
@@ -178,19 +198,26 @@ impl Wrapper {
     fn take_running_program(&mut self) {
         let Some(master) = &self.master else { return };
         match programs::open_running(master.pid()).or_else(|_| programs::open_master()) {
-            Ok(program) => self.program = program,
+            Ok(program) => {
+                self.program = program;
+                self.parcel.program(self.program.as_fd());
+            }
             Err(error) => {
                 log::warning(format_args!("keeping the old program for restarts: {error}"));
             }
         }
-        log::notice(format_args!("the master ({}) was upgraded", master.pid()));
+        let what = if master.is_child() { "was upgraded" } else { "is taken over" };
+        log::notice(format_args!("the master ({}) {what}", master.pid()));
     }
 
     pub(super) fn feed_watchdog(&mut self) {
         let Some(interval) = self.notices.watchdog() else { return };
         self.timers.set(Timer::Watchdog, Instant::now() + interval / 2);
         let bounded = match self.state {
-            State::Upgrading | State::FallingBack | State::HardStopping { .. } => true,
+            State::Upgrading
+            | State::FallingBack
+            | State::Adopting { .. }
+            | State::HardStopping { .. } => true,
             // Nobody is left to speak but us, and we do.
             State::Draining { .. } => self.master.is_none(),
             _ => self.master.as_ref().is_some_and(Master::is_at_work),
@@ -204,6 +231,7 @@ fn why(state: State) -> &'static str {
     match state {
         State::HardStopping { .. } => "it did not leave in time",
         State::FallingBack => "its new version was not ready in time",
+        State::Adopting { .. } => "it does not answer to its new wrapper",
         _ => "it hangs",
     }
 }

@@ -39,7 +39,9 @@ impl Wrapper {
         match message {
             ToWrapper::Keep { number, name, value } => self.keep(number, name, value, descriptors),
             ToWrapper::Drop { name } => {
-                self.store.forget(&name);
+                if self.store.forget(&name) {
+                    self.parcel.forget(&name);
+                }
             }
             ToWrapper::Ready { generation } => {
                 self.set_at_work(false);
@@ -60,6 +62,7 @@ impl Wrapper {
             ToWrapper::Stopping => self.step(Input::Stopping),
             ToWrapper::Upgrading { deadline_ms } => {
                 let within = Duration::from_millis(deadline_ms).min(UPGRADE_MAX);
+                self.upgrade_takes = within;
                 self.step(Input::Upgrading);
                 if self.state == State::Upgrading {
                     self.notices.upgrading(within);
@@ -74,14 +77,39 @@ impl Wrapper {
                 self.notices.heard();
             }
             ToWrapper::UpgradeAbandoned => self.step(Input::UpgradeAbandoned),
-            ToWrapper::Adopted { .. } => {}
+            ToWrapper::Adopted { nonce, .. } if nonce != self.nonce => {}
+            ToWrapper::Adopted { generation, stopping, at_work, status, .. } => {
+                self.set_at_work(at_work);
+                let input = match generation {
+                    _ if stopping => Input::AdoptedStopping,
+                    0 => Input::AdoptedStarting,
+                    _ if at_work => Input::AdoptedAtWork,
+                    _ => Input::Adopted,
+                };
+                self.timers.clear(Timer::Adoption);
+                self.step(input);
+                if !status.is_empty() {
+                    self.notices.status(&status);
+                }
+            }
         }
     }
 
     fn keep(&mut self, number: u64, name: String, value: Vec<u8>, descriptors: Vec<OwnedFd>) {
-        let refused = self.store.keep(name, value, descriptors).err();
-        if let (Some(refusal), Some(master)) = (refused, &mut self.master) {
-            master.send(&FromWrapper::Refused { number, reason: refusal.to_string() }, &[]);
+        match self.store.keep(name.clone(), value, descriptors) {
+            Ok(replaced) => {
+                if let Some(kept) = self.store.get(&name) {
+                    self.parcel.keep(&name, kept);
+                }
+                if replaced {
+                    self.parcel.drop_former();
+                }
+            }
+            Err(refusal) => {
+                if let Some(master) = &mut self.master {
+                    master.send(&FromWrapper::Refused { number, reason: refusal.to_string() }, &[]);
+                }
+            }
         }
     }
 

@@ -19,6 +19,7 @@ pub struct Notices {
     heard: bool,
     stopping: bool,
     failed: bool,
+    refused: bool,
 }
 
 impl Notices {
@@ -29,7 +30,13 @@ impl Notices {
 
     /// Nothing was said yet.
     pub fn new(notifier: Notifier) -> Self {
-        Self { notifier, owed: false, heard: false, stopping: false, failed: false }
+        let (owed, heard, stopping, failed, refused) = (false, false, false, false, false);
+        Self { notifier, owed, heard, stopping, failed, refused }
+    }
+
+    /// The way to it.
+    pub fn notifier(&self) -> &Notifier {
+        &self.notifier
     }
 
     /// The service serves.
@@ -87,6 +94,15 @@ impl Notices {
         if well {
             let sent = self.notifier.alive();
             self.check(sent);
+        }
+    }
+
+    /// It did not take what another wrapper would need.
+    pub fn not_stored(&mut self, error: &io::Error) {
+        if !std::mem::replace(&mut self.refused, true) {
+            log::warning(format_args!(
+                "the service manager cannot keep descriptors for another wrapper: {error}"
+            ));
         }
     }
 

@@ -24,7 +24,7 @@ use crate::core::{Input, State};
 use crate::log;
 use crate::master::Master;
 use crate::programs::{self, strings};
-use crate::saved::{self, Saved, SavedKept};
+use crate::saved::{self, More, Saved, SavedKept};
 use crate::timers::Timer;
 
 /// How long the new binary may take to read a state.
@@ -165,6 +165,10 @@ impl Wrapper {
                 .pid_file
                 .as_ref()
                 .is_some_and(crate::pid_file::PidFile::is_written),
+            more: More {
+                pidfd: (!master.is_child()).then(|| saved::number(master.pidfd())),
+                parcel: if self.parcel.is_there() { self.parcel.number() } else { 0 },
+            },
         })
     }
 
@@ -172,7 +176,9 @@ impl Wrapper {
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         let channel = self.master.as_ref().and_then(Master::channel).map(AsFd::as_fd);
         let kept = self.store.iter().map(|(_, kept)| kept.descriptor.as_fd());
-        channel.into_iter().chain([self.program.as_fd()]).chain(kept).collect()
+        let master = self.master.as_ref().filter(|master| !master.is_child());
+        let pidfd = master.map(Master::pidfd);
+        channel.into_iter().chain(pidfd).chain([self.program.as_fd()]).chain(kept).collect()
     }
 }
 
