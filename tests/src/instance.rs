@@ -45,6 +45,9 @@ pub struct Portolan {
     child: Mutex<Child>,
     notices: Option<Notices>,
     wrapper: i32,
+    /// Processes that had another wrapper, its master first if it had one.
+    former: Vec<i32>,
+    former_master: Option<i32>,
 }
 
 impl Portolan {
@@ -58,7 +61,55 @@ impl Portolan {
 
     pub(crate) fn adopt(setup: Setup, child: Child, notices: Option<Notices>) -> Self {
         let wrapper = child.id() as i32;
-        Self { setup, child: Mutex::new(child), notices, wrapper }
+        let child = Mutex::new(child);
+        Self { setup, child, notices, wrapper, former: Vec::new(), former_master: None }
+    }
+
+    /// Kills the wrapper.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn kill_wrapper(&mut self) {
+        self.former_master = self.try_master();
+        let below = self.below();
+        self.former.extend(below);
+        let mut child = self.child();
+        // It exists until it is waited for, so the pid is still its own.
+        child.kill().expect("the wrapper");
+        child.wait().expect("the wrapper's end");
+    }
+
+    /// The service manager starts another wrapper, with what it has stored.
+    pub fn start_wrapper(&mut self) {
+        let child = self.setup.spawn_again(self.notices());
+        self.wrapper = child.id() as i32;
+        *self.child() = child;
+    }
+
+    /// Kills the wrapper, and the service manager starts another one, which says that it serves.
+    pub fn replace_wrapper(&mut self) {
+        let mark = self.notices().mark();
+        self.kill_wrapper();
+        self.start_wrapper();
+        self.notices().wait(mark, &format!("MAINPID={}", self.wrapper));
+    }
+
+    /// Everything below the wrapper, and what other wrappers have left with what is below that.
+    fn below(&self) -> Vec<i32> {
+        let of = |root: i32| processes::descendants(root).into_iter().map(|one| one.pid);
+        let mut pids: Vec<i32> = of(self.wrapper).collect();
+        pids.extend(self.former.iter().flat_map(|pid| of(*pid).chain([*pid])));
+        pids.sort_unstable();
+        pids.dedup();
+        pids
+    }
+
+    /// Every process of the instance that lives, the wrapper included.
+    pub fn living(&self) -> Vec<i32> {
+        let mut pids = self.below();
+        pids.push(self.wrapper);
+        pids.retain(|pid| processes::alive(*pid));
+        pids
     }
 
     /// Waits until it serves or has left.
@@ -147,6 +198,9 @@ impl Portolan {
 
     /// The master's pid, when there is one.
     pub fn try_master(&self) -> Option<i32> {
+        if let Some(master) = self.former_master.filter(|pid| processes::alive(*pid)) {
+            return Some(master);
+        }
         let children = processes::children(self.wrapper);
         let is_master = |one: &&Process| processes::worker(one).is_none();
         children.iter().find(is_master).map(|one| one.pid)
@@ -162,10 +216,12 @@ impl Portolan {
 
     /// All living workers, of all generations, by slot.
     pub fn all_workers(&self) -> Vec<Worker> {
-        let mut workers: Vec<Worker> = processes::descendants(self.wrapper)
-            .iter()
+        let mut workers: Vec<Worker> = self
+            .below()
+            .into_iter()
+            .filter_map(processes::process)
             .filter(|one| one.state != 'Z')
-            .filter_map(processes::worker)
+            .filter_map(|one| processes::worker(&one))
             .collect();
         workers.sort_by_key(|one| (one.generation, one.slot));
         workers
@@ -267,8 +323,7 @@ impl Portolan {
 
     /// Sends a signal to every process of the instance at once, as `systemctl kill` does.
     pub fn signal_all(&self, signal: Signal) {
-        let mut pids: Vec<i32> =
-            processes::descendants(self.wrapper).iter().map(|one| one.pid).collect();
+        let mut pids = self.below();
         pids.push(self.wrapper);
         for pid in pids {
             // One may have left since it was listed.
@@ -304,8 +359,7 @@ impl Portolan {
 
     /// Everything that belongs to this instance: below the wrapper, and of its process group.
     fn tree(&self) -> Vec<i32> {
-        let mut pids: Vec<i32> =
-            processes::descendants(self.wrapper).iter().map(|one| one.pid).collect();
+        let mut pids = self.below();
         let everything = processes::all();
         pids.extend(
             everything

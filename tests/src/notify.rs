@@ -1,18 +1,66 @@
-//! The supervisor's side of sd_notify: the socket that NOTIFY_SOCKET names, and what was said on it.
+//! The supervisor's side of sd_notify: the socket that NOTIFY_SOCKET names, what was said on it, and the
+//! descriptors that were given into its store.
 //!
-//! Shell.
+//! Shell. As systemd does: one of a file that is there already is not stored again, whatever its name; what
+//! is beyond the bound is closed without a word; what is given back comes in the reverse order.
 
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags,
+};
+
 use crate::deadline;
+
+/// Most that [`Notices::give_back`] gives.
+const STORED_MAX: usize = 64;
 
 /// Everything said so far, one `KEY=value` each, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Notices {
     said: Arc<Mutex<Vec<String>>>,
+    store: Arc<Mutex<Store>>,
+}
+
+/// The descriptor store.
+#[derive(Debug, Default)]
+struct Store {
+    /// As `FileDescriptorStoreMax`.
+    most: usize,
+    kept: Vec<(String, OwnedFd)>,
+}
+
+impl Store {
+    fn handle(&mut self, text: &str, descriptors: Vec<OwnedFd>) {
+        let has = |line: &str| text.lines().any(|one| one == line);
+        let name = text.lines().find_map(|line| line.strip_prefix("FDNAME=")).unwrap_or("stored");
+        assert!(!name.contains(':') && name.len() <= 255, "{name}");
+        if has("FDSTOREREMOVE=1") {
+            self.kept.retain(|(kept, _)| kept != name);
+        } else if has("FDSTORE=1") {
+            assert!(has("FDPOLL=0"), "systemd would close what its peer closes");
+            for descriptor in descriptors {
+                let there = self.kept.iter().any(|(_, kept)| is_same(kept, &descriptor));
+                if self.kept.len() < self.most && !there {
+                    self.kept.push((name.to_owned(), descriptor));
+                }
+            }
+        }
+    }
+}
+
+/// Whether these are duplicates of each other (sockets are told by their numbers).
+fn is_same(one: &OwnedFd, other: &OwnedFd) -> bool {
+    let target = |it: &OwnedFd| std::fs::read_link(format!("/proc/self/fd/{}", it.as_raw_fd()));
+    let (one, other) = (target(one).expect("a descriptor"), target(other).expect("a descriptor"));
+    one == other && one.to_string_lossy().starts_with("socket:")
 }
 
 impl Notices {
@@ -26,17 +74,67 @@ impl Notices {
         socket.set_read_timeout(Some(Duration::from_millis(200))).expect("a read timeout");
         let notices = Self::default();
         let said = Arc::downgrade(&notices.said);
+        let store = Arc::clone(&notices.store);
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Some(said) = said.upgrade() {
-                if let Ok(length) = socket.recv(&mut buffer) {
+                if let Some((length, descriptors)) = receive(&socket, &mut buffer) {
                     let text = String::from_utf8_lossy(&buffer[..length]);
+                    store.lock().expect("the store").handle(&text, descriptors);
                     let mut said = said.lock().expect("the notices");
                     said.extend(text.lines().map(str::to_owned));
                 }
             }
         });
         notices
+    }
+
+    /// So many descriptors may be stored; none, unless this is said.
+    ///
+    /// # Panics
+    /// Never in a sound program.
+    pub fn store(&self, most: usize) {
+        self.store.lock().expect("the store").most = most;
+    }
+
+    /// Closes everything that is stored, as systemd does with a service that is over.
+    ///
+    /// # Panics
+    /// Never in a sound program.
+    pub fn empty_store(&self) {
+        self.store.lock().expect("the store").kept.clear();
+    }
+
+    /// The names of what is stored.
+    ///
+    /// # Panics
+    /// Never in a sound program.
+    pub fn stored(&self) -> Vec<String> {
+        let store = self.store.lock().expect("the store");
+        store.kept.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// What is stored, for the program `activate`: its standard input.
+    ///
+    /// # Panics
+    /// When there is more than systemd would be asked to keep.
+    pub fn give_back(&self) -> OwnedFd {
+        let (ours, theirs) = UnixDatagram::pair().expect("a pair of sockets");
+        let store = self.store.lock().expect("the store");
+        let (mut names, mut descriptors) = (Vec::new(), Vec::new());
+        for (name, descriptor) in store.kept.iter().rev() {
+            names.push(name.clone());
+            descriptors.push(descriptor.as_fd());
+        }
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(STORED_MAX))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        if !descriptors.is_empty() {
+            assert!(ancillary.push(SendAncillaryMessage::ScmRights(&descriptors)), "too many");
+        }
+        let text = format!(":{}", names.join(":"));
+        let text = [IoSlice::new(text.as_bytes())];
+        rustix::net::sendmsg(&ours, &text, &mut ancillary, SendFlags::empty()).expect("a message");
+        theirs.into()
     }
 
     /// All of it.
@@ -75,4 +173,18 @@ impl Notices {
             all.iter().skip(since).position(|one| one == notice).map(|at| since + at + 1)
         })
     }
+}
+
+/// The next datagram's length, and the descriptors beside it.
+fn receive(socket: &UnixDatagram, buffer: &mut [u8]) -> Option<(usize, Vec<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(STORED_MAX))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let buffers = &mut [IoSliceMut::new(buffer)];
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    let received = rustix::net::recvmsg(socket, buffers, &mut ancillary, flags).ok()?;
+    let rights = ancillary.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(rights) => Some(rights),
+        _ => None,
+    });
+    Some((received.bytes, rights.flatten().collect()))
 }

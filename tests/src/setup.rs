@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -40,6 +40,7 @@ pub struct Setup {
     inherited: Option<(i32, OwnedFd)>,
     shell: String,
     notify: bool,
+    stored: usize,
 }
 
 impl Setup {
@@ -68,6 +69,7 @@ impl Setup {
             inherited: None,
             shell: String::new(),
             notify: true,
+            stored: 0,
         }
     }
 
@@ -169,6 +171,13 @@ impl Setup {
         self
     }
 
+    /// With a service manager that stores so many descriptors.
+    #[must_use]
+    pub fn stored(mut self, most: usize) -> Self {
+        self.stored = most;
+        self
+    }
+
     /// A file in the instance's directory.
     pub fn file(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
@@ -261,6 +270,9 @@ impl Setup {
     pub fn spawn(mut self) -> Portolan {
         let config = self.write();
         let notices = self.notify.then(|| Notices::listen(&self.file("notify.sock")));
+        if let Some(notices) = &notices {
+            notices.store(self.stored);
+        }
         let pidfile = self.file("portolan.pid");
         let mut command = self.command(&self.launcher.clone());
         command.arg("-f").arg(&config).arg("-p").arg(&pidfile).args(&self.arguments);
@@ -269,7 +281,9 @@ impl Setup {
         }
         let output = |name: &str| {
             let path = self.file(name);
-            let file = File::create(&path).expect("a file for what it prints");
+            // Wrappers may follow each other: all of them append.
+            let file = File::options().create(true).append(true).open(&path);
+            let file = file.expect("a file for what it prints");
             open_to_all(&path);
             file
         };
@@ -278,6 +292,24 @@ impl Setup {
         rustix::process::set_child_subreaper(Some(rustix::process::getpid())).expect("a subreaper");
         let child = command.spawn().expect("the wrapper");
         Portolan::adopt(self, child, notices)
+    }
+
+    /// Starts another wrapper of the same instance, as its service manager does, with what that has stored.
+    pub(crate) fn spawn_again(&self, notices: &Notices) -> Child {
+        let mut command = Command::new(binaries::path("activate"));
+        command.arg(self.program_directory().join(&self.launcher));
+        command.arg("-f").arg(self.file("portolan.toml"));
+        command.arg("-p").arg(self.file("portolan.pid")).args(&self.arguments);
+        for name in ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC"] {
+            command.env_remove(name);
+        }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.env("NOTIFY_SOCKET", self.file("notify.sock")).stdin(notices.give_back());
+        let more = |name: &str| {
+            File::options().append(true).open(self.file(name)).expect("a file for what it prints")
+        };
+        command.stdout(more("stdout")).stderr(more("stderr")).process_group(0);
+        command.spawn().expect("another wrapper")
     }
 }
 
