@@ -70,6 +70,8 @@ impl Portolan {
     /// # Panics
     /// When it does not end.
     pub fn kill_wrapper(&mut self) {
+        // Stopped, it starts nobody whom we would not know.
+        processes::signal(self.wrapper, Signal::STOP);
         self.former_master = self.try_master();
         let below = self.below();
         self.former.extend(below);

@@ -10,8 +10,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags,
@@ -23,10 +23,11 @@ use crate::deadline;
 const STORED_MAX: usize = 64;
 
 /// Everything said so far, one `KEY=value` each, in order.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Notices {
     said: Arc<Mutex<Vec<String>>>,
     store: Arc<Mutex<Store>>,
+    socket: Arc<UnixDatagram>,
 }
 
 /// The descriptor store.
@@ -71,22 +72,32 @@ impl Notices {
     pub fn listen(path: &Path) -> Self {
         let socket = UnixDatagram::bind(path).expect("a notification socket");
         crate::setup::open_to_all(path);
-        socket.set_read_timeout(Some(Duration::from_millis(200))).expect("a read timeout");
-        let notices = Self::default();
-        let said = Arc::downgrade(&notices.said);
-        let store = Arc::clone(&notices.store);
+        let notices =
+            Self { said: Arc::default(), store: Arc::default(), socket: Arc::new(socket) };
+        let (said, store) = (Arc::downgrade(&notices.said), Arc::clone(&notices.store));
+        let socket = Arc::clone(&notices.socket);
         std::thread::spawn(move || {
-            let mut buffer = [0; 4096];
+            let timeout = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
             while let Some(said) = said.upgrade() {
-                if let Some((length, descriptors)) = receive(&socket, &mut buffer) {
-                    let text = String::from_utf8_lossy(&buffer[..length]);
-                    store.lock().expect("the store").handle(&text, descriptors);
-                    let mut said = said.lock().expect("the notices");
-                    said.extend(text.lines().map(str::to_owned));
+                let mut ready = [PollFd::new(&*socket, PollFlags::IN)];
+                if poll(&mut ready, Some(&timeout)).is_ok_and(|count| count > 0) {
+                    Self { said, store: Arc::clone(&store), socket: Arc::clone(&socket) }.read();
                 }
             }
         });
         notices
+    }
+
+    /// Reads what waits. A service manager reads it before it learns of the end of who said it.
+    fn read(&self) {
+        let mut store = self.store.lock().expect("the store");
+        let mut buffer = [0; 4096];
+        while let Some((length, descriptors)) = receive(&self.socket, &mut buffer) {
+            let text = String::from_utf8_lossy(&buffer[..length]);
+            store.handle(&text, descriptors);
+            let mut said = self.said.lock().expect("the notices");
+            said.extend(text.lines().map(str::to_owned));
+        }
     }
 
     /// So many descriptors may be stored; none, unless this is said.
@@ -102,6 +113,7 @@ impl Notices {
     /// # Panics
     /// Never in a sound program.
     pub fn empty_store(&self) {
+        self.read();
         self.store.lock().expect("the store").kept.clear();
     }
 
@@ -110,6 +122,7 @@ impl Notices {
     /// # Panics
     /// Never in a sound program.
     pub fn stored(&self) -> Vec<String> {
+        self.read();
         let store = self.store.lock().expect("the store");
         store.kept.iter().map(|(name, _)| name.clone()).collect()
     }
@@ -119,6 +132,7 @@ impl Notices {
     /// # Panics
     /// When there is more than systemd would be asked to keep.
     pub fn give_back(&self) -> OwnedFd {
+        self.read();
         let (ours, theirs) = UnixDatagram::pair().expect("a pair of sockets");
         let store = self.store.lock().expect("the store");
         let (mut names, mut descriptors) = (Vec::new(), Vec::new());
@@ -180,7 +194,7 @@ fn receive(socket: &UnixDatagram, buffer: &mut [u8]) -> Option<(usize, Vec<Owned
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(STORED_MAX))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let buffers = &mut [IoSliceMut::new(buffer)];
-    let flags = RecvFlags::CMSG_CLOEXEC;
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
     let received = rustix::net::recvmsg(socket, buffers, &mut ancillary, flags).ok()?;
     let rights = ancillary.drain().filter_map(|message| match message {
         RecvAncillaryMessage::ScmRights(rights) => Some(rights),

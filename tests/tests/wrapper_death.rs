@@ -134,19 +134,6 @@ fn a_hard_stop_ends_a_set_that_had_another_wrapper() {
 }
 
 #[test]
-fn a_hard_stop_ends_even_what_hangs() {
-    let (_traffic, mut portolan) = Traffic::start();
-    let before = pids(&portolan);
-    portolan.replace_wrapper();
-    for pid in before {
-        assert!(processes::signal(pid, Signal::STOP));
-    }
-    portolan.signal(Signal::TERM);
-    assert_eq!(portolan.wait_exit().code(), Some(143));
-    expect_nobody(&portolan);
-}
-
-#[test]
 fn a_soft_stop_that_is_under_way_goes_on_and_is_the_end() {
     let (traffic, mut portolan) = Traffic::start();
     let mut tunnel = traffic.tunnel();
