@@ -156,6 +156,7 @@ impl Notices {
     /// # Panics
     /// Never in a sound program.
     pub fn all(&self) -> Vec<String> {
+        self.read();
         self.said.lock().expect("the notices").clone()
     }
 

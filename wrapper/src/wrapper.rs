@@ -303,10 +303,11 @@ impl Wrapper {
         self.handle_messages(usize::MAX);
         let text = format!("the master ({pid}) {end}");
         match (self.state, end) {
-            (State::HardStopping { .. }, _) | (_, End::Exited(0)) => {}
+            (State::HardStopping { .. }, _)
+            | (_, End::Exited(0))
+            | (State::SoftStopping, End::Unknown) => {}
             (State::Starting, End::Exited(_)) => log::alert(text),
             (_, End::Exited(status)) if status > 128 => log::notice(text),
-            (State::SoftStopping, End::Unknown) => {}
             _ => log::alert(text),
         }
         // What ended otherwise than by our hands, and was not our child, counts as killed.

@@ -37,7 +37,7 @@ impl Wrapper {
 
     fn handle_message(&mut self, message: ToWrapper, descriptors: Vec<OwnedFd>) {
         match message {
-            ToWrapper::Keep { number, name, value } => self.keep(number, name, value, descriptors),
+            ToWrapper::Keep { number, name, value } => self.keep(number, &name, value, descriptors),
             ToWrapper::Drop { name } => {
                 if self.store.forget(&name) {
                     self.parcel.forget(&name);
@@ -95,11 +95,11 @@ impl Wrapper {
         }
     }
 
-    fn keep(&mut self, number: u64, name: String, value: Vec<u8>, descriptors: Vec<OwnedFd>) {
-        match self.store.keep(name.clone(), value, descriptors) {
+    fn keep(&mut self, number: u64, name: &str, value: Vec<u8>, descriptors: Vec<OwnedFd>) {
+        match self.store.keep(name.to_owned(), value, descriptors) {
             Ok(replaced) => {
-                if let Some(kept) = self.store.get(&name) {
-                    self.parcel.keep(&name, kept);
+                if let Some(kept) = self.store.get(name) {
+                    self.parcel.keep(name, kept);
                 }
                 if replaced {
                     self.parcel.drop_former();
