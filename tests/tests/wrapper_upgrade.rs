@@ -144,6 +144,7 @@ fn an_upgraded_wrapper_has_its_pid_its_master_and_its_store() {
     assert!(processes::signal(master.pid, Signal::KILL));
     let mut next = rig.master();
     next.expect(&format!("hello {} 1", rig.pid()));
+    next.expect("stored");
     let kept = next.serve();
     assert_eq!(
         kept,
