@@ -153,6 +153,8 @@ pub struct Worker {
     pub(crate) stop_began: Option<Millis>,
     /// Clients that may send another request are sent away.
     pub(crate) closing: Option<Closing>,
+    /// Since when nobody orders it about.
+    pub(crate) ownerless: Option<Millis>,
     /// Streams left, as last told to the master.
     pub(crate) told_streams: Option<u32>,
     pub(crate) exit: Option<ExitCode>,

@@ -1,5 +1,6 @@
 //! `portolan-worker`: serves traffic in one slot, or watches over servers; started by the master.
 
+mod adopt;
 mod back;
 mod backend;
 mod balance;

@@ -140,30 +140,18 @@ impl Worker {
             ToWorker::ShutdownSessions { object } => self.shut_down_server(object),
             ToWorker::Dump => self.dump(),
             ToWorker::Query { id, what } => self.applets.push(Applet::new(id, what)),
+            ToWorker::Adopt { nonce, master_pid } => self.be_adopted(nonce, master_pid),
             ToWorker::Hello(_)
             | ToWorker::Memory(_)
             | ToWorker::Listeners(_)
             | ToWorker::Piece(_)
             | ToWorker::Done { .. }
             | ToWorker::RunnerPeer
-            | ToWorker::Adopt { .. }
             | ToWorker::Capture { .. }
             | ToWorker::Judge { .. } => {
                 self.log.say(LogLevel::Err, format_args!("an order came out of its time"));
             }
         }
-    }
-
-    /// Nobody holds the other end any more: what is in flight is finished, nothing new is taken.
-    fn master_is_gone(&mut self) {
-        if let Some(descriptor) = self.descriptors.remove(self.channel_token) {
-            // The channel itself keeps it open, so closing it here would not take it out of the poller.
-            self.poller.forget(&descriptor);
-        }
-        // Whoever asked is gone, and so is the end of the outbox.
-        self.applets.clear();
-        let _ = self.channel.flush();
-        self.soft_stop("the loss of the master");
     }
 
     /// The loop turns, and says what has changed.

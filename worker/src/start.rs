@@ -436,6 +436,7 @@ pub(crate) fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channe
         followed: false,
         stop_began: None,
         closing: None,
+        ownerless: None,
         told_streams: None,
         exit: None,
         activity: Activity::default(),

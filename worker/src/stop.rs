@@ -65,8 +65,7 @@ impl Worker {
         let now = self.clock.now();
         let began = *self.stop_began.get_or_insert(now);
         let grace_ends = began + millis(self.config.process.grace);
-        let patience_ends =
-            self.config.process.hard_stop_after.map_or(NEVER, |patience| began + millis(patience));
+        let patience_ends = self.patience_ends(began);
         if now >= grace_ends && !self.serving.stopped {
             self.drain_listeners();
             self.serving.stopped = true;
@@ -78,8 +77,11 @@ impl Worker {
         }
         if now >= patience_ends {
             let streams = self.jobs();
-            let text = format_args!("{streams} streams are ended: hard_stop_after has passed");
-            self.log.say(LogLevel::Warning, text);
+            let why = match self.config.process.hard_stop_after {
+                Some(_) => "hard_stop_after has passed",
+                None => "nobody follows the master",
+            };
+            self.log.say(LogLevel::Warning, format_args!("{streams} streams are ended: {why}"));
             self.exit = Some(ExitCode::SUCCESS);
             return;
         }

@@ -41,7 +41,7 @@ use portolan_shared::memory::{Memory, OwnLane};
 use portolan_shared::message::handover::{HANDOVER, ToSuccessor};
 use portolan_shared::message::resolver::{FromResolver, ToResolver};
 use portolan_shared::message::{
-    Hello, ListenerEntry, MemoryKind, Query, Role, StartStep, ToMaster, ToWorker,
+    Hello, Life, ListenerEntry, MemoryKind, Query, Role, StartStep, ToMaster, ToWorker,
 };
 use portolan_shared::model::Config;
 use portolan_shared::signal::{Signals, block_all};
@@ -118,6 +118,7 @@ struct Fake {
     /// To successors and from predecessors.
     links: Vec<Channel>,
     accepts: bool,
+    retires: bool,
     paused: bool,
     leaves_at: Option<Instant>,
 }
@@ -185,6 +186,7 @@ impl Fake {
             peer: None,
             links: Vec::new(),
             accepts: true,
+            retires: false,
             paused: false,
             leaves_at: None,
         };
@@ -404,6 +406,11 @@ impl Fake {
                     self.serves.remove(slot);
                 }
             }
+            ToWorker::Adopt { nonce, .. } => {
+                self.note("adopt");
+                self.serves = BTreeSet::from([self.hello.slot]);
+                self.channel.send(&self.adopted(*nonce), &[])?;
+            }
             ToWorker::Dump => self.note("dump"),
             ToWorker::LogSocket { .. } => self.note("log socket"),
             ToWorker::Query { id, what } => {
@@ -418,10 +425,29 @@ impl Fake {
         Ok(())
     }
 
+    fn adopted(&self, nonce: u64) -> ToMaster {
+        ToMaster::Adopted {
+            nonce,
+            role: self.hello.role,
+            slot: self.hello.slot,
+            generation: self.hello.generation,
+            life: match (self.accepts, self.retires) {
+                (true, _) => Life::Serving,
+                (false, true) => Life::Retiring,
+                (false, false) => Life::Stopping,
+            },
+            paused: self.paused,
+            short: false,
+            streams: (!self.accepts).then_some(1),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
     /// Accepts what waits, then finishes.
     fn stop(&mut self, retires: bool) -> Result<()> {
         self.accept();
         self.accepts = false;
+        self.retires = retires;
         self.listeners.clear();
         let streams = u32::from(self.is("linger") || (retires && self.is("stay")));
         self.channel.send(&ToMaster::Draining { streams }, &[])?;

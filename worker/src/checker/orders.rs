@@ -5,6 +5,7 @@
 //! | order | the checker does |
 //! | --- | --- |
 //! | `Resume`, `Pause` | checks from now on, or no longer |
+//! | `Adopt` | goes on checking, and says so |
 //! | `SoftStop`, `HardStop`, the end of the channel | leaves at once: nothing is in flight that another would miss |
 //! | SIGUSR1 | the same, and tells the master, which starts another |
 //! | SIGQUIT, `Dump` | writes its figures to the log |
@@ -14,10 +15,11 @@ use std::process::ExitCode;
 
 use nix::sys::signal::Signal;
 use portolan_shared::channel::{ChannelError, Received};
-use portolan_shared::message::{ToMaster, ToWorker};
+use portolan_shared::message::{Life, ToMaster, ToWorker};
 use portolan_shared::model::LogLevel;
 
 use super::Checker;
+use crate::adopt;
 use crate::descriptor::WRITE;
 use crate::show::Applet;
 use crate::signals::Handler;
@@ -111,6 +113,11 @@ impl Checker {
                 }
             }
             ToWorker::Dump => self.dump(),
+            ToWorker::Adopt { nonce, master_pid } => {
+                self.hello.master_pid = master_pid;
+                self.applets.clear();
+                self.tell(&adopt::answer(&self.hello, nonce, Life::Serving));
+            }
             ToWorker::Query { id, what } => self.applets.push(Applet::new(id, what)),
             other => {
                 let text = format_args!("{other:?} is nothing that a checker is told");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portolan_shared::message::{Query, ToMaster, ToWorker};
+use portolan_shared::message::{Life, Query, ToMaster, ToWorker};
 
 use super::{Rig, Seen};
 
@@ -24,6 +24,50 @@ fn who_lost_its_master_comes_to_rest_and_leaves_after_its_last_stream() {
         assert!(rig.members[0].left.is_some(), "{poller}");
         assert_eq!(rig.left_over(), []);
     }
+}
+
+#[test]
+fn who_lost_its_master_does_not_stay_for_ever() {
+    let mut rig = Rig::new(1, |_| {});
+    let _pair = rig.pair();
+    rig.lose_master(0);
+    rig.settle();
+    rig.pass(Duration::from_millis(9_900));
+    assert!(rig.members[0].left.is_none());
+    rig.pass(Duration::from_millis(200));
+    assert!(rig.members[0].left.is_some());
+}
+
+#[test]
+fn who_is_adopted_goes_on_and_says_what_it_does() {
+    let mut rig = Rig::new(2, |_| {});
+    let (mut client, mut server) = rig.pair();
+    rig.order(0, &ToWorker::Deputy { slot: 1, serve: true });
+    rig.order(0, &ToWorker::Pause);
+    rig.settle();
+    let adopt = |rig: &mut Rig, nonce| {
+        rig.members[0].told.clear();
+        rig.order(0, &ToWorker::Query { id: 7, what: Query::Activity });
+        rig.order(0, &ToWorker::Adopt { nonce, master_pid: 77 });
+        rig.settle();
+        let told = &rig.members[0].told;
+        let [ToMaster::Adopted { nonce: said, slot: 0, generation: 1, life, paused, .. }] =
+            told[..]
+        else {
+            panic!("{told:?}");
+        };
+        assert_eq!(said, nonce);
+        (life, paused)
+    };
+    assert_eq!(adopt(&mut rig, 1), (Life::Serving, true));
+    assert!(rig.worker_mut().serving.deputised.is_empty());
+    assert_eq!(rig.worker_mut().hello.master_pid, 77);
+    client.say(b"as before");
+    rig.settle();
+    assert_eq!(server.look(), Seen::Bytes(b"as before".to_vec()));
+    rig.order(0, &ToWorker::SoftStop);
+    rig.settle();
+    assert_eq!(adopt(&mut rig, 2), (Life::Stopping, true));
 }
 
 #[test]

@@ -23,12 +23,13 @@ use portolan_shared::channel::{Channel, ChannelError};
 use portolan_shared::log::{Log, monotonic_ms};
 use portolan_shared::memory::OwnLane;
 use portolan_shared::message::runner::{CommandEnd, FromRunner, ToRunner};
-use portolan_shared::message::{Hello, Query, StartStep, ToMaster, ToWorker};
+use portolan_shared::message::{Hello, Life, Query, StartStep, ToMaster, ToWorker};
 use portolan_shared::model::{BackendId, CheckKind, Config, LogLevel, Process, ServerId};
 use portolan_shared::signal::Signals;
 use portolan_shared::sys::title;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::adopt;
 use crate::clock::Millis;
 use crate::event_loop::BEAT_MS;
 use crate::privileges::{self, Refusal};
@@ -203,6 +204,10 @@ impl Runner {
                 }
             }
             ToWorker::Dump => self.dump(),
+            ToWorker::Adopt { nonce, master_pid } => {
+                self.hello.master_pid = master_pid;
+                self.tell(&adopt::answer(&self.hello, nonce, Life::Serving));
+            }
             ToWorker::Query { id, what } => {
                 let text = match what {
                     Query::Activity => self.show_activity(),

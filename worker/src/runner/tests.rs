@@ -153,3 +153,17 @@ fn it_leaves_at_once_when_told_to_and_when_the_master_is_gone() {
     bench.runner.turn_once(Duration::ZERO);
     assert!(bench.runner.leaving);
 }
+
+#[test]
+fn who_adopts_it_finds_its_commands_running() {
+    let mut bench = Bench::new("exec sleep 1000", |_| {});
+    bench.run(1, 0);
+    bench.until(|runner| runner.commands.len() == (1, 0));
+    bench.master.send(&ToWorker::Adopt { nonce: 5, master_pid: 7 }, &[]).unwrap();
+    bench.until(|runner| runner.hello.master_pid == 7);
+    assert_eq!(bench.runner.commands.len(), (1, 0));
+    let told = bench.master.receive::<ToMaster>().unwrap().unwrap().message;
+    let ToMaster::Adopted { nonce: 5, role: Role::Runner, life: Life::Serving, .. } = told else {
+        panic!("{told:?}");
+    };
+}

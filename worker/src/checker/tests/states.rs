@@ -1,7 +1,7 @@
 //! Up, down, who follows, and who is told.
 
 use portolan_shared::memory::{Admin, AdminState, Operational, Total};
-use portolan_shared::message::{Judgement, ToWorker};
+use portolan_shared::message::{Judgement, Life, ToMaster, ToWorker};
 use portolan_shared::model::{Health, ServerAddress};
 
 use super::*;
@@ -207,4 +207,15 @@ fn it_leaves_at_once_when_told_to_and_when_the_master_is_gone() {
     let mut bench = Bench::silent(vec![checked("s", nowhere())], |_| {});
     bench.master = Channel::pair().unwrap().0;
     assert!(bench.settle().is_some());
+}
+
+#[test]
+fn who_adopts_it_is_told_that_it_serves() {
+    let mut bench = Bench::silent(vec![checked("s", nowhere())], |_| {});
+    bench.master.send(&ToWorker::Adopt { nonce: 5, master_pid: 7 }, &[]).unwrap();
+    assert!(bench.settle().is_none());
+    let told = bench.master.receive::<ToMaster>().unwrap().unwrap().message;
+    let ToMaster::Adopted { nonce: 5, role: Role::Checker, life: Life::Serving, .. } = told else {
+        panic!("{told:?}");
+    };
 }
