@@ -114,7 +114,7 @@ impl Aides {
         Self { checker: of(Post::Checker), runner: of(Post::Runner), checks: None, peers: None }
     }
 
-    /// What is known after another program ran in our place: the posts, and who holds them.
+    /// What is known after another program or master ran before us: the posts, and who holds them.
     pub fn adopted(
         posts: &[Post],
         holder: impl Fn(Post) -> Option<WorkerId>,
@@ -189,6 +189,16 @@ impl Aides {
         if self.checks == Some(id) {
             self.checks = None;
         }
+    }
+
+    /// Those who were given a way to each other.
+    pub fn joined(&self) -> Option<(WorkerId, WorkerId)> {
+        self.peers
+    }
+
+    /// A former master has given these a way to each other.
+    pub fn set_joined(&mut self, pair: Option<(WorkerId, WorkerId)>) {
+        self.peers = pair;
     }
 
     /// A checker has been told to begin.

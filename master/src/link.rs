@@ -221,6 +221,14 @@ impl Link {
         Ok(())
     }
 
+    /// Waits until nothing of what was said waits here: it is with the wrapper then, whatever becomes of us.
+    pub fn drain(&mut self) -> Result<(), ChannelError> {
+        match &mut self.way {
+            Way::Wrapper { channel, .. } => drain(channel),
+            Way::Alone(_) | Way::Severed => Ok(()),
+        }
+    }
+
     /// The wrapper has everything up to this number.
     pub fn acknowledge(&mut self, number: u64) {
         self.acknowledged = self.acknowledged.max(number);

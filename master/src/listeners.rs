@@ -235,6 +235,11 @@ impl Table {
         self.retired.extend(failed.fresh.iter().cloned());
     }
 
+    /// The generation that serves needs these; what a former master bound besides is retired.
+    pub fn serve(&mut self, used: &BTreeSet<Key>) {
+        self.retire(used);
+    }
+
     /// Nobody is to be served any more.
     pub fn retire_all(&mut self) {
         self.retire(&BTreeSet::new());

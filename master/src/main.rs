@@ -8,8 +8,10 @@
 //!    listeners (the table of sockets)       slots, state, coalesce, heartbeat, questions (cores)
 //!    control, answer, servers, show_servers (the operator)         limits, status, shared_memory
 //!    upgrade, handover (another program goes on in our place)
+//!    kept, adoption (another master goes on with our processes)    obituary
 //! ```
 
+mod adoption;
 mod aides;
 mod answer;
 mod coalesce;
@@ -18,10 +20,12 @@ mod generation;
 mod handover;
 mod heartbeat;
 mod inspect;
+mod kept;
 mod limits;
 mod link;
 mod listeners;
 mod master;
+mod obituary;
 mod orphans;
 mod other_wrapper;
 mod prepare;

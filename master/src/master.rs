@@ -28,8 +28,10 @@ use crate::coalesce::{Coalescer, Way};
 use crate::control::{ClientId, Control};
 use crate::generation::Generation;
 use crate::heartbeat::Looks;
+use crate::kept::{Clocks, Facts};
 use crate::link::Link;
 use crate::listeners::{Passed, Table};
+use crate::obituary::Obituaries;
 use crate::orphans::Orphan;
 use crate::prepare::{Accepted, Candidate};
 use crate::questions::{Questions, Waiting};
@@ -105,6 +107,12 @@ pub struct Master {
     /// Who waits for the reload that runs, and for the one after it.
     pub waiting: Waiting,
     pub questions: Questions,
+    /// Ends that are not told yet.
+    pub obituaries: Obituaries,
+    /// As the wrapper has them.
+    pub facts: Facts,
+    /// What turns our times into those of other processes.
+    pub clocks: Clocks,
     /// Another program that is to go on in our place.
     pub check: Option<Check>,
     /// Whether we are that program, and nothing has been promoted yet.
@@ -166,6 +174,7 @@ impl Master {
                 self.handle_wrapper(now);
             }
             self.tell_status();
+            self.keep_facts();
         }
         self.leave()
     }
@@ -242,6 +251,7 @@ impl Master {
             links,
             self.stop_deadline,
             self.questions.due(),
+            self.obituaries.due(),
             self.log_due(),
         ]
         .into_iter()
@@ -325,13 +335,11 @@ impl Master {
             FromWrapper::Signal { signal, at_ms } => {
                 self.handle_signal(signal, Way::Relayed, at_ms, now);
             }
+            FromWrapper::Reaped { pid, status } => self.handle_reaped(pid, status),
             FromWrapper::Adopt { nonce, pid } => self.handle_other_wrapper(nonce, pid),
             FromWrapper::Stored => self.link.set_stored(),
-            // Orphans are watched by pidfd; what follows an abandoned upgrade is not for us.
-            FromWrapper::Reaped { .. }
-            | FromWrapper::Hello { .. }
-            | FromWrapper::Kept { .. }
-            | FromWrapper::KeptAll => {}
+            // What follows an abandoned upgrade is not for us.
+            FromWrapper::Hello { .. } | FromWrapper::Kept { .. } | FromWrapper::KeptAll => {}
         }
     }
 
@@ -443,6 +451,7 @@ impl Master {
         self.expire_check(now);
         self.expire_reading(now);
         self.expire_questions(now);
+        self.expire_obituaries(now);
         if self.stop_deadline.is_some_and(|deadline| deadline <= now) {
             self.say(LogLevel::Warning, "hard_stop_after is over: ending what is left");
             self.stop_deadline = None;

@@ -256,6 +256,7 @@ impl Master {
             warnings: config::render(&warnings, false),
             control,
         });
+        self.keep_generation(number)?;
         for post in (0..slots).map(Post::Slot).chain(aides) {
             let id = self.claim(number, post, deadline)?;
             let Some(candidate) = &mut self.candidate else { break };

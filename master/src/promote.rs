@@ -17,9 +17,10 @@ use portolan_shared::model::{Config, LogLevel};
 use crate::aides::Aides;
 use crate::control::Control;
 use crate::generation::name;
+use crate::kept::{GENERATION, PROGRAM};
 use crate::listeners::Prepared;
 use crate::master::{FAILED, Master};
-use crate::prepare::{ACCEPTED, BINARY, CONTROL, sealed};
+use crate::prepare::{ACCEPTED, Accepted, BINARY, CONTROL, sealed};
 use crate::servers::Tally;
 use crate::slots::Slots;
 use crate::worker::Phase;
@@ -29,6 +30,7 @@ impl Master {
     pub fn promote(&mut self, now: Instant) {
         let Some(candidate) = self.candidate.take() else { return };
         let first = self.current.is_none();
+        self.accept(&candidate.accepted);
         self.current = Some(candidate.number);
         self.paused = false;
         let process = &candidate.config.process;
@@ -54,14 +56,6 @@ impl Master {
         self.take_logs(&candidate.config);
         self.take_program();
         self.last.clone_from(&candidate.accepted.last);
-        match sealed(&candidate.accepted) {
-            Ok(memfd) => {
-                if let Err(error) = self.keep(ACCEPTED, Vec::new(), &memfd) {
-                    self.say(LogLevel::Warning, &error);
-                }
-            }
-            Err(error) => self.say(LogLevel::Warning, &error),
-        }
         self.drop_generations();
         portolan_shared::sys::title::set(&format!("portolan: master gen {}", candidate.number));
         self.say(LogLevel::Notice, "Loading success.");
@@ -86,6 +80,16 @@ impl Master {
         self.config = Some(Rc::new(candidate.config));
         self.tally = Tally::default();
         self.count_servers();
+    }
+
+    /// A master that follows serves this from here on: whoever has died before has failed.
+    fn accept(&mut self, accepted: &Accepted) {
+        let kept = sealed(accepted)
+            .and_then(|memfd| self.keep(ACCEPTED, Vec::new(), &memfd))
+            .and_then(|()| self.link.drain().map_err(|error| error.to_string()));
+        if let Err(error) = kept {
+            self.say(LogLevel::Warning, &error);
+        }
     }
 
     /// The program of the generation that serves is the one for whoever follows us.
@@ -205,11 +209,16 @@ impl Master {
             .chain(self.current)
             .chain(self.candidate.as_ref().map(|candidate| candidate.number))
             .collect();
-        self.generations.retain(|number, _| keep.contains(number));
+        let gone: Vec<u32> =
+            self.generations.keys().copied().filter(|number| !keep.contains(number)).collect();
+        for number in gone {
+            self.generations.remove(&number);
+            self.forget(vec![format!("{GENERATION}{number}"), format!("{PROGRAM}{number}")]);
+        }
     }
 
     /// Events go where the configuration says from now on.
-    fn take_logs(&mut self, config: &Config) {
+    pub fn take_logs(&mut self, config: &Config) {
         self.log.configure(config, self.debug());
         let Some(current) = self.current else { return };
         let Some(generation) = self.generations.get(&current) else { return };
@@ -229,7 +238,7 @@ impl Master {
     }
 
     /// The control socket is where the configuration says from now on.
-    fn take_control(&mut self, config: &Config, fresh: Option<Control>) {
+    pub fn take_control(&mut self, config: &Config, fresh: Option<Control>) {
         let wanted = config.process.control_socket.as_deref();
         if self.control.as_ref().map(Control::path) == wanted {
             return;

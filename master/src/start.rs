@@ -26,10 +26,12 @@ use crate::coalesce::{Coalescer, Way};
 use crate::control::{self, Control};
 use crate::handover::Handover;
 use crate::heartbeat::Looks;
+use crate::kept::{Clocks, Facts, Living};
 use crate::link::Link;
 use crate::listeners::unix::FileId;
 use crate::listeners::{self, Passed, Table};
 use crate::master::{FAILED, Master};
+use crate::obituary::Obituaries;
 use crate::prepare::{ACCEPTED, Accepted, BINARY, CONTROL, REGISTRY, unsealed};
 use crate::questions::{Questions, Waiting};
 use crate::servers::Tally;
@@ -293,6 +295,7 @@ struct Inheritance {
     accepted: Option<OwnedFd>,
     binary: Option<OwnedFd>,
     control: Option<Control>,
+    living: Living,
     signals: Vec<(i32, u64)>,
 }
 
@@ -313,7 +316,8 @@ impl Inheritance {
             }
             name => {
                 let rest = self.passed.keep(name, value, descriptor);
-                let _unknown = rest.and_then(|descriptor| self.memory.keep(name, descriptor));
+                let rest = rest.and_then(|descriptor| self.memory.keep(name, descriptor));
+                let _unknown = rest.and_then(|one| self.living.keep(name, value, one));
             }
         }
     }
@@ -383,6 +387,9 @@ fn serve(
         control: left.control,
         waiting: Waiting::default(),
         questions: Questions::default(),
+        obituaries: Obituaries::default(),
+        facts: Facts::default(),
+        clocks: Clocks::now(),
         check: None,
         is_fresh_image: false,
         command_line,
@@ -402,10 +409,13 @@ fn serve(
         arguments,
     };
     if let Some(handed) = handed {
-        master.adopt(handed);
+        master.adopt(handed, &left.living);
+        drop(left.living);
         master.watch_orphans(now);
         master.state = State::Serving;
         master.input(Input::ReloadAsked, now);
+    } else if master.adopt_living(left.living) {
+        master.watch_orphans(now);
     } else {
         if master.accepted.is_some() {
             master.say(LogLevel::Notice, "Taking over what a former master had accepted");

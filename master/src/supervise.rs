@@ -9,21 +9,23 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use portolan_shared::channel::ChannelError;
+use portolan_shared::channel::{Channel, ChannelError};
 use portolan_shared::log;
 use portolan_shared::memory::Lane;
 use portolan_shared::message::{Hello, Role, ToMaster, ToWorker};
 use portolan_shared::model::LogLevel;
 
 use crate::aides::Post;
+use crate::kept::KeptChannel;
 use crate::master::Master;
+use crate::obituary::Ended;
 use crate::shared_memory::DOORBELL;
 use crate::slots::WorkerId;
 use crate::worker::{Birth, Phase, Worker};
 use crate::{heartbeat::Heartbeat, inspect};
 
 /// A worker that is to be started as soon as the wrapper has acknowledged what it needs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Pending {
     /// Its id.
     pub id: WorkerId,
@@ -32,6 +34,8 @@ pub struct Pending {
     /// What it is for.
     pub post: Post,
     lane: Lane,
+    incarnation: u64,
+    ends: (Channel, Channel),
     after: u64,
     start_deadline: Instant,
 }
@@ -48,15 +52,41 @@ impl Master {
             .memory
             .claim(post.slot(), generation)
             .ok_or("no lane is free: older generations still drain")?;
-        if let Err(error) = self.ready_doorbell(lane) {
-            self.memory.release(lane);
-            return Err(error);
-        }
+        let incarnation = self.memory.memory().owner(lane).incarnation;
+        let ready = self.ready_doorbell(lane);
+        let kept = KeptChannel { generation, post, incarnation };
+        let ends = match ready.and_then(|()| self.ready_channel(lane, kept)) {
+            Ok(ends) => ends,
+            Err(error) => {
+                self.memory.release(lane);
+                return Err(error);
+            }
+        };
         let id = self.next_worker;
         self.next_worker += 1;
         let after = self.link.sent();
-        self.pending.push(Pending { id, generation, post, lane, after, start_deadline });
+        self.pending.push(Pending {
+            id,
+            generation,
+            post,
+            lane,
+            incarnation,
+            ends,
+            after,
+            start_deadline,
+        });
         Ok(id)
+    }
+
+    /// Makes a process's channel and has our end of it kept.
+    fn ready_channel(
+        &mut self,
+        lane: Lane,
+        kept: KeptChannel,
+    ) -> Result<(Channel, Channel), String> {
+        let ends = Channel::pair().map_err(|error| format!("socketpair: {error}"))?;
+        self.keep_channel(lane, kept, &ends.0)?;
+        Ok(ends)
     }
 
     /// Makes a lane's doorbell, has it kept, and tells everybody of it, where it is new.
@@ -77,7 +107,7 @@ impl Master {
         let (gone, stay): (Vec<_>, Vec<_>) = self.pending.drain(..).partition(|one| which(one));
         self.pending = stay;
         for pending in gone {
-            self.memory.release(pending.lane);
+            self.release(pending.lane);
         }
     }
 
@@ -100,16 +130,23 @@ impl Master {
         }
         while let Some(position) = self.pending.iter().position(|one| self.link.has(one.after)) {
             let pending = self.pending.remove(position);
+            let Pending { lane, post, generation, .. } = pending;
             if let Err(error) = self.spawn(pending, now) {
-                self.memory.release(pending.lane);
-                let error = format!("cannot start {}: {error}", pending.post);
-                if self.current == Some(pending.generation) {
-                    self.not_respawned(pending.post, &error, now);
+                self.release(lane);
+                let error = format!("cannot start {post}: {error}");
+                if self.current == Some(generation) {
+                    self.not_respawned(post, &error, now);
                 } else {
                     self.candidate_failed(error, now);
                 }
             }
         }
+    }
+
+    /// Nobody has this lane any more, or nobody was started with it.
+    fn release(&mut self, lane: Lane) {
+        self.memory.release(lane);
+        self.forget_process(lane);
     }
 
     /// What is to be filled again now.
@@ -134,6 +171,7 @@ impl Master {
 
     fn spawn(&mut self, pending: Pending, now: Instant) -> std::io::Result<()> {
         let Pending { id, generation: number, post, lane, start_deadline, .. } = pending;
+        let (incarnation, ends) = (pending.incarnation, pending.ends);
         let Some(generation) = self.generations.get(&number) else {
             return Err(std::io::Error::other("its generation is gone"));
         };
@@ -146,10 +184,17 @@ impl Master {
             master_pid: std::process::id() as i32,
             debug: self.debug(),
         };
-        let birth = Birth { id, hello, start_deadline, silent: self.in_background() };
+        let silent = self.in_background();
+        let birth = Birth { id, hello, incarnation, ends, start_deadline, silent };
         let mut worker = Worker::spawn(generation.binary.as_fd(), birth, now)?;
         self.memory.set_owner(lane, worker.pid);
-        if worker.feed(generation, &self.memory).is_err() {
+        if let Err(error) = self.keep_process(&worker) {
+            // It goes on; a master that follows will start another one in its place.
+            self.say(LogLevel::Warning, &error);
+        }
+        if let Some(generation) = self.generations.get(&number)
+            && worker.feed(generation, &self.memory).is_err()
+        {
             worker.mute = true;
         }
         let (role, pid) = (worker.role_name(), worker.pid);
@@ -206,6 +251,9 @@ impl Master {
 
     fn handle_message(&mut self, id: WorkerId, message: ToMaster, now: Instant) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
+        if let Some(nonce) = worker.awaited {
+            return self.hear_unadopted(id, nonce, message, now);
+        }
         let name = worker.name();
         if worker.version.is_empty() && !matches!(message, ToMaster::Hello { .. }) {
             return self.handle_broken_channel(id, &ChannelError::Malformed);
@@ -250,7 +298,8 @@ impl Master {
         }
     }
 
-    fn handle_ready(&mut self, id: WorkerId, now: Instant) {
+    /// A process is ready.
+    pub fn handle_ready(&mut self, id: WorkerId, now: Instant) {
         let paused = self.paused;
         let Some(worker) = self.workers.get_mut(&id) else { return };
         match worker.phase {
@@ -285,21 +334,23 @@ impl Master {
         let candidates = self.is_candidates(id);
         let Some(worker) = self.workers.remove(&id) else { return };
         let ending = worker.reap();
-        self.memory.release(worker.lane);
+        // Where another has the lane since, it was taken back before.
+        if self.memory.memory().owner(worker.lane).incarnation == worker.incarnation {
+            self.release(worker.lane);
+        }
         let current = self.current == Some(worker.generation);
         let who = match (current, candidates) {
             (true, _) => "Current",
             (false, true) => "New",
             (false, false) => "Former",
         };
-        let level = if ending.is_clean() || worker.phase.leaves() {
-            LogLevel::Notice
-        } else {
-            LogLevel::Alert
+        let ended = Ended {
+            pid: worker.pid,
+            who: format!("{who} {}", worker.role_name()),
+            meant: worker.phase.leaves(),
+            failed: worker.failed.clone(),
         };
-        let why = worker.failed.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        let role = worker.role_name();
-        self.say(level, &format!("{who} {role} ({}) {ending}{why}", worker.pid));
+        self.tell_end(ended, ending, now);
         self.forget_answers(id);
         self.aides.ended(id, now);
         self.succession.ended(id);
@@ -328,7 +379,9 @@ impl Master {
             }
             let late = worker.phase == Phase::Starting && worker.start_deadline <= now;
             if late && Some(worker.generation) != candidate {
-                events.push(format!("{} is not ready in time: ending it", worker.name()));
+                let what =
+                    if worker.awaited.is_some() { "does not answer" } else { "is not ready" };
+                events.push(format!("{} {what} in time: ending it", worker.name()));
                 worker.phase = Phase::Ending;
                 worker.kill();
             }

@@ -25,7 +25,6 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use portolan_shared::channel::Channel;
-use portolan_shared::log;
 use portolan_shared::memory::LAYOUT;
 use portolan_shared::message::wrapper::ToWrapper;
 use portolan_shared::model::LogLevel;
@@ -35,15 +34,12 @@ use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create};
 use rustix::io::FdFlags;
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
-use crate::aides::Aides;
 use crate::generation::Generation;
 use crate::handover::{HandedClient, HandedGeneration, HandedWorker, Handover};
-use crate::heartbeat::Heartbeat;
 use crate::master::Master;
-use crate::slots::Slots;
 use crate::start::sibling;
 use crate::state::State;
-use crate::worker::{Phase, Worker};
+use crate::worker::Worker;
 
 /// The child finds the state under this number.
 const STATE_FD: i32 = 4;
@@ -330,7 +326,8 @@ impl Master {
         }
     }
 
-    fn hand_generation(&self, generation: &Generation) -> HandedGeneration {
+    /// A generation as a successor is told of it.
+    pub fn hand_generation(&self, generation: &Generation) -> HandedGeneration {
         let name = |socket: &Rc<OwnedFd>| {
             self.listeners.name(socket).or_else(|| self.passed.name(socket)).unwrap_or_default()
         };
@@ -373,103 +370,6 @@ impl Master {
     fn hand_clients(&self) -> Vec<HandedClient> {
         let waits = |id| self.waiting.now.contains(&id) || self.waiting.next.contains(&id);
         self.control.iter().flat_map(|control| control.hand_over(waits)).collect()
-    }
-
-    /// Takes over what the former program had.
-    pub fn adopt(&mut self, handed: Handover) {
-        let now = Instant::now();
-        let ago = |ms| now.checked_sub(Duration::from_millis(ms)).unwrap_or(now);
-        self.is_fresh_image = true;
-        self.current = Some(handed.current);
-        self.last_generation = handed.last_generation;
-        self.reloads = handed.reloads;
-        self.maxconn = handed.maxconn;
-        self.paused = handed.paused;
-        self.since = ago(handed.age_ms);
-        self.accepted = None;
-        self.arguments.finish.clear();
-        self.arguments.terminate.clear();
-        for generation in handed.generations {
-            self.adopt_generation(generation);
-        }
-        for worker in &handed.workers {
-            self.adopt_worker(worker, now);
-        }
-        self.adopt_links(&handed.workers);
-        let slots = self.current().map_or(0, |current| current.slots);
-        let holder = |slot| {
-            let mut workers = self.workers.values();
-            let found = workers.find(|w| {
-                Some(w.generation) == self.current && w.slot == slot && w.phase == Phase::Ready
-            });
-            found.map(|worker| worker.id)
-        };
-        let holders: Vec<_> = (0..slots).map(holder).collect();
-        let posts = self.current().map(|current| current.aides.clone()).unwrap_or_default();
-        // Of another version's model nothing is said until the next reload.
-        let config = self.current().map(|current| postcard::from_bytes(&current.configuration));
-        self.config = config.and_then(Result::ok).map(Rc::new);
-        self.aides = Aides::adopted(&posts, |post| holder(post.slot()), now);
-        let lane = self.memory.memory().checker_lane();
-        let checks = self.workers.values().find(|worker| Some(worker.lane) == lane);
-        self.aides.begun(checks.map(|worker| worker.id));
-        self.slots = Slots::adopted(holders, now);
-        let orders = self.slots.settle();
-        self.order(orders);
-        if let Some(control) = &mut self.control {
-            for client in handed.clients {
-                let waits = client.waits;
-                if let Some(id) = control.adopt_client(client, now).filter(|_| waits) {
-                    self.waiting.next.push(id);
-                }
-            }
-        }
-        self.say(
-            LogLevel::Notice,
-            &format!("Version {} takes over from {}", env!("CARGO_PKG_VERSION"), handed.version),
-        );
-    }
-
-    fn adopt_generation(&mut self, handed: HandedGeneration) {
-        let socket = |name: &str| self.listeners.named(name).or_else(|| self.passed.by_name(name));
-        let sockets = handed.sockets.iter();
-        let configuration: Rc<[u8]> = handed.configuration.into();
-        let generation = Generation {
-            number: handed.number,
-            slots: handed.slots,
-            aides: handed.aides,
-            aide_configuration: handed
-                .aide_configuration
-                .map_or_else(|| Rc::clone(&configuration), Into::into),
-            configuration,
-            sockets: sockets.filter_map(|(entry, name)| Some((*entry, socket(name)?))).collect(),
-            used: handed.used,
-            // A log that cannot be opened again is missed by workers that are respawned meanwhile.
-            logs: log::Sockets::open(&handed.logs, |number| self.passed.duplicate(number))
-                .unwrap_or_default(),
-            endpoints: handed.logs,
-            binary: Rc::clone(&self.binary),
-            terms: handed.terms,
-        };
-        self.generations.insert(handed.number, generation);
-    }
-
-    fn adopt_worker(&mut self, handed: &HandedWorker, now: Instant) {
-        let (Some(pidfd), Some(channel)) =
-            (sys::inherited(handed.pidfd), sys::inherited(handed.channel))
-        else {
-            return;
-        };
-        let id = self.next_worker;
-        self.next_worker += 1;
-        let mut worker = Worker::adopt(id, handed, pidfd, channel.into(), now);
-        if worker.phase == Phase::Starting {
-            worker.hard_stop(now);
-        } else {
-            let value = self.memory.memory().heartbeat(worker.lane);
-            worker.heartbeat = Some(Heartbeat::new(value));
-        }
-        self.workers.insert(id, worker);
     }
 
     /// After a generation was promoted: the wrapper is told where its program has changed too.

@@ -123,6 +123,10 @@ pub struct Worker {
     pub stopping_since: Option<Instant>,
     /// When it is killed.
     pub kill_at: Option<Instant>,
+    /// What it must answer before it is heard: another master had started it.
+    pub awaited: Option<u64>,
+    /// Which owner of its lane it is.
+    pub incarnation: u64,
     /// Whether nothing can be said to it any more.
     pub mute: bool,
     /// Whether nothing more is heard from it.
@@ -137,6 +141,10 @@ pub struct Birth {
     pub id: WorkerId,
     /// Its first message.
     pub hello: Hello,
+    /// Which owner of its lane it is.
+    pub incarnation: u64,
+    /// Our end of its channel, and its own.
+    pub ends: (Channel, Channel),
     /// When it must be ready.
     pub start_deadline: Instant,
     /// Whether it has no standard output and error.
@@ -146,7 +154,7 @@ pub struct Birth {
 impl Worker {
     /// Starts the program behind `binary`.
     pub fn spawn(binary: BorrowedFd<'_>, birth: Birth, now: Instant) -> io::Result<Self> {
-        let (ours, theirs) = Channel::pair()?;
+        let (ours, theirs) = birth.ends;
         let Hello { role, slot, slots, generation, lane, .. } = birth.hello;
         let (name, flag) = match role {
             Role::Worker => {
@@ -192,6 +200,8 @@ impl Worker {
             stop_deadline: None,
             stopping_since: None,
             kill_at: None,
+            awaited: None,
+            incarnation: birth.incarnation,
             mute: false,
             deaf: false,
             feed: Feed::Hello(birth.hello),
@@ -230,6 +240,8 @@ impl Worker {
             stop_deadline: handed.stop_in_ms.map(|ms| now + Duration::from_millis(ms)),
             stopping_since: handed.phase.leaves().then_some(now),
             kill_at: ends.then(|| now + KILL_AFTER),
+            awaited: None,
+            incarnation: 0,
             mute: false,
             deaf: false,
             feed: Feed::Fed,
@@ -351,7 +363,7 @@ impl Worker {
                 Ending { code, by_signal: status.exit_status().is_none(), known: true }
             }
             // Somebody else's child: the wrapper reaps it.
-            Ok(None) | Err(_) => Ending { code: 0, by_signal: false, known: false },
+            Ok(None) | Err(_) => Ending::unknown(),
         }
     }
 }
@@ -365,6 +377,24 @@ pub struct Ending {
 }
 
 impl Ending {
+    /// Nobody knows how.
+    pub fn unknown() -> Self {
+        Self { code: 0, by_signal: false, known: false }
+    }
+
+    /// As wait(2) reports it.
+    pub fn of_status(status: i32) -> Self {
+        match status & 0x7f {
+            0 => Self { code: status >> 8 & 0xff, by_signal: false, known: true },
+            signal => Self { code: signal, by_signal: true, known: true },
+        }
+    }
+
+    /// Whether anybody has said how.
+    pub fn is_known(self) -> bool {
+        self.known
+    }
+
     /// As after a soft-stop.
     pub fn is_clean(self) -> bool {
         self.known && !self.by_signal && self.code == 0

@@ -163,15 +163,29 @@ fn a_checker_whose_loop_stands_still_is_replaced() {
 }
 
 #[test]
-fn a_master_that_follows_a_dead_one_has_one_checker_too() {
+fn a_master_that_follows_a_dead_one_has_the_same_checker() {
     let scene = start();
     let first = scene.nth(CHECKER, "resume", 0);
     let master = scene.portolan.master();
     assert!(processes::signal(master, Signal::KILL));
+    assert_eq!(scene.nth(CHECKER, "adopt", 0).pid, first.pid);
+    scene.portolan.reload();
     let second = scene.nth(CHECKER, "resume", 1);
-    assert!(!processes::alive(first.pid));
     assert_eq!(second.generation, 2);
     deadline::until("one checker", || scene.living("checker") == [second.pid]);
+    assert_eq!(scene.count(CHECKER, "resume"), 2, "the first one was not told again");
+}
+
+#[test]
+fn checker_and_runner_stay_joined_when_their_master_dies() {
+    let scene = start_with(by_command, &[("external_check", "true")], "");
+    scene.nth(RUNNER, "word of the peer", 0);
+    deadline::until("the fact is known", || scene.portolan.ask("show proc").contains("runner"));
+    assert!(processes::signal(scene.portolan.master(), Signal::KILL));
+    scene.nth(RUNNER, "adopt", 0);
+    scene.portolan.reload();
+    scene.nth(RUNNER, "word of the peer", 1);
+    assert_eq!(scene.count(RUNNER, "peer"), 2, "one pair in each generation");
 }
 
 /// A stopped one never hears that its master is gone.

@@ -14,6 +14,10 @@
 //! **Keeping.** `Keep` is answered by `Acknowledged` (all numbers up to this one, but those that were
 //! `Refused` before). What was acknowledged survives the master. Names are plain: letters, digits, `-`, `_`, `.`.
 //!
+//! **Processes.** Of each process the wrapper keeps the master's end of its channel ([`CHANNEL`] and its
+//! lane), acknowledged before it is started, and its pidfd ([`PIDFD`]), sent before it is told anything: a
+//! master that follows adopts who answers ([`super::ToWorker::Adopt`]).
+//!
 //! **Signals** come over the channel and only while a master is ready; earlier ones are kept, one of
 //! each kind. SIGTERM and SIGINT come at once, before `Ready` too: a master that starts looks for them
 //! and leaves with 128 + signal. A master that has not left [`HARD_STOP_MS`] later is killed.
@@ -54,6 +58,8 @@ use serde::{Deserialize, Serialize};
 
 /// The master's end of the wrapper's channel is this descriptor.
 pub const WRAPPER_FD: i32 = 3;
+/// Under this and the lane's number the master's end of a process's channel is kept.
+pub const CHANNEL: &str = "channel-";
 /// How often a ready master says [`ToWrapper::Alive`].
 pub const ALIVE_EVERY_MS: u64 = 1000;
 /// Seconds without [`ToWrapper::Alive`] after which a ready master hangs: ten missed ones, so that a
