@@ -37,6 +37,7 @@ use crate::kept::{Facts, GENERATION, KeptChannel, Living};
 use crate::limits;
 use crate::listeners::unix::Live;
 use crate::master::Master;
+use crate::prepare::BINARY;
 use crate::slots::{Slots, WorkerId};
 use crate::state::{Input, State};
 use crate::worker::{Phase, Worker};
@@ -127,15 +128,19 @@ impl Master {
         self.take_over(found, begun);
         self.aides.set_joined(self.joined(&facts));
         self.state = State::Serving;
+        let halfway = facts.current != 0 && facts.current != number;
+        if halfway {
+            self.promote_again(&config);
+        }
         self.go_on(config, begun);
         let took = begun.elapsed().as_millis();
         let line = format!("{answered} of {all} processes of a former master adopted in {took} ms");
         self.say(LogLevel::Notice, &line);
         self.tell(&ToWrapper::Ready { generation: number });
-        self.judge_reload(&facts, last > number);
-        if let Some(until) = facts.stopping {
+        self.judge_reload(halfway, facts.reloading || last > number);
+        if facts.stopping {
             self.input(Input::SoftStopAsked, begun);
-            if let Some(ms) = until {
+            if let Some(ms) = facts.stop_ms {
                 self.stop_deadline = Some(self.clocks.instant(ms));
             }
         }
@@ -238,6 +243,20 @@ impl Master {
         Some((id(checker)?, id(runner)?))
     }
 
+    /// The former master died while it promoted the generation that serves.
+    fn promote_again(&mut self, config: &Config) {
+        let Some(current) = self.current() else { return };
+        let (sockets, used) = (current.sockets.clone(), current.used.clone());
+        let binary = Rc::clone(&current.binary);
+        for error in self.listeners.promote_again(&sockets, &used, config).errors {
+            self.say(LogLevel::Warning, &error.to_string());
+        }
+        self.binary = Rc::clone(&binary);
+        if let Err(error) = self.keep(BINARY, Vec::new(), &*binary) {
+            self.say(LogLevel::Warning, &error);
+        }
+    }
+
     /// What a promotion does for a generation that is new is done for one that serves already.
     fn go_on(&mut self, config: Config, now: Instant) {
         let process = &config.process;
@@ -273,12 +292,12 @@ impl Master {
     }
 
     /// A reload that was under way has failed, unless it had come to the point where it holds.
-    fn judge_reload(&mut self, facts: &Facts, is_newer: bool) {
-        if facts.current != 0 && self.current != Some(facts.current) {
+    fn judge_reload(&mut self, halfway: bool, under_way: bool) {
+        if halfway {
             self.reloads.0 += 1;
             return self.say(LogLevel::Notice, "Loading success.");
         }
-        if !facts.reloading && !is_newer {
+        if !under_way {
             return;
         }
         let line = "the master died before the new generation was ready".to_owned();
@@ -393,6 +412,7 @@ impl Master {
             for slot in (0..slots).filter(|slot| begun && *slot != own) {
                 worker.say(&ToWorker::Deputy { slot, serve: true }, &[]);
             }
+            worker.reloads = u32::from(!begun);
             self.retire(id, now);
         }
     }

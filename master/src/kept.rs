@@ -69,8 +69,10 @@ pub struct Facts {
     pub reloads: (u32, u32),
     /// Whether one is under way.
     pub reloading: bool,
-    /// Whether everybody stops; when that becomes a hard stop, CLOCK_MONOTONIC milliseconds.
-    pub stopping: Option<Option<u64>>,
+    /// Whether everybody stops.
+    pub stopping: bool,
+    /// When that becomes a hard stop, CLOCK_MONOTONIC milliseconds.
+    pub stop_ms: Option<u64>,
     /// Checker and runner, by their pids, that were given a way to each other.
     pub joined: Option<(i32, i32)>,
     /// Those who leave.
@@ -112,13 +114,11 @@ impl Clocks {
 
     /// From milliseconds.
     pub fn instant(self, ms: u64) -> Instant {
-        match ms.checked_sub(self.now_ms) {
-            Some(later) => self.now + Duration::from_millis(later),
-            None => {
-                let ago = Duration::from_millis(self.now_ms - ms);
-                self.now.checked_sub(ago).unwrap_or(self.now)
-            }
+        if let Some(later) = ms.checked_sub(self.now_ms) {
+            return self.now + Duration::from_millis(later);
         }
+        let ago = Duration::from_millis(self.now_ms - ms);
+        self.now.checked_sub(ago).unwrap_or(self.now)
     }
 }
 
@@ -269,10 +269,8 @@ impl Master {
             paused: self.paused,
             reloads: self.reloads,
             reloading: matches!(self.state, State::Reloading { .. }),
-            stopping: self
-                .state
-                .stops()
-                .then(|| self.stop_deadline.map(|deadline| self.clocks.ms(deadline))),
+            stopping: self.state.stops(),
+            stop_ms: self.stop_deadline.map(|deadline| self.clocks.ms(deadline)),
             joined: self.aides.joined().and_then(|(one, other)| Some((pid(one)?, pid(other)?))),
             leaving: self.workers.values().filter(leaves).map(leaving).collect(),
         }

@@ -235,9 +235,20 @@ impl Table {
         self.retired.extend(failed.fresh.iter().cloned());
     }
 
-    /// The generation that serves needs these; what a former master bound besides is retired.
+    /// A generation of a former master serves, and needs these; what was bound besides is retired.
     pub fn serve(&mut self, used: &BTreeSet<Key>) {
         self.retire(used);
+    }
+
+    /// The same, where the former master died while it promoted that generation.
+    pub fn promote_again(
+        &mut self,
+        sockets: &[Socket],
+        used: &BTreeSet<Key>,
+        config: &Config,
+    ) -> Promoted {
+        let (sockets, used) = (sockets.to_vec(), used.clone());
+        self.promote(&Prepared { sockets, used, ..Prepared::default() }, config)
     }
 
     /// Nobody is to be served any more.

@@ -13,7 +13,10 @@ pub fn ask(path: &Path, line: &str) -> io::Result<String> {
     writeln!(stream, "{line}")?;
     stream.shutdown(Shutdown::Write)?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
+    match stream.read_to_string(&mut answer) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
+        read => drop(read?),
+    }
     if answer == "\n" {
         // There was nothing to say.
         Ok(String::new())
@@ -21,7 +24,13 @@ pub fn ask(path: &Path, line: &str) -> io::Result<String> {
         answer.truncate(end + 1);
         Ok(answer)
     } else {
-        // The master has left, or was told to, before it had answered.
-        Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the answer ended early"))
+        let why = match line {
+            "reload" => {
+                "the master ended before it had answered: unless another generation serves (see \
+                 `portolan show info`), nothing has changed"
+            }
+            _ => "the master ended before it had answered",
+        };
+        Err(io::Error::new(io::ErrorKind::UnexpectedEof, why))
     }
 }
