@@ -164,8 +164,10 @@ impl Rig {
     pub fn hand_over(&mut self) {
         let old = self.begin_generation();
         for at in 0..old {
-            self.link(at, old + at % usize::from(self.config.process.workers));
-            self.order(at, &ToWorker::Retire);
+            if self.members[at].left.is_none() {
+                self.link(at, old + at % usize::from(self.config.process.workers));
+                self.order(at, &ToWorker::Retire);
+            }
         }
     }
 

@@ -216,6 +216,14 @@ impl Worker {
         self.remove_predecessor(key);
     }
 
+    /// Breaks every link from a predecessor.
+    #[cfg(test)]
+    pub(crate) fn drop_predecessors(&mut self) {
+        let keys: Vec<LinkKey> =
+            self.handover.taking.iter().map(|(key, _)| key as LinkKey).collect();
+        keys.into_iter().for_each(|key| self.drop_predecessor(key));
+    }
+
     /// It has gone, and all that it sent was taken: nobody waits for an answer.
     fn lose_predecessor(&mut self, key: LinkKey) {
         if let Some(link) = self.handover.taking.get_mut(key as usize) {

@@ -1,11 +1,12 @@
 //! Exchanges in a seeded world: clients that ask one after the other or all at once, servers that
 //! answer in every way or fail to, everything in pieces of any size, with every poller, few buffers and
-//! pipes, all modes of connections, of reuse, of retries; a reload in the middle.
+//! pipes, all modes of connections, of reuse, of retries; a stop in the middle, or one handover after the
+//! other, with links that break and workers that die at any moment of it.
 //!
 //! - A response belongs to its request, in order; its content is the server's, whole or visibly cut.
 //! - What must not be repeated reaches a server once at most.
 //! - Limits hold, and when everybody has gone nothing is left of anything.
-//! - Where nobody fails (half of the seeds), every request is answered by a server.
+//! - Where nobody fails (half of the seeds), every request is answered by a server, over handovers too.
 //!
 //! A failing seed is printed; `EXCHANGES_SEED=n` replays it alone.
 
@@ -28,7 +29,7 @@ use super::{Peer, Rig, sample};
 use client::Client;
 use server::{Book, Server};
 
-const SEEDS: u64 = 8;
+const SEEDS: u64 = 12;
 const STEPS: u32 = 3000;
 const CLIENTS_MAX: usize = 6;
 /// So often in a row nothing moves, a millisecond each, before that is an error.
@@ -49,6 +50,9 @@ struct World {
     /// The kernel holds little, nothing is small, and servers rather answer early.
     tight: bool,
     reloaded: bool,
+    /// Workers hand over, again and again.
+    handing: bool,
+    handovers: u32,
     requests: u64,
     descriptors: usize,
 }
@@ -160,6 +164,7 @@ impl World {
         let mut random = Random(seed);
         let calm = seed.is_multiple_of(2);
         let tight = random.below(3) == 0;
+        let handing = seed % 4 < 2;
         let second = super::listener();
         let rig = Rig::new(1, |config| {
             if random.below(2) == 0 {
@@ -189,6 +194,8 @@ impl World {
             calm,
             tight,
             reloaded: false,
+            handing,
+            handovers: 0,
             requests: 0,
             descriptors: 0,
         };
@@ -207,6 +214,7 @@ impl World {
             40..55 => self.ask_and_write(),
             55..70 => self.read_one(),
             70..82 => self.serve_one(),
+            90..94 | 98 if self.handing => self.hand_over(),
             82..94 => self.answer_one(),
             94 => self.break_off(),
             95 => self.end_idle(),
@@ -342,6 +350,32 @@ impl World {
         }
     }
 
+    /// What lives goes to another worker, and something may happen to either on the way.
+    fn hand_over(&mut self) {
+        self.rig.members.retain(|member| member.left.is_none());
+        let last = self.rig.members.len() - 1;
+        self.handovers += 1;
+        match self.random.below(6) {
+            0..2 if last < 3 => self.rig.hand_over(),
+            // In the midst of it, whatever was sent and not answered.
+            2 => self.rig.members[last].worker.drop_predecessors(),
+            3 if !self.calm => {
+                let at = self.random.below(last + 1);
+                self.rig.kill(at);
+                self.clients.iter_mut().for_each(|client| client.doubts = true);
+                if at == last {
+                    self.rig.spawn(0);
+                }
+            }
+            4 => {}
+            _ => return,
+        }
+        let last = self.rig.members.len() - 1;
+        for at in 0..last {
+            self.rig.link(at, last);
+        }
+    }
+
     fn check_limits(&self) {
         for server in &self.rig.config.backends[0].servers {
             let current = self.rig.memory.current(server.object);
@@ -394,7 +428,9 @@ impl World {
     /// A client that has nothing more to ask leaves.
     fn leave(&mut self, at: usize) {
         let client = &mut self.clients[at];
-        let refused = self.reloaded && self.rig.members.iter().all(|member| member.left.is_some());
+        let refused = self.reloaded
+            && !self.handing
+            && self.rig.members.iter().all(|member| member.left.is_some());
         let idle = client.asked.is_empty() && !client.may_ask() && client.unsent() == 0;
         if client.peer.is_some()
             && (refused || (idle && !client.closing && client.tunnel.is_none()))
@@ -427,7 +463,7 @@ impl World {
             let kept: usize =
                 member.worker.backends[0].kept.iter().map(crate::kept::KeptPool::len).sum();
             assert_eq!(kept, 0);
-            if !self.reloaded {
+            if !self.reloaded && self.handovers == 0 {
                 assert_eq!(member.worker.descriptors.len(), self.descriptors);
             }
         }

@@ -46,6 +46,8 @@ pub struct Client {
     ended: bool,
     /// A write has failed.
     reset: bool,
+    /// A worker has died: its kernel may have made up an end that only that of the connection tells.
+    pub doubts: bool,
     /// It broke off, in whatever way.
     pub broken: bool,
     /// A response has said, or means, that it is the last one.
@@ -80,6 +82,7 @@ impl Client {
             pipelines: random.below(3) == 0,
             ended: false,
             reset: false,
+            doubts: false,
             broken: false,
             closing: false,
             over: false,
@@ -215,7 +218,7 @@ impl Client {
             self.judge();
         }
         if let Some(reset) = end {
-            self.handle_end(reset || self.reset);
+            self.handle_end(reset || self.reset || self.doubts);
         }
         true
     }
