@@ -12,16 +12,16 @@ use portolan_shared::memory::{Memory, Object, Place};
 use portolan_shared::model::{Backend, BackendId, Config, Server, ServerId};
 use portolan_shared::standing::{Standing, Usable, standing_now};
 
-use crate::back::Policy;
+use crate::back::{Input, Policy};
 use crate::balance::{Candidate, Farm, Load, Loads, Room};
 use crate::clock::Millis;
 use crate::event_loop::Worker;
 use crate::http::auth::Gate;
 use crate::http::cookie::Persistence;
 use crate::kept::KeptPool;
-use crate::stream::{NONE, PendingQueue};
+use crate::stream::{NONE, PendingQueue, StreamKey};
 use crate::task::NEVER;
-use crate::termination::Cause;
+use crate::termination::{Cause, Phase, Termination};
 
 /// What this worker keeps of a backend.
 #[derive(Debug)]
@@ -283,7 +283,35 @@ impl Worker {
                     }
                 }
                 Change::Up(id, server) => self.follow_rise(id, server),
+                Change::Came(key) => self.follow_arrival(key),
             }
+        }
+    }
+
+    /// The end of a stream whose server it may not have any more.
+    fn follow_arrival(&mut self, key: StreamKey) {
+        if self.is_moving(key) {
+            return;
+        }
+        let Some(stream) = self.streams.get(key as usize) else { return };
+        let (id, server) = (stream.backend, stream.server);
+        self.refresh(id);
+        let Some(of) = self.config.backends[id as usize].servers.get(server as usize) else {
+            return;
+        };
+        let others = self.config.backends[id as usize].servers.iter().zip(0..);
+        let state = &self.backends[id as usize];
+        let why = if of.health.shutdown_sessions && !state.standings[server as usize].up {
+            Cause::Down
+        } else if of.backup && { others }.any(|(it, at)| {
+            it.health.shutdown_backup_sessions && !it.backup && state.farm.contains(at)
+        }) {
+            Cause::Up
+        } else {
+            return;
+        };
+        if self.flows(key) {
+            self.drive(key, Input::Over(Termination::new(why, Phase::Data)));
         }
     }
 
@@ -312,11 +340,13 @@ pub fn watched_backends(config: &Config) -> Vec<BackendId> {
     backends.filter(|(_, it)| it.servers.iter().any(acts)).map(|(id, _)| id).collect()
 }
 
-/// A server that became what it was not.
+/// A server that became what it was not, or a stream that may not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// It can be used no more.
     Down(BackendId, ServerId),
     /// It can be used again.
     Up(BackendId, ServerId),
+    /// A stream came from another process, which may not have seen what its server has become.
+    Came(StreamKey),
 }

@@ -13,6 +13,7 @@ mod exchanges;
 mod flow;
 mod handover;
 mod http;
+mod moving;
 mod random;
 mod rates;
 mod relaying;
@@ -384,15 +385,17 @@ impl Rig {
 
     /// The address of the client for whom this connection to the server was made.
     pub fn client_of(&self, server: &Peer) -> Option<SocketAddr> {
-        let worker = &self.members[0].worker;
         let proxy = server.0.peer_addr().unwrap();
-        let stream = worker.streams.iter().map(|(_, stream)| stream).find(|stream| {
-            let descriptor = worker.descriptors.get(stream.back.token);
-            let address = descriptor.and_then(|descriptor| getsockname(descriptor).ok());
-            address.and_then(|address| SocketAddr::try_from(address).ok()) == Some(proxy)
-        })?;
-        let address = getpeername(worker.descriptors.get(stream.front.token)?).ok()??;
-        SocketAddr::try_from(address).ok()
+        self.members.iter().find_map(|member| {
+            let worker = &member.worker;
+            let stream = worker.streams.iter().map(|(_, stream)| stream).find(|stream| {
+                let descriptor = worker.descriptors.get(stream.back.token);
+                let address = descriptor.and_then(|descriptor| getsockname(descriptor).ok());
+                address.and_then(|address| SocketAddr::try_from(address).ok()) == Some(proxy)
+            })?;
+            let address = getpeername(worker.descriptors.get(stream.front.token)?).ok()??;
+            SocketAddr::try_from(address).ok()
+        })
     }
 
     /// Connections in all workers, as counted in shared memory.

@@ -293,6 +293,12 @@ impl Default for Back {
 }
 
 impl Back {
+    /// One whose data flows already, in another process so far.
+    pub const fn established(retries: u32, redispatched: bool) -> Self {
+        let state = State::Est;
+        Self { state, held: state.holds(), redispatched, renewed: false, retries }
+    }
+
     /// Where it is.
     pub const fn state(self) -> State {
         self.state

@@ -148,6 +148,8 @@ pub struct Exchange {
     pub presented: Presented,
     /// What became of the server's.
     pub set_cookie: Option<ResponseCookie>,
+    /// The letters of both, of an exchange that began in another process.
+    pub cookie_letters: Option<[u8; 2]>,
     /// What becomes of a client that belongs to a server.
     pub persist: PersistRule,
     /// Where it stands among those that wait.
@@ -233,6 +235,7 @@ impl Default for Exchange {
             sent_at: 0,
             presented: Presented::NONE,
             set_cookie: None,
+            cookie_letters: None,
             persist: PersistRule::Normal,
             priority: Priority::default(),
             hash: None,

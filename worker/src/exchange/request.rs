@@ -126,6 +126,9 @@ impl Worker {
 
     /// What a stream waited for may be had: both directions go on.
     pub(crate) fn resume(&mut self, key: StreamKey) {
+        if self.is_moving(key) {
+            return;
+        }
         for side in [Side::Front, Side::Back] {
             if !self.flows(key) {
                 return;

@@ -419,6 +419,7 @@ impl Worker {
         self.descriptors.want(front, READ);
         self.descriptors.want(back, READ);
         self.log_as_soon_as(key);
+        self.offer_stream(key);
         if self.send_encoded(key) {
             self.rest(key);
             self.relay(key, Side::Back);

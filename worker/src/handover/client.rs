@@ -143,7 +143,7 @@ impl Worker {
             handover::Stage::Lingering => (Stage::Lingering, Then::Linger, Vec::new()),
             handover::Stage::Busy => return Err(Verdict::NoPlace),
         };
-        let entrance = self.entrance(&client.origin, Mode::Http)?;
+        let entrance = self.entrance(&client.origin, Some(Mode::Http))?;
         let private = client.private.and_then(|pooled| {
             let socket = unpacker.connection()?;
             let (backend, server) = self.server_of(&pooled)?;

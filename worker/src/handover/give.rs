@@ -18,6 +18,7 @@ use super::{
 use crate::descriptor::{Owner, READ, Token, Trigger, WRITE};
 use crate::event_loop::Worker;
 use crate::session::SessionKey;
+use crate::stream::StreamKey;
 
 /// Connections of one message.
 #[derive(Debug, Default)]
@@ -68,6 +69,11 @@ impl Worker {
                 session.handing = Handing::Own;
             }
         }
+        for (_, stream) in &mut self.streams {
+            if stream.handing == Handing::Refused {
+                stream.handing = Handing::Own;
+            }
+        }
         self.offer_all();
     }
 
@@ -84,6 +90,26 @@ impl Worker {
                 session.handing = Handing::Offered;
                 self.handover.offers.push_back(Offer::Client(key as SessionKey));
             }
+        }
+        for (key, stream) in &mut self.streams {
+            if matches!(stream.handing, Handing::Own | Handing::Offered) {
+                stream.handing = Handing::Offered;
+                self.handover.offers.push_back(Offer::Stream(key as StreamKey));
+            }
+        }
+    }
+
+    /// Bytes of a stream flow from now on, or it waits for a PROXY header.
+    #[inline]
+    pub(crate) fn offer_stream(&mut self, key: StreamKey) {
+        if !self.gives() {
+            return;
+        }
+        if let Some(stream) = self.streams.get_mut(key as usize)
+            && stream.handing == Handing::Own
+        {
+            stream.handing = Handing::Offered;
+            self.handover.offers.push_back(Offer::Stream(key));
         }
     }
 
@@ -168,6 +194,7 @@ impl Worker {
     fn pack(&mut self, offer: Offer) -> Result<(Parcel, Gone), Unfit> {
         match offer {
             Offer::Client(key) => Ok((self.pack_client(key)?, Gone::Client(key))),
+            Offer::Stream(key) => Ok((self.pack_stream(key)?, Gone::Stream(key))),
             Offer::Kept(number) => {
                 let (parcel, token) = self.pack_kept(number)?;
                 // There may be more of it.
@@ -178,7 +205,7 @@ impl Worker {
     }
 
     /// Nothing but the answer touches its connections from now on.
-    fn put_aside(&mut self, parcel: &Parcel) {
+    pub(crate) fn put_aside(&mut self, parcel: &Parcel) {
         for enclosed in &parcel.enclosed {
             if let Enclosed::Connection(token) = enclosed {
                 if let Some(descriptor) = self.descriptors.get(*token) {
@@ -314,6 +341,7 @@ impl Worker {
     fn let_go(&mut self, gone: Gone) {
         match gone {
             Gone::Client(key) => self.let_client_go(key),
+            Gone::Stream(key) => self.let_stream_go(key),
             Gone::Kept(token) => drop(self.descriptors.remove(token)),
         }
     }
@@ -322,6 +350,7 @@ impl Worker {
     fn return_one(&mut self, gone: Gone, handing: Handing) {
         match gone {
             Gone::Client(key) => self.bring_client_back(key, handing),
+            Gone::Stream(key) => self.bring_stream_back(key, handing),
             // Not worth another try.
             Gone::Kept(token) => drop(self.descriptors.remove(token)),
         }
@@ -347,6 +376,9 @@ impl Worker {
         self.handover.offers.clear();
         for (_, session) in &mut self.sessions {
             session.handing = Handing::Refused;
+        }
+        for (_, stream) in &mut self.streams {
+            stream.handing = Handing::Refused;
         }
         self.remove_link(key);
     }

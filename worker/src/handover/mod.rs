@@ -5,6 +5,9 @@
 //! - `give`: what is offered, what is under way, what comes back;
 //! - `take`: what comes in from those who retire, and what they are answered;
 //! - `client`: a client of mode http, packed and unpacked;
+//! - `tunnel`: a stream whose bytes flow;
+//! - `exchange`: what a tunnel of mode http has besides;
+//! - `headerless`: a client that owes a PROXY header;
 //! - `pooled`: server connections that wait for their next request;
 //! - `parcel`: the bytes and descriptors of one connection;
 //! - `positions`: where names of the other's configuration stand in this one.
@@ -29,11 +32,14 @@
 //! [`UNDER_WAY_MAX`] descriptors without an answer, fewer where the process may have few.
 
 mod client;
+mod exchange;
 mod give;
+mod headerless;
 mod parcel;
 mod pooled;
 mod positions;
 mod take;
+mod tunnel;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -43,6 +49,8 @@ use portolan_shared::memory::Object;
 use portolan_shared::message::handover::UNDER_WAY_MAX;
 use slab::Slab;
 
+#[cfg(test)]
+pub(crate) use parcel::Enclosed;
 pub(crate) use parcel::{Packer, Parcel, Unfit, Unpacker};
 pub(crate) use pooled::is_private;
 pub(crate) use positions::Positions;
@@ -52,6 +60,8 @@ use crate::descriptor::Token;
 use crate::event_loop::Worker;
 use crate::kept::Kept;
 use crate::session::SessionKey;
+use crate::stream::StreamKey;
+use crate::termination::Cause;
 
 /// Most connections that are packed in one cycle of the loop.
 const CONNECTIONS_PER_CYCLE: usize = 256;
@@ -86,6 +96,8 @@ pub enum Offer {
     Client(SessionKey),
     /// What is kept of a server, by its number: one connection after the other.
     Kept(u32),
+    /// A tunnel, or a client that owes a PROXY header.
+    Stream(StreamKey),
 }
 
 /// What was sent and has no answer yet.
@@ -95,6 +107,8 @@ enum Gone {
     Client(SessionKey),
     /// A server connection.
     Kept(Token),
+    /// A tunnel, or a client that owes a PROXY header.
+    Stream(StreamKey),
 }
 
 /// What came and was answered; it begins once the answer is in the channel.
@@ -104,6 +118,8 @@ pub(crate) enum Arrived {
     Client(SessionKey),
     /// A server connection, by its server's number.
     Kept(u32, Kept),
+    /// A tunnel, or a client that owes a PROXY header.
+    Stream(StreamKey),
 }
 
 /// To a successor.
@@ -152,6 +168,10 @@ pub struct Handover {
     /// leave, and those that were taken in this message, which count twice.
     leaving: BTreeMap<Object, u32>,
     doubled: BTreeMap<Object, u32>,
+    /// Streams that came and whose old worker has not followed the last change of their servers.
+    outdated: Vec<StreamKey>,
+    /// Streams under way whose end was ordered meanwhile, for when they come back.
+    condemned: Vec<(StreamKey, Cause)>,
     /// Connections that others have taken.
     pub given: u64,
     /// Connections taken from others.

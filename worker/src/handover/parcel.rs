@@ -11,7 +11,7 @@ use std::vec;
 
 use portolan_shared::message::handover::{Bytes, INLINE_MAX, Pending, What};
 use rustix::fs::{FileType, MemfdFlags, OFlags, fcntl_getfl, fstat, memfd_create};
-use rustix::io::Errno;
+use rustix::io::{Errno, ioctl_fionread};
 use rustix::net::{SocketType, sockopt};
 
 use crate::descriptor::Token;
@@ -66,6 +66,11 @@ impl Packer {
         self.enclosed.push(Enclosed::Connection(token));
     }
 
+    /// Adds a descriptor that was made for the message.
+    pub fn file(&mut self, file: OwnedFd) {
+        self.enclosed.push(Enclosed::File(file));
+    }
+
     /// Adds bytes, in a file where they are many.
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<Bytes, Unfit> {
         if bytes.len() <= self.inline_left {
@@ -118,6 +123,18 @@ impl Unpacker {
         let stream = sockopt::socket_type(&socket) == Ok(SocketType::STREAM);
         let waits = |flags: OFlags| !flags.contains(OFlags::NONBLOCK);
         (stream && !fcntl_getfl(&socket).is_ok_and(waits)).then_some(socket)
+    }
+
+    /// The next two, which must be the ends of a pipe with so many bytes in it.
+    pub fn pipe(&mut self, held: u32) -> Option<(OwnedFd, OwnedFd)> {
+        let (reader, writer) = (self.descriptors.next()?, self.descriptors.next()?);
+        let is_pipe = |fd: &OwnedFd| {
+            let mode = fstat(fd).ok().map(|about| FileType::from_raw_mode(about.st_mode));
+            mode == Some(FileType::Fifo)
+        };
+        let there = ioctl_fionread(&reader).ok()?;
+        let fits = is_pipe(&reader) && is_pipe(&writer) && held > 0 && there == u64::from(held);
+        fits.then_some((reader, writer))
     }
 
     /// Bytes, from the next descriptor where they are in a file.

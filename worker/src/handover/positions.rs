@@ -14,7 +14,7 @@ use crate::clock::Millis;
 use crate::event_loop::Worker;
 use crate::listener::ListenerKey;
 use crate::protocol::Address;
-use crate::stream::Told;
+use crate::stream::{Arrival, Told};
 
 /// Objects of this configuration.
 #[derive(Debug, Default)]
@@ -42,6 +42,18 @@ pub(crate) struct Entrance {
     pub accepted: Millis,
     /// Its task's priority.
     pub nice: i16,
+}
+
+impl Entrance {
+    /// For a stream.
+    pub fn arrival(&self) -> Arrival {
+        Arrival {
+            frontend: self.frontend,
+            listener: self.listener,
+            client: self.client,
+            accepted: self.accepted,
+        }
+    }
 }
 
 impl Worker {
@@ -91,13 +103,18 @@ impl Worker {
     }
 
     /// Where a predecessor's client came in: the same frontend in the same mode, the same bind, and
-    /// within limits that were lowered meanwhile.
-    pub(crate) fn entrance(&mut self, origin: &Origin, mode: Mode) -> Result<Entrance, Verdict> {
+    /// within limits that were lowered meanwhile. A client that has said nothing yet fits any mode.
+    pub(crate) fn entrance(
+        &mut self,
+        origin: &Origin,
+        mode: Option<Mode>,
+    ) -> Result<Entrance, Verdict> {
         let positions = self.positions();
         let key = *positions.listeners.get(&origin.bind).ok_or(Verdict::NoPlace)?;
         let listener = &self.listeners[key as usize];
         let frontend = &self.config.frontends[listener.frontend as usize];
-        if frontend.object != origin.frontend || frontend.mode != mode {
+        let fits = mode.is_none_or(|mode| mode == frontend.mode);
+        if frontend.object != origin.frontend || !fits {
             return Err(Verdict::NoPlace);
         }
         let entrance = Entrance {

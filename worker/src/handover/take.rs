@@ -149,17 +149,18 @@ impl Worker {
             // It has a better successor than this, or will have.
             return Err(Verdict::NoRoom);
         }
+        if !matches!(what, What::Pooled(_)) && self.spare_descriptors() < others + 2 {
+            return Err(Verdict::NoRoom);
+        }
         match what {
-            What::Client(client) => {
-                if self.spare_descriptors() < others + 2 {
-                    return Err(Verdict::NoRoom);
-                }
-                self.take_client(*client, unpacker).map(Arrived::Client)
-            }
+            What::Client(client) => self.take_client(*client, unpacker).map(Arrived::Client),
             What::Pooled(pooled) => self
                 .take_pooled(&pooled, unpacker)
                 .map(|(number, kept)| Arrived::Kept(number, kept)),
-            What::Tunnel(_) | What::Headerless(_) => Err(Verdict::NoPlace),
+            What::Tunnel(tunnel) => self.take_tunnel(&tunnel, unpacker).map(Arrived::Stream),
+            What::Headerless(client) => {
+                self.take_headerless(*client, unpacker).map(Arrived::Stream)
+            }
         }
     }
 
@@ -189,6 +190,7 @@ impl Worker {
         for arrived in std::mem::take(&mut link.arrived) {
             match arrived {
                 Arrived::Client(session) => self.bring_client_back(session, Handing::Own),
+                Arrived::Stream(stream) => self.bring_stream_back(stream, Handing::Own),
                 Arrived::Kept(number, kept) => self.begin_kept(number, kept),
             }
         }
@@ -199,6 +201,7 @@ impl Worker {
         for arrived in arrived {
             match arrived {
                 Arrived::Client(session) => self.let_client_go(session),
+                Arrived::Stream(stream) => self.let_stream_go(stream),
                 Arrived::Kept(_, kept) => drop(self.descriptors.remove(kept.token)),
             }
         }
@@ -230,6 +233,7 @@ impl Worker {
             for arrived in std::mem::take(&mut link.arrived) {
                 match arrived {
                     Arrived::Client(session) => self.bring_client_back(session, Handing::Own),
+                    Arrived::Stream(stream) => self.bring_stream_back(stream, Handing::Own),
                     Arrived::Kept(number, kept) => self.begin_kept(number, kept),
                 }
             }

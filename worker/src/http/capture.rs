@@ -104,6 +104,15 @@ impl Plan {
 }
 
 impl Captured {
+    /// What was captured in another process: places in `store`.
+    pub fn of_pieces(
+        store: Vec<u8>,
+        (request, response): (Vec<Option<Span>>, Vec<Option<Span>>),
+        (request_cookie, response_cookie): (Option<Span>, Option<Span>),
+    ) -> Self {
+        Self { store, request, response, request_cookie, response_cookie }
+    }
+
     /// Forgets all.
     pub fn clear(&mut self) {
         self.store.clear();

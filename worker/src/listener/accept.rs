@@ -235,7 +235,7 @@ impl Worker {
     }
 
     /// The same, at the cost of connections that wait for their next request.
-    fn make_room(&mut self) -> bool {
+    pub(crate) fn make_room(&mut self) -> bool {
         while !self.room_for_connection() {
             if !self.close_one_kept() {
                 return false;

@@ -64,6 +64,13 @@ impl Pipes {
         Some(Pipe { reader, writer })
     }
 
+    /// A pipe with bytes in it that came from another process, and counts here from now on, if need be
+    /// beyond the bound.
+    pub fn adopt(&mut self, reader: OwnedFd, writer: OwnedFd) -> Pipe {
+        self.count();
+        Pipe { reader, writer }
+    }
+
     /// Takes one back; one that still holds bytes is closed.
     pub fn give(&mut self, pipe: Pipe, held: u32) {
         self.out -= 1;
@@ -119,6 +126,18 @@ mod tests {
         let pipe = pool.take().unwrap();
         pool.give(pipe, 1);
         assert_eq!(pool.figures(), (0, 0, 1, 0));
+    }
+
+    #[test]
+    fn a_pipe_from_elsewhere_counts_and_is_not_kept_beyond_the_bound() {
+        let mut pool = Pipes::new(1, 0);
+        let (reader, writer) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).unwrap();
+        let own = pool.take().unwrap();
+        let pipe = pool.adopt(reader, writer);
+        assert_eq!(pool.figures().0, 2);
+        pool.give(pipe, 0);
+        pool.give(own, 0);
+        assert_eq!((pool.figures().0, pool.figures().1), (0, 1));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Bytes in are bytes out: one worker, a few streams, peers that write and read in pieces of any size,
 //! stop reading, end one direction or break off, with every poller, copied and spliced, with few buffers
-//! and pipes, with PROXY headers that come in pieces.
+//! and pipes, with PROXY headers that come in pieces; and all of it moves from worker to worker meanwhile.
 //!
 //! What arrives is always the beginning of what was sent, and all of it where nobody broke off. A
 //! failing seed is printed; `FLOW_SEED=n` replays it alone.
@@ -18,6 +18,8 @@ use crate::back::State;
 
 const SEEDS: u64 = 8;
 const STEPS: u32 = 600;
+/// About so many steps between two moves.
+const STEPS_PER_MOVE: usize = 25;
 const STREAMS_MAX: usize = 5;
 
 /// One end, and how much it has sent and seen.
@@ -113,14 +115,18 @@ fn shape(config: &mut Config, random: &mut Random) {
         1 => vec!["epoll".to_owned(), "polling".to_owned()],
         _ => vec![],
     };
-    config.frontends[0].splice = SpliceOptions {
-        request: random.below(3) == 0,
-        response: random.below(3) == 0,
-        auto: random.below(2) == 0,
-    };
+    config.frontends[0].splice = splice(random);
     if random.below(2) == 0 {
         config.frontends[0].binds[0].accept_proxy =
             Some(ProxyProtocolIn { from: Vec::new(), timeout: None });
+    }
+}
+
+fn splice(random: &mut Random) -> SpliceOptions {
+    SpliceOptions {
+        request: random.below(3) == 0,
+        response: random.below(3) == 0,
+        auto: random.below(2) == 0,
     }
 }
 
@@ -158,10 +164,14 @@ impl Flow {
     }
 
     fn step(&mut self) {
+        if self.random.below(STEPS_PER_MOVE) == 0 {
+            self.move_on();
+        }
         match self.random.below(20) {
             0 if self.pairs.len() < STREAMS_MAX => self.begin(),
             0..8 => {
-                self.rig.turn(0);
+                let at = self.random.below(self.rig.members.len());
+                self.rig.turn(at);
             }
             _ if self.pairs.is_empty() => {}
             8 => self.break_off(),
@@ -170,6 +180,15 @@ impl Flow {
             _ => self.read_one(),
         }
         self.match_servers();
+    }
+
+    /// The next worker, with other ideas of splicing, perhaps before the one before it has everything.
+    fn move_on(&mut self) {
+        if self.random.below(2) == 0 {
+            self.rig.config.frontends[0].splice = splice(&mut self.random);
+            self.rig.hand_over();
+        }
+        self.rig.members.retain(|member| member.left.is_none());
     }
 
     fn begin(&mut self) {
@@ -312,7 +331,8 @@ impl Flow {
             // A peer that closed while our bytes wait for room is found gone by the kernel's probes.
             self.rig.settle();
             drop(self.rig.accept());
-            let mut streams = self.rig.members[0].worker.streams.iter();
+            let members = self.rig.members.iter();
+            let mut streams = members.flat_map(|member| member.worker.streams.iter());
             if streams.any(|(_, stream)| matches!(stream.machine.state(), State::Tar(_))) {
                 // A server that reset before the proxy saw it connected is tried again.
                 self.rig.pass(Duration::from_secs(1));

@@ -64,6 +64,7 @@ impl Worker {
         self.descriptors.want(token, READ);
         if has_header {
             self.tasks.schedule(task, wait_ends);
+            self.offer_stream(key);
             return;
         }
         self.let_in(key);

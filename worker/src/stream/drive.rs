@@ -4,10 +4,10 @@
 //! feeds its answer in, until the machine waits for something or the stream is over.
 
 use portolan_shared::memory::Total;
-use portolan_shared::model::{BackendId, Observe, PersistRule};
+use portolan_shared::model::{BackendId, Config, Observe, PersistRule, SpliceOptions};
 use portolan_shared::standing::Usable;
 
-use super::{NONE, StreamKey};
+use super::{NONE, Stream, StreamKey};
 use crate::back::{Action, Failure, Held, Input, State, Step, Surroundings};
 use crate::clock::millis;
 use crate::descriptor::{READ, WRITE};
@@ -124,13 +124,9 @@ impl Worker {
         stream.connect_ms = now.saturating_sub(queue_ended) as i32;
         stream.front.moved = now;
         stream.back.moved = now;
-        let backend = &self.config.backends[stream.backend as usize];
-        let frontend = &self.config.frontends[stream.frontend as usize];
-        let splice = (frontend.splice, backend.splice);
-        stream.front.splice = splice.0.request || splice.1.request;
-        stream.back.splice = splice.0.response || splice.1.response;
-        stream.front.splice_allowed = splice.0.auto || splice.1.auto;
-        stream.back.splice_allowed = splice.0.auto || splice.1.auto;
+        let splice = splice_of(&self.config, stream);
+        (stream.front.splice, stream.back.splice) = (splice.request, splice.response);
+        (stream.front.splice_allowed, stream.back.splice_allowed) = (splice.auto, splice.auto);
         let (front, back) = (stream.front.token, stream.back.token);
         self.descriptors.want(front, READ);
         self.descriptors.want(back, READ);
@@ -143,6 +139,7 @@ impl Worker {
         }
         self.rest(key);
         self.log_as_soon_as(key);
+        self.offer_stream(key);
         // The client may have spoken meanwhile; what the server has said, the poller will tell.
         self.relay(key, Side::Front);
     }
@@ -202,5 +199,16 @@ impl Worker {
             Errno::AFNOSUPPORT | Errno::INVAL | Errno::PROTOTYPE | Errno::PERM => Failure::Internal,
             _ => Failure::Refused,
         }
+    }
+}
+
+/// What may be moved inside the kernel: what its frontend or its backend says.
+pub(crate) fn splice_of(config: &Config, stream: &Stream) -> SpliceOptions {
+    let frontend = config.frontends[stream.frontend as usize].splice;
+    let backend = config.backends[stream.backend as usize].splice;
+    SpliceOptions {
+        request: frontend.request || backend.request,
+        response: frontend.response || backend.response,
+        auto: frontend.auto || backend.auto,
     }
 }

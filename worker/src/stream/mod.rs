@@ -29,12 +29,13 @@ mod relay;
 mod source;
 mod timers;
 
+pub(crate) use drive::splice_of;
 pub use endpoint::{Endpoint, Pending, Side};
 pub use finish::peer;
 pub(crate) use observe::speaks_well;
 pub(crate) use pick::may_return;
 pub use queue::PendingQueue;
-pub use record::Ends;
+pub use record::{Ends, cookie_letters};
 pub(crate) use relay::{COPY_BUDGET, Halt};
 pub use source::SourcePorts;
 
@@ -47,6 +48,7 @@ use crate::back::Back;
 use crate::clock::Millis;
 use crate::descriptor::Token;
 use crate::exchange::Exchange;
+use crate::handover::Handing;
 use crate::protocol::Address;
 use crate::session::SessionKey;
 use crate::task::{NEVER, TaskId};
@@ -116,6 +118,8 @@ pub struct Stream {
     pub session: SessionKey,
     /// The request and its response, in mode http.
     pub http: Option<Box<Exchange>>,
+    /// Where it is between two workers.
+    pub handing: Handing,
 }
 
 const _: () = assert!(size_of::<Stream>() <= 400, "an idle connection pays for one of these");
@@ -179,6 +183,7 @@ impl Stream {
             source: None,
             session: NONE,
             http: None,
+            handing: Handing::Own,
         }
     }
 

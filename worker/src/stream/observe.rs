@@ -45,7 +45,8 @@ impl Worker {
         }
     }
 
-    /// Ends every stream of a server for this reason.
+    /// Ends every stream of a server for this reason; one that is under way to another worker when it
+    /// comes back.
     pub(crate) fn shut_down_streams(&mut self, id: BackendId, server: ServerId, why: Cause) {
         let of_it = |stream: &super::Stream| {
             (stream.backend, stream.server) == (id, server) && stream.holds_server
@@ -57,6 +58,10 @@ impl Worker {
             .map(|(key, _)| key as StreamKey)
             .collect();
         for key in keys {
+            if self.is_moving(key) {
+                self.condemn(key, why);
+                continue;
+            }
             let input = if self.flows(key) {
                 Input::Over(Termination::new(why, self.phase_of(key)))
             } else {

@@ -111,7 +111,7 @@ impl<'a> View<'a> {
             request_cookie: exchange.and_then(|it| it.captured.request_cookie()),
             response_cookie: exchange.and_then(|it| it.captured.response_cookie()),
             termination: why,
-            cookie_letters: self.cookie_letters(stream),
+            cookie_letters: cookie_letters(stream, self.backends),
             load: self.load(frontend, backend, server),
             retries: stream.machine.retries(),
             redispatched: stream.machine.redispatched(),
@@ -146,18 +146,18 @@ impl<'a> View<'a> {
             server: if server.is_some() { in_server } else { 0 },
         }
     }
+}
 
-    /// HAProxy's two letters for what became of the persistence cookie.
-    fn cookie_letters(&self, stream: &Stream) -> [u8; 2] {
-        let backend = self.backends.get(stream.backend as usize);
-        let configured = backend.is_some_and(|backend| backend.persistence.is_some());
-        match stream.http.as_deref().filter(|_| configured) {
-            None => *b"--",
-            Some(exchange) => {
-                let response = exchange.set_cookie.map_or(b'N', ResponseCookie::letter);
-                [exchange.presented.state.letter(), response]
-            }
+/// HAProxy's two letters for what became of the persistence cookie.
+pub fn cookie_letters(stream: &Stream, backends: &[BackendState]) -> [u8; 2] {
+    let configured = |state: &BackendState| state.persistence.is_some();
+    match stream.http.as_deref() {
+        Some(Exchange { cookie_letters: Some(letters), .. }) => *letters,
+        Some(exchange) if backends.get(stream.backend as usize).is_some_and(configured) => {
+            let response = exchange.set_cookie.map_or(b'N', ResponseCookie::letter);
+            [exchange.presented.state.letter(), response]
         }
+        _ => *b"--",
     }
 }
 

@@ -190,6 +190,9 @@ impl Worker {
     pub(crate) fn look_for_failures(&mut self) {
         let keys: Vec<StreamKey> = self.streams.iter().map(|(key, _)| key as StreamKey).collect();
         for key in keys {
+            if self.is_moving(key) {
+                continue;
+            }
             if self.flows(key) && self.is_exchange(key) {
                 // A server's failure is found when it is read: it may have answered before.
                 self.check_failed_client(key);
@@ -320,6 +323,8 @@ impl Worker {
                 }
                 continue;
             }
+            // One that came full from another process, where what follows is copied.
+            source.pending.give_pipe_back(&mut self.pipes);
             if !self.buffers.can_take() {
                 let Some(to) = self.descriptors.get(sink.token) else { return Halt::Drained };
                 let room = self.scratch.len();

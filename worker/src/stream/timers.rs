@@ -42,6 +42,9 @@ impl Worker {
     /// The stream's task is due.
     pub(crate) fn expire_stream(&mut self, key: StreamKey) {
         let now = self.clock.now();
+        if self.is_moving(key) {
+            return;
+        }
         let Some(stream) = self.streams.get(key as usize) else { return };
         let state = stream.machine.state();
         if matches!(state, State::Est) {
