@@ -81,13 +81,19 @@ fn living_connections_outlive_a_reload() {
     assert!(portolan.only_newest().iter().all(|worker| worker.generation == 4));
 }
 
+/// The same proxy under another name: connections of the one before have no place in it.
+fn renamed(portolan: &Portolan, body: &str, number: usize) {
+    portolan.configure(&body.replace("listen.proxy", &format!("listen.proxy-{number}")));
+}
+
 #[test]
 fn an_old_worker_says_in_its_title_that_it_stops() {
     let origin = Origin::echo();
     let (body, front) = echo_proxy(&origin);
-    let portolan = Setup::new(body).workers(1).start();
+    let portolan = Setup::new(body.clone()).workers(1).start();
     let mut stream = client::connect(front);
     stream.expect_echo(b"one stream");
+    renamed(&portolan, &body, 1);
     portolan.reload();
     deadline::until("a stopping worker with one stream", || {
         portolan.all_workers().iter().any(|worker| {
@@ -106,6 +112,7 @@ fn what_is_left_ends_after_hard_stop_after() {
     let portolan = Setup::new(listen.to_string()).global("hard_stop_after", "\"500ms\"").start();
     let mut stream = client::connect(front);
     stream.expect_echo(b"old");
+    renamed(&portolan, &listen.to_string(), 1);
     portolan.reload();
     stream.expect_closed();
     assert_eq!(log.only_tcp().termination, "KD");
@@ -276,16 +283,18 @@ fn a_hundred_reloads_leave_nothing_behind() {
 
 #[test]
 fn generations_that_cannot_end_are_bounded_and_do_no_harm() {
-    // Each generation is held by one connection, until there is no lane left for another worker.
+    // Each generation is held by one connection that has no place in the next, until there is no lane
+    // left for another worker.
     let _turn = storm::turn();
     let origin = Origin::echo();
     let (body, front) = echo_proxy(&origin);
-    let portolan = Setup::new(body).workers(1).global("max_reloads", 1000).start();
+    let portolan = Setup::new(body.clone()).workers(1).global("max_reloads", 1000).start();
     let mut held = Vec::new();
-    let refused = (0..300).find_map(|_| {
+    let refused = (0..300).find_map(|number| {
         let mut stream = client::connect(front);
         stream.expect_echo(b"held");
         held.push(stream);
+        renamed(&portolan, &body, number);
         let output = portolan.command(&["reload"]);
         (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
     });
