@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use portolan_shared::log::Zone;
 use portolan_shared::memory::{INSTANCE, Total};
 use portolan_shared::message::{Query, Role, ToWorker};
 use rustix::event::PollFlags;
@@ -56,6 +57,7 @@ impl Master {
                 Ok(Command::Version) => VERSION.to_owned(),
                 Ok(Command::Info) => self.info(),
                 Ok(Command::Processes) => self.processes(),
+                Ok(Command::Captures) => self.captures.show(Zone::system()),
                 Ok(Command::Backends) => self.backends(),
                 Ok(Command::ServerStates(which)) => self.show_servers(|servers, age| {
                     show_servers::states(servers, which.as_deref(), age)

@@ -6,7 +6,7 @@
 //!    prepare (a generation on its way)      supervise (workers while they live)
 //!    aides (checker and runner, beside the workers)
 //!    listeners (the table of sockets)       slots, state, coalesce, heartbeat, questions (cores)
-//!    control, answer, servers, show_servers (the operator)         limits, status, shared_memory
+//!    control, answer, servers, show_servers (the operator)         limits, status, shared_memory, captures
 //!    upgrade, handover (another program goes on in our place)
 //!    kept, adoption (another master goes on with our processes)    obituary
 //! ```
@@ -14,6 +14,7 @@
 mod adoption;
 mod aides;
 mod answer;
+mod captures;
 mod coalesce;
 mod control;
 mod generation;

@@ -24,6 +24,7 @@ use portolan_shared::signal::Signals;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::aides::Aides;
+use crate::captures::Captures;
 use crate::coalesce::{Coalescer, Way};
 use crate::control::{ClientId, Control};
 use crate::generation::Generation;
@@ -113,6 +114,8 @@ pub struct Master {
     pub facts: Facts,
     /// What turns our times into those of other processes.
     pub clocks: Clocks,
+    /// What workers had read last that died by a fault.
+    pub captures: Captures,
     /// Another program that is to go on in our place.
     pub check: Option<Check>,
     /// Whether we are that program, and nothing has been promoted yet.

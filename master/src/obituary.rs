@@ -2,6 +2,7 @@
 //!
 //! Shell.
 //!
+//! - Of a worker that died by a fault, or whose loop stood still, what it had read last is kept.
 //! - Our own children we reap. Those that a former master had started are the wrapper's, which tells how
 //!   they ended ([`FromWrapper::Reaped`](portolan_shared::message::wrapper::FromWrapper::Reaped)): only
 //!   the line waits for that, at most [`PATIENCE`]; whatever is to be done about an end is done at once.
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use portolan_shared::model::LogLevel;
 
+use crate::captures::Capture;
 use crate::master::Master;
 use crate::worker::Ending;
 
@@ -29,6 +31,10 @@ pub struct Ended {
     pub meant: bool,
     /// Why it says it could not start.
     pub failed: Option<String>,
+    /// Its loop stood still, and we have killed it.
+    pub hung: bool,
+    /// What it had read last, if it is one that reads what strangers send.
+    pub capture: Option<Box<Capture>>,
 }
 
 /// Ends of which one half is known.
@@ -88,5 +94,13 @@ impl Master {
         let level = if clean { LogLevel::Notice } else { LogLevel::Alert };
         let why = ended.failed.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         self.say(level, &format!("{} ({}) {ending}{why}", ended.who, ended.pid));
+        if let Some(capture) = &ended.capture
+            && (ending.is_fault() || ended.hung)
+        {
+            let capture = Capture { ending: ending.to_string(), ..(**capture).clone() };
+            let line = format!("Worker ({}): {} (show captures)", ended.pid, capture.read());
+            self.say(LogLevel::Alert, &line);
+            self.captures.push(capture);
+        }
     }
 }

@@ -12,6 +12,7 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use portolan_shared::capture;
 use portolan_shared::memory::{LANES_MAX, Lane, Memory, MemoryError, OBJECTS_PER_CHUNK, Registry};
 use portolan_shared::message::{MemoryKind, Role};
 use portolan_shared::model::Config;
@@ -25,6 +26,8 @@ pub const CHUNK: &str = "memory-";
 pub const STATES: &str = "states-";
 /// See [`HEAD`].
 pub const DOORBELL: &str = "doorbell-";
+/// Under this and the lane the wrapper keeps the file for what its owner reads last.
+pub const CAPTURE: &str = "capture-";
 
 /// Memory, registry and doorbells.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub struct SharedMemory {
     read_only: Vec<OwnedFd>,
     registry: Registry,
     doorbells: BTreeMap<Lane, OwnedFd>,
+    /// What a lane's owner reads last is to be found here.
+    captures: BTreeMap<Lane, OwnedFd>,
 }
 
 /// What a former master left of it.
@@ -43,6 +48,7 @@ pub struct Left {
     chunks: BTreeMap<u32, OwnedFd>,
     states: BTreeMap<u32, OwnedFd>,
     doorbells: BTreeMap<Lane, OwnedFd>,
+    captures: BTreeMap<Lane, OwnedFd>,
 }
 
 impl Left {
@@ -56,6 +62,8 @@ impl Left {
             self.states.insert(number, descriptor);
         } else if let Some(lane) = name.strip_prefix(DOORBELL).and_then(|n| n.parse().ok()) {
             self.doorbells.insert(lane, descriptor);
+        } else if let Some(lane) = name.strip_prefix(CAPTURE).and_then(|n| n.parse().ok()) {
+            self.captures.insert(lane, descriptor);
         } else {
             return Some(descriptor);
         }
@@ -71,6 +79,7 @@ impl SharedMemory {
             read_only: Vec::new(),
             registry: Registry::default(),
             doorbells: BTreeMap::new(),
+            captures: BTreeMap::new(),
         })
     }
 
@@ -84,8 +93,8 @@ impl SharedMemory {
             memory.attach_chunk(number, chunk)?;
             memory.attach_states(number, states)?;
         }
-        let mut adopted =
-            Self { memory, read_only: Vec::new(), registry, doorbells: left.doorbells };
+        let Left { doorbells, captures, .. } = left;
+        let mut adopted = Self { memory, read_only: Vec::new(), registry, doorbells, captures };
         adopted.reopen()?;
         Ok(Some(adopted))
     }
@@ -173,6 +182,20 @@ impl SharedMemory {
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
         self.doorbells.insert(lane, rustix::event::eventfd(0, flags)?);
         Ok(true)
+    }
+
+    /// Makes the file for what a lane's owner reads last; whether it was made just now.
+    pub fn make_capture(&mut self, lane: Lane) -> io::Result<bool> {
+        if self.captures.contains_key(&lane) {
+            return Ok(false);
+        }
+        self.captures.insert(lane, capture::create("portolan-capture")?);
+        Ok(true)
+    }
+
+    /// The file for what a lane's owner reads last.
+    pub fn capture(&self, lane: Lane) -> Option<BorrowedFd<'_>> {
+        self.captures.get(&lane).map(AsFd::as_fd)
     }
 
     /// All doorbells.

@@ -22,6 +22,7 @@ use portolan_shared::sys;
 use rustix::fs::{Mode, OFlags};
 
 use crate::aides::Aides;
+use crate::captures::Captures;
 use crate::coalesce::{Coalescer, Way};
 use crate::control::{self, Control};
 use crate::handover::Handover;
@@ -390,6 +391,7 @@ fn serve(
         obituaries: Obituaries::default(),
         facts: Facts::default(),
         clocks: Clocks::now(),
+        captures: Captures::default(),
         check: None,
         is_fresh_image: false,
         command_line,

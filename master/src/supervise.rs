@@ -9,6 +9,7 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use portolan_shared::capture;
 use portolan_shared::channel::{Channel, ChannelError};
 use portolan_shared::log;
 use portolan_shared::memory::Lane;
@@ -16,10 +17,11 @@ use portolan_shared::message::{Hello, Role, ToMaster, ToWorker};
 use portolan_shared::model::LogLevel;
 
 use crate::aides::Post;
+use crate::captures::Capture;
 use crate::kept::KeptChannel;
 use crate::master::Master;
 use crate::obituary::Ended;
-use crate::shared_memory::DOORBELL;
+use crate::shared_memory::{CAPTURE, DOORBELL};
 use crate::slots::WorkerId;
 use crate::worker::{Birth, Phase, Worker};
 use crate::{heartbeat::Heartbeat, inspect};
@@ -53,7 +55,7 @@ impl Master {
             .claim(post.slot(), generation)
             .ok_or("no lane is free: older generations still drain")?;
         let incarnation = self.memory.memory().owner(lane).incarnation;
-        let ready = self.ready_doorbell(lane);
+        let ready = self.ready_doorbell(lane).and_then(|()| self.ready_capture(lane, post));
         let kept = KeptChannel { generation, post, incarnation };
         let ends = match ready.and_then(|()| self.ready_channel(lane, kept)) {
             Ok(ends) => ends,
@@ -100,6 +102,19 @@ impl Master {
             worker.say(&ToWorker::Doorbell { lane }, &[bell]);
         }
         Ok(())
+    }
+
+    /// Makes the file for what a worker reads last, and has it kept, where it is new.
+    fn ready_capture(&mut self, lane: Lane, post: Post) -> Result<(), String> {
+        if post.role() != Role::Worker {
+            return Ok(());
+        }
+        let made = self.memory.make_capture(lane).map_err(|error| format!("memfd: {error}"))?;
+        let Some(file) = self.memory.capture(lane).filter(|_| made) else { return Ok(()) };
+        self.link
+            .keep(format!("{CAPTURE}{lane}"), Vec::new(), file)
+            .map(|_| ())
+            .map_err(|error| format!("the wrapper cannot keep a capture: {error}"))
     }
 
     /// Gives up on starting some.
@@ -334,6 +349,7 @@ impl Master {
         let candidates = self.is_candidates(id);
         let Some(worker) = self.workers.remove(&id) else { return };
         let ending = worker.reap();
+        let capture = self.capture_of(&worker);
         // Where another has the lane since, it was taken back before.
         if self.memory.memory().owner(worker.lane).incarnation == worker.incarnation {
             self.release(worker.lane);
@@ -349,6 +365,8 @@ impl Master {
             who: format!("{who} {}", worker.role_name()),
             meant: worker.phase.leaves(),
             failed: worker.failed.clone(),
+            hung: worker.hung,
+            capture,
         };
         self.tell_end(ended, ending, now);
         self.forget_answers(id);
@@ -367,6 +385,24 @@ impl Master {
         }
         self.drop_generations();
         self.check_last(now);
+    }
+
+    /// What a worker that has ended read last; asked before its lane has another owner.
+    fn capture_of(&self, worker: &Worker) -> Option<Box<Capture>> {
+        let owner = self.memory.memory().owner(worker.lane);
+        if worker.role != Role::Worker || owner.incarnation != worker.incarnation {
+            return None;
+        }
+        let file = self.memory.capture(worker.lane)?;
+        let last = capture::last(file).ok().flatten()?;
+        let (slot, generation) = (worker.slot + 1, worker.generation);
+        Some(Box::new(Capture {
+            at: log::Wall::now(),
+            at_ms: log::monotonic_ms(),
+            who: format!("worker {slot} ({}) of generation {generation}", worker.pid),
+            ending: String::new(),
+            last,
+        }))
     }
 
     /// Ends what has not become ready, left or ended in time.
@@ -417,6 +453,7 @@ impl Master {
             }
             if let Some(worker) = self.workers.get_mut(&id) {
                 worker.heartbeat = None;
+                worker.hung = true;
                 worker.kill();
             }
         }

@@ -18,6 +18,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use portolan_shared::capture::FILE_BYTES;
 use portolan_shared::channel::{Channel, ChannelError};
 use portolan_shared::memory::Lane;
 use portolan_shared::message::wrapper::WRAPPER_FD;
@@ -37,6 +38,8 @@ use crate::slots::WorkerId;
 pub const KILL_AFTER: Duration = Duration::from_secs(1);
 /// Room for `ps` to show what a worker is doing: bytes of its first argument.
 const TITLE_LENGTH: usize = 64;
+/// The status with which a program leaves that panicked.
+const PANICKED: i32 = 101;
 /// What of our environment a worker may know.
 const ENVIRONMENT: [&str; 4] = ["PATH", "TZ", "LANG", "RUST_BACKTRACE"];
 /// A worker's end of its channel, under the same number as ours to the wrapper.
@@ -131,6 +134,8 @@ pub struct Worker {
     pub mute: bool,
     /// Whether nothing more is heard from it.
     pub deaf: bool,
+    /// Its loop stood still, and we have killed it.
+    pub hung: bool,
     feed: Feed,
 }
 
@@ -204,6 +209,7 @@ impl Worker {
             incarnation: birth.incarnation,
             mute: false,
             deaf: false,
+            hung: false,
             feed: Feed::Hello(birth.hello),
         })
     }
@@ -244,6 +250,7 @@ impl Worker {
             incarnation: 0,
             mute: false,
             deaf: false,
+            hung: false,
             feed: Feed::Fed,
         }
     }
@@ -257,7 +264,8 @@ impl Worker {
         self.channel.flush()?;
         while !self.channel.wants_write() && !matches!(self.feed, Feed::Fed) {
             let feed = self.feed.clone();
-            self.feed = feed.next(self.role, &mut self.channel, generation, memory)?;
+            let who = (self.role, self.lane);
+            self.feed = feed.next(who, &mut self.channel, generation, memory)?;
         }
         Ok(())
     }
@@ -395,6 +403,18 @@ impl Ending {
         self.known
     }
 
+    /// By what a program does wrong, not by what somebody does to it: a signal of the processor's, or a
+    /// panic.
+    pub fn is_fault(self) -> bool {
+        let by = |signal: Signal| signal.as_raw() == self.code;
+        let signals = [Signal::SEGV, Signal::ABORT, Signal::BUS, Signal::ILL, Signal::FPE];
+        match (self.known, self.by_signal) {
+            (false, _) => false,
+            (true, true) => signals.into_iter().any(by),
+            (true, false) => self.code == PANICKED,
+        }
+    }
+
     /// As after a soft-stop.
     pub fn is_clean(self) -> bool {
         self.known && !self.by_signal && self.code == 0
@@ -423,6 +443,8 @@ enum Feed {
     Memory(usize),
     /// From this lane's on.
     Doorbells(Lane),
+    /// The file for what it reads last.
+    Capture,
     /// From this endpoint on.
     Logs(u16),
     /// From the n-th socket on.
@@ -436,7 +458,7 @@ impl Feed {
     /// Says one thing and answers what comes after it.
     fn next(
         self,
-        role: Role,
+        (role, lane): (Role, Lane),
         channel: &mut Channel,
         generation: &Generation,
         memory: &SharedMemory,
@@ -459,8 +481,15 @@ impl Feed {
                     channel.send(&ToWorker::Doorbell { lane }, &[bell])?;
                     Self::Doorbells(lane + 1)
                 }
-                None => Self::Logs(0),
+                None => Self::Capture,
             },
+            Self::Capture => {
+                if let Some(file) = memory.capture(lane).filter(|_| role == Role::Worker) {
+                    let length = FILE_BYTES as u32;
+                    channel.send(&ToWorker::Capture { length }, &[file])?;
+                }
+                Self::Logs(0)
+            }
             Self::Logs(endpoint) => match generation.logs.get(endpoint) {
                 Some(socket) => {
                     channel.send(&ToWorker::LogSocket { endpoint }, &[socket])?;

@@ -5,8 +5,9 @@
 //! processes talk; `memory` is what workers share, `standing` what a server is good for by it; `log` and `notify` are how we speak to the
 //! system; `signal` is the queue of signals that all three main loops read; `crypt` says which
 //! hashes of passwords can be checked; `check_result` is what a health check finds; `expression`
-//! compiles regular expressions.
+//! compiles regular expressions; `capture` keeps what a process read last for those who outlive it.
 
+pub mod capture;
 pub mod channel;
 pub mod check_result;
 pub mod crypt;

@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
+use portolan_shared::capture::Scratch;
 use portolan_shared::channel::Channel;
 use portolan_shared::log::{Kind, Log, TargetRef};
 use portolan_shared::memory::{Lane, Object, OwnLane};
@@ -138,7 +139,8 @@ pub struct Worker {
     pub(crate) source_ports: SourcePorts,
     /// PROXY headers made so far; part of the ids in them.
     pub(crate) greeted: u64,
-    pub(crate) scratch: Box<[u8]>,
+    /// Into it everything is received.
+    pub(crate) scratch: Scratch,
     pub(crate) applets: Vec<Applet>,
     /// Links to who follows and to who went before.
     pub(crate) handover: Handover,

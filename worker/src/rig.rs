@@ -32,6 +32,7 @@ use std::rc::Rc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use portolan_shared::capture::Scratch;
 use portolan_shared::channel::Channel;
 use portolan_shared::log::{Log, Zone, monotonic_ms};
 use portolan_shared::memory::{
@@ -241,6 +242,7 @@ impl Rig {
                 master_pid: 0,
                 debug: false,
             },
+            scratch: Scratch::private(self.config.tune.buffer_size as usize).unwrap(),
             lane: OwnLane::new(Rc::new(memory.unwrap()), lane).unwrap(),
             doorbells: self
                 .bells

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
+use portolan_shared::capture::Scratch;
 use portolan_shared::channel::Channel;
 use portolan_shared::log::{Log, Zone};
 use portolan_shared::memory::{Lane, Memory, OwnLane};
@@ -67,6 +68,8 @@ pub(crate) struct Told {
     pub listeners: Vec<(Vec<ListenerEntry>, Vec<OwnedFd>)>,
     /// The other end leads to the runner, or to the checker.
     pub peer: Option<OwnedFd>,
+    /// What is received last is to be found there.
+    pub capture: Option<OwnedFd>,
     pub configuration: Vec<u8>,
 }
 
@@ -176,6 +179,7 @@ fn hear(channel: &mut Channel) -> Result<(Role, Told), Refusal> {
                 told.listeners.push((entries, sockets));
             }
             ToWorker::RunnerPeer => told.peer = Some(one()?),
+            ToWorker::Capture { .. } => told.capture = Some(one()?),
             ToWorker::Piece(piece) => {
                 if told.configuration.len() + piece.len() > CONFIGURATION_MAX {
                     return Err(broken("the configuration is too long".to_owned()));
@@ -231,6 +235,7 @@ pub(crate) struct Parts {
     pub log: Log,
     pub listeners: Vec<(Vec<ListenerEntry>, Vec<OwnedFd>)>,
     pub poller: Poller,
+    pub scratch: Scratch,
     pub fixed_descriptors: usize,
     pub descriptor_limit: usize,
 }
@@ -298,6 +303,7 @@ fn become_worker(mut told: Told) -> Result<Parts, Refusal> {
     });
     let descriptor_limit = privileges::limit_descriptors(needed, config.process.maxconn)? as usize;
     privileges::confine(&config.process)?;
+    let scratch = scratch(told.capture.as_ref(), config.tune.buffer_size as usize)?;
     let events_max = config.tune.maxpollevents as usize;
     let poller = Poller::choose(&config.tune.disabled_pollers, events_max)
         .map_err(|error| (StartStep::Poller, format!("no poller works: {error}")))?;
@@ -309,9 +315,19 @@ fn become_worker(mut told: Told) -> Result<Parts, Refusal> {
         log,
         listeners: told.listeners,
         poller,
+        scratch,
         fixed_descriptors,
         descriptor_limit,
     })
+}
+
+/// The buffer into which everything is received, in the master's file where it has given one.
+fn scratch(capture: Option<&OwnedFd>, bytes: usize) -> Result<Scratch, Refusal> {
+    let refused = |error: &dyn std::fmt::Display| (StartStep::Memory, error.to_string());
+    match capture {
+        Some(file) => Scratch::attach(file, bytes).map_err(|error| refused(&error)),
+        None => Scratch::private(bytes).map_err(|error| refused(&error)),
+    }
 }
 
 /// The share of pipes of one worker; none where nothing splices.
@@ -399,7 +415,7 @@ pub(crate) fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channe
         pipes: Pipes::new(pipes_of(&config, hello.slots), now),
         source_ports: SourcePorts::new(hello.slot, hello.slots, now as u32),
         greeted: 0,
-        scratch: vec![0; config.tune.buffer_size as usize].into_boxed_slice(),
+        scratch: parts.scratch,
         http: Http::new(&config, key),
         watched: watched_backends(&config),
         config: Rc::new(config),

@@ -18,6 +18,7 @@ show fd [worker N]     their descriptors
 show sess [worker N]   their streams
 show listeners [worker N]  their listeners and states
 show pools [worker N]  their buffers and pipes
+show captures          what workers had read last that died by a fault
 show backend           the names of the backends
 show servers state [BACKEND]  how servers stand, in HAProxy's columns
 show servers conn [BACKEND]   their connections
@@ -51,6 +52,8 @@ pub enum Command {
     Info,
     /// See [`HELP`].
     Processes,
+    /// See [`HELP`].
+    Captures,
     /// Of all workers of the current generation, or the one of a slot (from 0).
     Ask(Query, Option<u16>),
     /// See [`HELP`].
@@ -97,6 +100,7 @@ pub fn parse(line: &str) -> Result<Command, String> {
             let slot = slot.ok_or_else(|| format!("not the number of a worker: {number}"))?;
             query(what).map(|query| Command::Ask(query, Some(slot))).ok_or_else(unknown)
         }
+        ["show", "captures"] => Ok(Command::Captures),
         ["show", "backend"] => Ok(Command::Backends),
         ["show", "servers", "state"] => Ok(Command::ServerStates(None)),
         ["show", "servers", "state", backend] => {

@@ -7,8 +7,11 @@
 //!   reference to its words: it only loads them, one by one. A relaxed load of a word that the machine
 //!   loads at once is what the language permits on memory that must not be written (a stronger order
 //!   or a wider word might be made of an instruction that writes); the order comes from the fence.
+//! - Behind the words of a [`Buffer`] lie bytes that one process alone maps, and nobody else writes: it
+//!   has them as any other memory. Others read them by reading the file.
 #![allow(unsafe_code, reason = "a mapping cannot be made without; see each use")]
 
+use std::ffi::c_void;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::sync::atomic::{AtomicU64, fence};
@@ -17,7 +20,7 @@ use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags};
 
 use super::MemoryError;
-use super::layout::WORD;
+use super::layout::{PAGE, WORD};
 
 /// Without these a process could pull the memory away under another's feet.
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
@@ -36,15 +39,29 @@ pub struct View {
     writable: bool,
 }
 
+/// A page of words, and behind it bytes that nobody else maps; by default neither.
+#[derive(Debug, Default)]
+pub struct Buffer {
+    /// As [`Map::words`]; none where nothing is mapped.
+    words: &'static [AtomicU64],
+    bytes: &'static mut [u8],
+}
+
 /// Creates a memfd of zeros with its final size and seals, and maps it.
 pub fn create(name: &str, words: usize) -> rustix::io::Result<(OwnedFd, Map)> {
+    let fd = create_file(name, words)?;
+    let map = Map::new(&fd, words, true)?;
+    Ok((fd, map))
+}
+
+/// The same without mapping it.
+pub fn create_file(name: &str, words: usize) -> rustix::io::Result<OwnedFd> {
     let fd = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     // No other user opens it anew for writing, out of /proc, from a descriptor for reading.
     rustix::fs::fchmod(&fd, Mode::RUSR | Mode::WUSR)?;
     rustix::fs::ftruncate(&fd, (words * WORD) as u64)?;
     rustix::fs::fcntl_add_seals(&fd, SEALS)?;
-    let map = Map::new(&fd, words, true)?;
-    Ok((fd, map))
+    Ok(fd)
 }
 
 /// Maps a memfd made by [`create`], in whichever process, after checking seals and size.
@@ -123,6 +140,85 @@ impl View {
     #[inline]
     pub fn words(&self) -> Option<&[AtomicU64]> {
         self.writable.then_some(self.map.words)
+    }
+}
+
+impl Buffer {
+    /// Maps the beginning of a memfd: a page of words and so many bytes. The caller is the only process
+    /// that maps it, and nobody writes the file while it does.
+    pub fn attach(fd: impl AsFd, bytes: usize) -> Result<Self, MemoryError> {
+        let seals = rustix::fs::fcntl_get_seals(&fd).map_err(|_| MemoryError::NotSealed)?;
+        if !seals.contains(SEALS) {
+            return Err(MemoryError::NotSealed);
+        }
+        let length = PAGE * WORD + bytes;
+        let found = rustix::fs::fstat(&fd)?.st_size as u64;
+        if found < length as u64 {
+            return Err(MemoryError::Size { expected: length as u64, found });
+        }
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: the kernel chooses the address, so no mapping of ours is replaced.
+        let start = unsafe {
+            rustix::mm::mmap(std::ptr::null_mut(), length, protection, MapFlags::SHARED, fd, 0)
+        }?;
+        Ok(Self::over(start, bytes))
+    }
+
+    /// The same in memory of this process alone.
+    pub fn anonymous(bytes: usize) -> rustix::io::Result<Self> {
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        let length = PAGE * WORD + bytes;
+        // SAFETY: as in `attach`.
+        let start = unsafe {
+            rustix::mm::mmap_anonymous(std::ptr::null_mut(), length, protection, MapFlags::PRIVATE)
+        }?;
+        Ok(Self::over(start, bytes))
+    }
+
+    /// Of a mapping of a page and so many bytes.
+    fn over(start: *mut c_void, bytes: usize) -> Self {
+        // SAFETY: the mapping is page-aligned, longer than a page, readable and writable, and stays until
+        // `drop`; these words are used as atomics only, and any bits make a valid one.
+        let words = unsafe { std::slice::from_raw_parts(start.cast::<AtomicU64>(), PAGE) };
+        // SAFETY: the mapping is longer than a page.
+        let first = unsafe { start.cast::<u8>().add(PAGE * WORD) };
+        // SAFETY: so many bytes lie behind that page in the same mapping, and stay until `drop`. They
+        // do not overlap the words. No other reference to them is made here, and none elsewhere: the
+        // file of a lane is mapped by the lane's owner only, which has ended before the lane has
+        // another one, and the master only reads the file.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(first, bytes) };
+        Self { words, bytes }
+    }
+
+    /// The words before the bytes; none where nothing is mapped.
+    #[inline]
+    pub fn words(&self) -> &[AtomicU64] {
+        self.words
+    }
+
+    /// The bytes.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes
+    }
+
+    /// The bytes.
+    #[inline]
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        self.bytes
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if self.words.is_empty() {
+            return;
+        }
+        let start = self.words.as_ptr().cast_mut().cast();
+        let length = PAGE * WORD + self.bytes.len();
+        // SAFETY: exactly what `attach` or `anonymous` mapped; what was lent of it lives no longer.
+        let unmapped = unsafe { rustix::mm::munmap(start, length) };
+        debug_assert_eq!(unmapped, Ok(()));
     }
 }
 

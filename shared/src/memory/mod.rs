@@ -80,6 +80,8 @@ use crate::message::MemoryKind;
 
 pub use admission::{Entry, Place, Waiter, Waiters};
 pub use layout::{LANES_MAX, LAYOUT, OBJECTS_PER_CHUNK};
+pub(crate) use layout::{PAGE, WORD};
+pub(crate) use map::{Buffer, create_file};
 pub use own::{OwnLane, Tally};
 pub use owner::{Owner, process_start_time};
 pub use rate::{RATE_MAX, Rate};

@@ -12,6 +12,7 @@
 //! | `slow MS` | becomes ready so much later |
 //! | `still` | becomes ready, then its loop stands still |
 //! | `brief MS` | ends so long after it became ready |
+//! | `panic MS` | panics so long after it became ready, having read `last words` of a client |
 //! | `linger` | has one stream left that ends only when it is told to leave at once |
 //! | `stay` | as `linger`, but a soft-stop ends it too |
 //! | `stubborn` | neither stops nor leaves |
@@ -36,7 +37,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use portolan_shared::capture::{Peer, Scratch};
 use portolan_shared::channel::Channel;
+use portolan_shared::log::monotonic_ms;
 use portolan_shared::memory::{Memory, OwnLane};
 use portolan_shared::message::handover::{HANDOVER, ToSuccessor};
 use portolan_shared::message::resolver::{FromResolver, ToResolver};
@@ -121,6 +124,8 @@ struct Fake {
     retires: bool,
     paused: bool,
     leaves_at: Option<Instant>,
+    /// What was read last is to be noted there.
+    capture: Option<OwnedFd>,
 }
 
 impl Fake {
@@ -129,6 +134,7 @@ impl Fake {
         let mut memory: Option<Memory> = None;
         let mut listeners = Vec::new();
         let mut bytes = Vec::new();
+        let mut capture = None;
         loop {
             let received = channel.receive_within::<ToWorker>(Duration::from_secs(20))?;
             let mut descriptors = received.descriptors.into_iter();
@@ -158,6 +164,7 @@ impl Fake {
                 ToWorker::Listeners(entries) => {
                     listeners.extend(entries.into_iter().zip(descriptors));
                 }
+                ToWorker::Capture { .. } => capture = descriptors.next(),
                 ToWorker::Piece(piece) => bytes.extend(piece),
                 ToWorker::Done { length } => {
                     assert_eq!(length as usize, bytes.len(), "the configuration is whole");
@@ -189,6 +196,7 @@ impl Fake {
             retires: false,
             paused: false,
             leaves_at: None,
+            capture,
         };
         worker.become_ready()?;
         Ok(worker)
@@ -223,7 +231,7 @@ impl Fake {
         if self.is("still") {
             std::thread::sleep(Duration::from_secs(3600));
         }
-        if self.is("brief") {
+        if self.is("brief") || self.is("panic") {
             self.leaves_at = Some(Instant::now() + self.time());
         }
         if self.is("short") {
@@ -243,6 +251,9 @@ impl Fake {
                 lane.beat();
             }
             if self.leaves_at.is_some_and(|at| at <= Instant::now()) {
+                if self.is("panic") {
+                    self.panic()?;
+                }
                 std::process::exit(4);
             }
             self.wait();
@@ -283,6 +294,15 @@ impl Fake {
                 self.accept();
             }
         }
+    }
+
+    fn panic(&self) -> Result<()> {
+        const WORDS: &[u8] = b"last words";
+        let file = self.capture.as_ref().ok_or("no file for what was read")?;
+        let mut scratch = Scratch::attach(file, 16_384)?;
+        scratch[..WORDS.len()].copy_from_slice(WORDS);
+        scratch.note(WORDS.len(), monotonic_ms(), Peer::Client, None);
+        panic!("as it was told");
     }
 
     /// The checker says a word, the runner notes what it hears.

@@ -4,6 +4,7 @@
 //! `stream::relay`), by splice where that is allowed. Chunks are decoded and encoded anew: extensions
 //! are dropped, trailers checked.
 
+use portolan_shared::capture::Peer;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
@@ -80,7 +81,7 @@ impl Worker {
                 return halt;
             }
             let Some(stream) = self.streams.get_mut(key as usize) else { return Halt::Drained };
-            let session_key = stream.session;
+            let (session_key, client) = (stream.session, stream.client.ip());
             let Some(exchange) = stream.http.as_deref_mut() else { return Halt::Drained };
             let (source, sink, content, chunks) = match from {
                 Side::Front => (
@@ -133,6 +134,7 @@ impl Worker {
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Halt::Failed(from, errno),
             };
+            self.scratch.note(count, now, from.peer(), client);
             if count < room && !descriptor.hung {
                 self.descriptors.cant(source.token, READ);
             }
@@ -296,6 +298,7 @@ impl Worker {
                 Err(Errno::INTR) => continue,
                 Err(_) => return None,
             };
+            self.scratch.note(count, now, Peer::Client, stream.client.ip());
             if count < room && !descriptor.hung {
                 self.descriptors.cant(token, READ);
             }

@@ -2,6 +2,7 @@
 //!
 //! Shell around `http1`. A response that comes whole leaves with one call: head and content together.
 
+use portolan_shared::capture::Peer;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
@@ -80,6 +81,8 @@ impl Worker {
                     return;
                 }
             };
+            let client = stream.client.ip();
+            self.scratch.note(count, now, Peer::Server, client);
             if count < room && !descriptor.hung {
                 self.descriptors.cant(token, READ);
             }

@@ -9,6 +9,7 @@
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
+use portolan_shared::capture::Peer;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 
@@ -225,6 +226,8 @@ impl Worker {
             match recv(descriptor, &mut self.scratch[..room], RecvFlags::empty()) {
                 Ok((0, _)) => return Reading::End,
                 Ok((count, _)) => {
+                    let client = session.client.ip();
+                    self.scratch.note(count, self.clock.now(), Peer::Client, client);
                     if count < room && !descriptor.hung {
                         self.descriptors.cant(token, READ);
                     }

@@ -4,6 +4,7 @@
 //! connection that is to end is shut down for sending and then read until the client ends it too, so
 //! that a client that still sends (an upload that was refused) gets to read its answer.
 
+use portolan_shared::capture::Peer;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
@@ -131,7 +132,11 @@ impl Worker {
                     self.end_session(key);
                     return;
                 }
-                Ok((count, _)) => thrown += count,
+                Ok((count, _)) => {
+                    let client = session.client.ip();
+                    self.scratch.note(count, self.clock.now(), Peer::Client, client);
+                    thrown += count;
+                }
                 Err(Errno::AGAIN) => self.descriptors.cant(token, READ),
                 Err(Errno::INTR) => {}
                 Err(_) => {

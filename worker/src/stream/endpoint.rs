@@ -3,6 +3,8 @@
 //!
 //! Core: it holds descriptors' tokens, never descriptors, except for those of a pipe.
 
+use portolan_shared::capture::Peer;
+
 use crate::clock::Millis;
 use crate::descriptor::Token;
 use crate::pool::{Buffer, Pipe, Pipes};
@@ -17,6 +19,14 @@ pub enum Side {
 }
 
 impl Side {
+    /// Who is there.
+    pub fn peer(self) -> Peer {
+        match self {
+            Self::Front => Peer::Client,
+            Self::Back => Peer::Server,
+        }
+    }
+
     /// The one across.
     pub fn other(self) -> Self {
         match self {

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use portolan_shared::capture::Peer;
 use portolan_shared::log::Kind;
 use portolan_shared::memory::Total;
 use portolan_shared::model::{LogLevel, ProxyProtocolOut, ProxyProtocolVersion};
@@ -103,6 +104,7 @@ impl Worker {
                 }
                 Err(_) => return Reading::Gone,
             };
+            self.scratch.note(seen, self.clock.now(), Peer::Client, stream.client.ip());
             let before = wait.bytes.len();
             wait.bytes.extend_from_slice(&self.scratch[..seen]);
             let (outcome, take) = match decode(&wait.bytes, V2_BYTES_MAX) {

@@ -7,6 +7,7 @@
 //! - A client whose first bytes hold the key is waited for a while before it gets a server; without
 //!   one it is a server's turn.
 
+use portolan_shared::capture::Peer;
 use portolan_shared::model::{Backend, BackendId, Balance};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
@@ -72,6 +73,7 @@ impl Worker {
             Err(Errno::AGAIN | Errno::INTR) => return self.descriptors.cant(token, READ),
             Err(_) => return self.drive(key, Input::Aborted(Cause::Client)),
         };
+        self.scratch.note(seen, self.clock.now(), Peer::Client, stream.client.ip());
         match rdp_cookie(&self.scratch[..seen], name.as_bytes()) {
             // What comes next is reported again.
             Rdp::Short => return self.descriptors.cant(token, READ),

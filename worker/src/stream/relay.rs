@@ -259,6 +259,7 @@ impl Worker {
     fn pump(&mut self, key: StreamKey, from: Side) -> Halt {
         let Some(stream) = self.streams.get_mut(key as usize) else { return Halt::Drained };
         let now = self.clock.now();
+        let client = stream.client.ip();
         let (source, sink) = stream.direction(from);
         let mut copied = 0;
         let mut spliced = 0;
@@ -332,6 +333,7 @@ impl Worker {
                 match pass_at_once(descriptor, to, &mut self.scratch[..room]) {
                     Ok((0, _)) => source.ended = true,
                     Ok((there, sent)) => {
+                        self.scratch.note(there, now, from.peer(), client);
                         source.received += sent as u64;
                         source.limit -= sent as u64;
                         (source.moved, sink.moved) = (now, now);
@@ -370,6 +372,7 @@ impl Worker {
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Halt::Failed(from, errno),
             };
+            self.scratch.note(count, now, from.peer(), client);
             by_copy = false;
             source.received += count as u64;
             source.limit -= count as u64;
