@@ -316,3 +316,90 @@ fn tell(notifier: &Notifier, message: &ToWrapper) -> io::Result<()> {
         | ToWrapper::Adopted { .. } => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    /// A link and what the wrapper has of it.
+    fn linked() -> (Link, Channel) {
+        let (mut wrapper, master) = Channel::pair().expect("a channel");
+        for message in
+            [FromWrapper::Hello { pid: 7, restarts: 0 }, FromWrapper::Stored, FromWrapper::KeptAll]
+        {
+            wrapper.send(&message, &[]).expect("a message");
+        }
+        let (link, _start) = Link::to_wrapper(master).expect("a greeted link");
+        (link, wrapper)
+    }
+
+    fn keep(link: &mut Link, name: &str) -> u64 {
+        let null = std::fs::File::open("/dev/null").expect("/dev/null");
+        link.keep(name.to_owned(), vec![1], null.as_fd()).expect("kept")
+    }
+
+    fn kept(wrapper: &Channel) -> Vec<(u64, String, usize)> {
+        let mut all = Vec::new();
+        while let Some(received) = wrapper.receive::<ToWrapper>().expect("a message") {
+            if let ToWrapper::Keep { number, name, .. } = received.message {
+                all.push((number, name, received.descriptors.len()));
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn another_wrapper_gets_once_more_what_was_not_acknowledged() {
+        let (mut link, wrapper) = linked();
+        assert!(link.is_stored());
+        let numbers: Vec<u64> = ["a", "b", "c"].iter().map(|name| keep(&mut link, name)).collect();
+        assert_eq!(kept(&wrapper).len(), 3);
+        link.acknowledge(numbers[0]);
+        link.taken_over(8);
+        link.keep_again().expect("sent");
+        assert_eq!(link.main_pid(), 8);
+        let expected = [(numbers[1], "b".to_owned(), 1), (numbers[2], "c".to_owned(), 1)];
+        assert_eq!(kept(&wrapper), expected);
+        link.acknowledge(numbers[2]);
+        link.keep_again().expect("nothing to be sent");
+        assert!(kept(&wrapper).is_empty());
+    }
+
+    #[test]
+    fn thousands_on_their_way_are_held_a_few_at_a_time_and_nothing_else_is_missed() {
+        let (mut link, wrapper) = linked();
+        let keeper = std::thread::spawn(move || {
+            let mut wrapper = wrapper;
+            wrapper.send(&FromWrapper::Signal { signal: 12, at_ms: 1 }, &[]).expect("a signal");
+            let mut last = 0;
+            while last < 2000 {
+                let received =
+                    wrapper.receive_within::<ToWrapper>(READ_TIMEOUT).expect("a message");
+                if let ToWrapper::Keep { number, .. } = received.message {
+                    last = number;
+                    wrapper.send(&FromWrapper::Acknowledged { number }, &[]).expect("sent");
+                }
+            }
+            wrapper
+        });
+        for number in 0..2000 {
+            keep(&mut link, &format!("listener-{number}"));
+            assert!(link.under_way.len() <= UNDER_WAY_MAX);
+        }
+        let wrapper = keeper.join().expect("the keeper");
+        assert!(link.has_heard());
+        let mut signals = 0;
+        while let Some(message) = link.receive().expect("a message") {
+            match message {
+                FromWrapper::Acknowledged { number } => link.acknowledge(number),
+                FromWrapper::Signal { .. } => signals += 1,
+                _ => {}
+            }
+        }
+        assert_eq!(signals, 1);
+        assert!(link.has(link.sent()) && link.under_way.is_empty());
+        drop(wrapper);
+    }
+}

@@ -24,6 +24,8 @@ pub struct Rig {
     masters: UnixListener,
     notices: Option<Notices>,
     wrapper: Option<Child>,
+    /// Processes below wrappers that were killed.
+    former: Vec<i32>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
 }
@@ -64,6 +66,7 @@ impl Rig {
             masters,
             notices: None,
             wrapper: None,
+            former: Vec::new(),
             arguments: Vec::new(),
             environment: vec![("FAKE_MASTER_SOCKET".into(), socket.display().to_string())],
         };
@@ -142,7 +145,8 @@ impl Rig {
     /// # Panics
     /// When the file for its messages cannot be made.
     pub fn prepare(&self, command: &mut Command) {
-        let errors = File::create(self.file("stderr")).expect("a file for its messages");
+        let errors = File::options().create(true).append(true).open(self.file("stderr"));
+        let errors = errors.expect("a file for its messages");
         command.args(&self.arguments).stdin(Stdio::null()).stderr(errors).process_group(0);
         for name in ["NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "WATCHDOG_USEC", "WATCHDOG_PID"] {
             command.env_remove(name);
@@ -173,6 +177,28 @@ impl Rig {
         // Orphans of a killed wrapper become children of the test and stay in reach.
         rustix::process::set_child_subreaper(Some(rustix::process::getpid())).expect("a subreaper");
         self.wrapper = Some(command.spawn().expect("the wrapper"));
+    }
+
+    /// Kills the wrapper.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn kill(&mut self) {
+        self.former.extend(processes::descendants(self.pid()).iter().map(|one| one.pid));
+        self.signal(Signal::KILL);
+        self.wait_exit();
+    }
+
+    /// The service manager starts another wrapper, with what it has stored.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_again(&mut self) {
+        let mut command = Command::new(binaries::path("activate"));
+        command.arg(self.program("portolan-wrapper"));
+        self.prepare(&mut command);
+        command.stdin(self.notices().give_back());
+        self.start_as(command);
     }
 
     /// The next master that knocks.
@@ -293,7 +319,8 @@ impl Drop for Rig {
         }
         let Some(wrapper) = &mut self.wrapper else { return };
         let pid = wrapper.id() as i32;
-        let below = processes::descendants(pid);
+        let mut below = processes::descendants(pid);
+        below.extend(self.former.iter().filter_map(|pid| processes::process(*pid)));
         if matches!(wrapper.try_wait(), Ok(None)) {
             // It exists until it is waited for, so the pid is still its own.
             let _ = wrapper.kill();
@@ -359,6 +386,25 @@ impl FakeMaster {
     /// When it is gone.
     pub fn order_last(&mut self, order: &str) {
         writeln!(self.lines.get_mut(), "{order}").expect("a master to order");
+    }
+
+    /// Another wrapper asks who it is; what was kept for it, and the question's number.
+    ///
+    /// # Panics
+    /// When it does not ask.
+    pub fn asked(&mut self, by: i32) -> (Vec<String>, u64) {
+        let mut kept = Vec::new();
+        loop {
+            let line = self.line();
+            if let Some(question) = line.strip_prefix("adopt ") {
+                let (nonce, pid) = question.split_once(' ').expect("a number and a pid");
+                assert_eq!(pid.parse(), Ok(by));
+                return (kept, nonce.parse().expect("a number"));
+            }
+            if line.starts_with("kept ") {
+                kept.push(line);
+            }
+        }
     }
 
     /// Greeted and ready; what was kept for it.

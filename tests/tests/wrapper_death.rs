@@ -140,6 +140,32 @@ fn a_hard_stop_ends_a_set_that_had_another_wrapper() {
 }
 
 #[test]
+fn a_hard_stop_ends_even_what_hangs() {
+    let (_traffic, mut portolan) = Traffic::start();
+    let before = pids(&portolan);
+    portolan.replace_wrapper();
+    for pid in before {
+        assert!(processes::signal(pid, Signal::STOP));
+    }
+    portolan.signal(Signal::TERM);
+    assert_eq!(portolan.wait_exit().code(), Some(143));
+    expect_nobody(&portolan);
+}
+
+#[test]
+fn one_that_was_started_as_the_master_with_ws_comes_back_the_same_way() {
+    let (traffic, setup) = Traffic::prepare();
+    let mut portolan = setup.launcher("portolan").argument("-Ws").start();
+    let before = pids(&portolan);
+    for _ in 0..3 {
+        portolan.replace_wrapper();
+        assert_eq!(pids(&portolan), before);
+    }
+    client::connect(traffic.echo).expect_echo(b"served");
+    portolan.reload();
+}
+
+#[test]
 fn a_soft_stop_that_is_under_way_goes_on_and_is_the_end() {
     let (traffic, mut portolan) = Traffic::start();
     let mut tunnel = traffic.tunnel();
@@ -240,7 +266,9 @@ fn a_wrapper_that_took_over_can_be_upgraded_and_killed_again() {
 #[test]
 fn killed_together_with_its_master_it_comes_back_with_another_one() {
     let (traffic, mut portolan) = Traffic::start();
+    let mut tunnel = traffic.tunnel();
     for _ in 0..3 {
+        let workers = portolan.whole();
         let master = portolan.master();
         let mark = portolan.notices().mark();
         portolan.kill_wrapper();
@@ -250,9 +278,12 @@ fn killed_together_with_its_master_it_comes_back_with_another_one() {
         portolan.start_wrapper();
         portolan.notices().wait(mark, &format!("MAINPID={}", portolan.wrapper()));
         assert_ne!(portolan.master(), master);
+        assert_eq!(portolan.whole(), workers, "its workers live on");
         waiting.expect_echo(b"served");
+        tunnel.expect_echo(b"still here");
         portolan.reload();
     }
+    drop(tunnel);
     portolan.signal(Signal::USR1);
     assert_eq!(portolan.wait_exit().code(), Some(0));
     expect_nobody(&portolan);

@@ -123,6 +123,14 @@ impl Fake {
             "reloading" => self.send(&ToWrapper::Reloading),
             "status" => self.send(&ToWrapper::Status(words[1..].join(" "))),
             "reload-failed" => self.send(&ToWrapper::ReloadFailed(words[1..].join(" "))),
+            "adopted" => self.send(&ToWrapper::Adopted {
+                nonce: number(1),
+                generation: number(2) as u32,
+                stopping: words.contains(&"stopping"),
+                at_work: words.contains(&"at-work"),
+                status: String::new(),
+                acknowledged: 0,
+            }),
             "stopping" => self.send(&ToWrapper::Stopping),
             "alive" => self.send(&ToWrapper::Alive),
             "abandoned" => {
