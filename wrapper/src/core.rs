@@ -10,7 +10,8 @@
 //!  Ended         dies ▼          ▲ back-off passed
 //!                  Waiting ──────┘
 //!
-//! SIGUSR1: SoftStopping ─ends─▶ Draining ─children gone─▶ Ended
+//! SIGUSR1: SoftStopping ─leaves─▶ Draining ─children gone─▶ Ended
+//!               └─dies─▶ Waiting, SIGUSR1 kept
 //! SIGTERM, SIGINT: HardStopping ─ends, is killed─▶ Ended
 //!
 //! after another wrapper: Adopting ─Adopted─▶ Starting, Serving, Restarting or SoftStopping
@@ -152,6 +153,8 @@ pub enum Action {
     Start,
     /// Start a master when the back-off has passed.
     StartLater,
+    /// The same, for it to go on stopping softly: it gets the signal once it is ready.
+    StartLaterToStop,
     /// Start the old binary on what was kept when the upgrade began.
     StartOld,
     /// Send the signal (SIGTERM, where none came) to the master and bound the time it may take.
@@ -300,6 +303,9 @@ impl State {
                 (Self::Ended { status }, Action::KillAll)
             }
             Self::Upgrading | Self::FallingBack => (Self::Restarting, Action::StartOld),
+            Self::SoftStopping if !matches!(end, Input::Exited(0) | Input::Ended) => {
+                (Self::Waiting, Action::StartLaterToStop)
+            }
             Self::SoftStopping => (Self::Draining { status }, Action::Drain),
             Self::Serving | Self::Restarting if end == Input::Exited(0) => {
                 (Self::Draining { status }, Action::Drain)

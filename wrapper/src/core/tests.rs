@@ -173,9 +173,9 @@ fn the_whole_table() {
       Upgrading        HandOver → Upgrading
       Stopping         SayStopping → =
       Exited(0)        Drain → Draining { status: 0 }
-      Exited(1)        Drain → Draining { status: 1 }
+      Exited(1)        StartLaterToStop → Waiting
       Exited(143)      KillAll → Ended { status: 143 }
-      Killed(9)        Drain → Draining { status: 137 }
+      Killed(9)        StartLaterToStop → Waiting
       Ended            Drain → Draining { status: 0 }
       SoftStop         Relay → =
       HardStop(15)     HardStop → HardStopping { status: 143 }
@@ -262,6 +262,10 @@ impl World {
                 }
             }
             Action::StartLater => self.start_is_due = true,
+            Action::StartLaterToStop => {
+                self.start_is_due = true;
+                self.signals_kept += 1;
+            }
             Action::KillAll => self.start_is_due = false,
             Action::KeepSignal => self.signals_kept += 1,
             Action::Announce

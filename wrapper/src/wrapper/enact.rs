@@ -64,6 +64,10 @@ impl Wrapper {
             }
             Action::Start => self.start(),
             Action::StartLater => self.start_later(),
+            Action::StartLaterToStop => {
+                self.kept_signals.insert(Signal::SIGUSR1 as i32, super::monotonic_ms());
+                self.start_later();
+            }
             Action::StartOld => {
                 log::alert("the upgrade failed; the old version is started again");
                 self.notices.status("the upgrade failed, the old version starts again");
