@@ -457,7 +457,7 @@ impl Fake {
                 (false, false) => Life::Stopping,
             },
             paused: self.paused,
-            short: false,
+            short: self.is("short"),
             streams: (!self.accepts).then_some(1),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
