@@ -73,8 +73,7 @@ impl Portolan {
         // Stopped, it starts nobody whom we would not know.
         processes::signal(self.wrapper, Signal::STOP);
         self.former_master = self.try_master();
-        let below = self.below();
-        self.former.extend(below);
+        self.former = self.below();
         let mut child = self.child();
         // It exists until it is waited for, so the pid is still its own.
         child.kill().expect("the wrapper");
@@ -97,10 +96,16 @@ impl Portolan {
     }
 
     /// Everything below the wrapper, and what other wrappers have left with what is below that.
-    fn below(&self) -> Vec<i32> {
-        let of = |root: i32| processes::descendants(root).into_iter().map(|one| one.pid);
-        let mut pids: Vec<i32> = of(self.wrapper).collect();
-        pids.extend(self.former.iter().flat_map(|pid| of(*pid).chain([*pid])));
+    pub fn below(&self) -> Vec<i32> {
+        let everything = processes::all();
+        let is_there = |pid: &i32| everything.iter().any(|one| one.pid == *pid);
+        let mut pids: Vec<i32> = self.former.iter().copied().filter(is_there).collect();
+        let mut roots = [&[self.wrapper], pids.as_slice()].concat();
+        while let Some(root) = roots.pop() {
+            let children = everything.iter().filter(|one| one.parent == root).map(|one| one.pid);
+            roots.extend(children.clone());
+            pids.extend(children);
+        }
         pids.sort_unstable();
         pids.dedup();
         pids

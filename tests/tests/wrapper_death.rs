@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use portolan_tests::client::{self, Stream};
 use portolan_tests::http::Answer;
+use portolan_tests::proof::dice::{self, Dice};
 use portolan_tests::{
     HttpClient, HttpOrigin, Listen, Origin, Portolan, Setup, Storm, address, binaries, deadline,
     processes, storm,
@@ -383,4 +384,72 @@ fn a_restart_keeps_the_sockets_in_which_clients_wait() {
     portolan.notices().wait(mark, "READY=1");
     client::connect(other).expect_echo(b"served");
     deadline::until("a closed listener", || client::try_connect(traffic.echo).is_err());
+}
+
+/// What happens to the set in one round.
+#[derive(Clone, Copy, Debug)]
+enum Blow {
+    Wrapper,
+    Master,
+    Both,
+    Reload,
+    ReloadAndBoth,
+    Twice,
+}
+
+#[test]
+fn wrapper_and_master_killed_at_any_moment_lose_nothing() {
+    use Blow::{Both, Master, Reload, ReloadAndBoth, Twice, Wrapper};
+    let _turn = storm::turn();
+    let mut dice = Dice::new(dice::seed());
+    let (traffic, mut portolan) = Traffic::start();
+    let mut tunnel = traffic.tunnel();
+    let storms = traffic.storms();
+    for _ in 0..20 {
+        let blow = *dice.one(&[Wrapper, Master, Both, Reload, ReloadAndBoth, Twice]);
+        let pause = Duration::from_millis(dice.below(80));
+        eprintln!("{blow:?}, then {pause:?}");
+        let kill_master = |portolan: &Portolan| {
+            portolan.try_master().is_some_and(|master| processes::signal(master, Signal::KILL))
+        };
+        match blow {
+            Wrapper => portolan.replace_wrapper(),
+            Master => drop(kill_master(&portolan)),
+            Both => {
+                let master = portolan.try_master();
+                portolan.kill_wrapper();
+                if let Some(master) = master {
+                    processes::signal(master, Signal::KILL);
+                }
+                portolan.start_wrapper();
+            }
+            Reload => portolan.signal(Signal::USR2),
+            ReloadAndBoth => {
+                portolan.signal(Signal::USR2);
+                deadline::pause(pause);
+                kill_master(&portolan);
+                portolan.replace_wrapper();
+            }
+            Twice => {
+                portolan.kill_wrapper();
+                portolan.start_wrapper();
+                deadline::pause(pause);
+                portolan.replace_wrapper();
+            }
+        }
+        deadline::pause(pause);
+        tunnel.expect_echo(b"still here");
+    }
+    deadline::until("a master that reloads", || portolan.command(&["reload"]).status.success());
+    portolan.whole();
+    wait_more(&storms, 50);
+    for storm in storms {
+        storm.end_without_errors();
+    }
+    tunnel.expect_echo(b"still here");
+    drop(tunnel);
+    portolan.only_newest();
+    portolan.signal(Signal::USR1);
+    assert_eq!(portolan.wait_exit().code(), Some(0));
+    expect_nobody(&portolan);
 }
