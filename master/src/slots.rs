@@ -14,6 +14,10 @@
 //! - Nobody is its own slot's deputy. A deputy that ends or leaves is replaced at once.
 //! - The first death in a row is followed by a respawn at once, the next ones by longer and longer
 //!   waits; a holder that served for [`STEADY`] begins a new row.
+//! - How long they become depends on what the holder has shown. Who served for [`BRIEF`] can serve, whatever
+//!   ended it (a request, the operator, want of memory): its slot waits for [`BACKOFF_SERVED_MAX`] at most,
+//!   however often that happens. A row of others, who died at their start, is respawned ever more slowly,
+//!   up to [`BACKOFF_MAX`].
 
 use std::time::{Duration, Instant};
 
@@ -26,6 +30,11 @@ pub type WorkerId = u64;
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 /// The longest wait between respawns: an operator who repairs something sees it taken up soon.
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// The longest wait after a holder that had served: with its start, a slot is empty for a second at most.
+const BACKOFF_SERVED_MAX: Duration = Duration::from_millis(800);
+/// Who has served for less than this died at its start: a worker that cannot serve fails with the first
+/// thing that it does.
+const BRIEF: Duration = Duration::from_millis(250);
 /// How long a worker must have served for its death not to count as another one in a row.
 pub const STEADY: Duration = Duration::from_secs(30);
 /// How long after a worker left by a signal of its own its slot is respawned: a signal to the whole
@@ -62,7 +71,10 @@ struct Slot {
     holder: Holder,
     short: bool,
     deputy: Option<WorkerId>,
+    /// Deaths since one had served for [`STEADY`].
     deaths_in_a_row: u32,
+    /// Deaths since one had served for [`BRIEF`].
+    brief_in_a_row: u32,
     deaths: u32,
 }
 
@@ -100,6 +112,7 @@ impl Slots {
             short: false,
             deputy: None,
             deaths_in_a_row: 0,
+            brief_in_a_row: 0,
             deaths: 0,
         };
         Self { slots: workers.into_iter().map(slot).collect() }
@@ -264,11 +277,20 @@ impl Slots {
 }
 
 fn vacate(slot: &mut Slot, now: Instant) {
-    let steady = matches!(slot.holder, Holder::Serving(_, since) if now - since >= STEADY);
-    slot.deaths_in_a_row = if steady { 1 } else { slot.deaths_in_a_row.saturating_add(1) };
+    let served = match slot.holder {
+        Holder::Serving(_, since) => now.saturating_duration_since(since),
+        Holder::Starting(_) | Holder::Vacant(_) => Duration::ZERO,
+    };
+    slot.deaths_in_a_row =
+        if served >= STEADY { 1 } else { slot.deaths_in_a_row.saturating_add(1) };
+    slot.brief_in_a_row = if served >= BRIEF { 0 } else { slot.brief_in_a_row.saturating_add(1) };
     slot.deaths = slot.deaths.saturating_add(1);
     slot.short = false;
-    slot.holder = Holder::Vacant(now + backoff(slot.deaths_in_a_row));
+    let wait = match slot.brief_in_a_row {
+        0 => backoff(slot.deaths_in_a_row).min(BACKOFF_SERVED_MAX),
+        brief => backoff(brief),
+    };
+    slot.holder = Holder::Vacant(now + wait);
 }
 
 /// The wait after this many deaths in a row.

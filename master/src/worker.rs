@@ -538,7 +538,7 @@ mod tests {
             (1..32).filter(|signal| Ending::of_status(*signal).is_fault()).collect();
         // SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGSEGV; the bit of a core file changes nothing.
         assert_eq!(faults, [4, 6, 7, 8, 11]);
-        assert!(Ending::of_status(11 | 0x80).is_fault());
+        assert!(Ending::of_status(11 + 0x80).is_fault());
         let codes: Vec<i32> =
             (0..256).filter(|code| Ending::of_status(code << 8).is_fault()).collect();
         assert_eq!(codes, [101]);

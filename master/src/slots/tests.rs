@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::{BACKOFF_FIRST, BACKOFF_MAX, GROUP_SIGNAL, Order, STEADY, Slots, backoff};
+use super::{
+    BACKOFF_FIRST, BACKOFF_MAX, BACKOFF_SERVED_MAX, BRIEF, GROUP_SIGNAL, Order, STEADY, Slots,
+    backoff,
+};
 
 fn serve(deputy: u64, slot: u16) -> Order {
     Order { deputy, slot, serve: true }
@@ -104,6 +107,75 @@ fn a_worker_that_served_for_long_begins_a_new_row() {
     let _ = slots.ended(13, later);
     assert_eq!(slots.next_due(), Some(later));
     assert_eq!(slots.deaths(1), 3);
+}
+
+/// The waits of a slot whose holder dies so long after it was ready, again and again.
+fn waits(served: impl Fn(usize) -> Option<Duration>, count: usize) -> Vec<Duration> {
+    let mut now = Instant::now();
+    let mut slots = Slots::serving([0], now);
+    (0..count)
+        .map(|round| {
+            if let Some(served) = served(round) {
+                let _ = slots.ready(round as u64, now);
+                now += served;
+            }
+            let _ = slots.ended(round as u64, now);
+            let wait = slots.next_due().expect("a respawn") - now;
+            now += wait;
+            slots.started(0, round as u64 + 1);
+            wait
+        })
+        .collect()
+}
+
+#[test]
+fn who_dies_at_its_start_is_respawned_ever_more_slowly() {
+    let millis = |waits: Vec<Duration>| waits.iter().map(Duration::as_millis).collect::<Vec<_>>();
+    let expected = [0, 100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000];
+    assert_eq!(millis(waits(|_| None, 12)), expected);
+    let at_once = BRIEF.checked_sub(Duration::from_millis(1));
+    assert_eq!(millis(waits(|_| at_once, 12)), expected);
+}
+
+#[test]
+fn who_has_served_is_back_within_a_second_however_often_it_dies() {
+    for served in [BRIEF, Duration::from_secs(1), STEADY / 2] {
+        let waits = waits(|_| Some(served), 1000);
+        assert_eq!(waits[..3], [Duration::ZERO, BACKOFF_FIRST, BACKOFF_FIRST * 2]);
+        assert!(waits.iter().all(|wait| *wait <= BACKOFF_SERVED_MAX), "{served:?}");
+    }
+}
+
+#[test]
+fn deaths_at_the_start_are_forgotten_once_one_has_served() {
+    let waits = waits(|round| (round == 8).then_some(BRIEF), 10);
+    assert_eq!(waits[7], BACKOFF_FIRST * 64);
+    assert_eq!(waits[8..], [BACKOFF_SERVED_MAX, Duration::ZERO]);
+}
+
+/// Somebody kills whoever holds the slot at regular times, that is also while it starts, or finds nobody.
+#[test]
+fn kills_every_second_or_two_never_keep_a_slot_empty_for_more_than_a_second() {
+    let start = Instant::now();
+    for (period, takes) in [(1000, 30), (1000, 300), (1500, 100), (2000, 500), (700, 50)] {
+        let (period, takes) = (Duration::from_millis(period), Duration::from_millis(takes));
+        let mut slots = Slots::serving([0], start);
+        let mut ready_at = None;
+        for n in 1..2000 {
+            let kill = start + period * n;
+            if let Some(due) = slots.next_due().filter(|due| *due <= kill) {
+                slots.started(0, u64::from(n));
+                ready_at = Some(due + takes);
+            }
+            if let Some(at) = ready_at.take_if(|at| *at <= kill) {
+                let _ = slots.ready(u64::from(n), at);
+            }
+            let _ = slots.ended(u64::from(n), kill);
+            let _ = slots.ended(0, kill);
+            let due = slots.next_due().expect("a respawn");
+            assert!(due <= kill + BACKOFF_SERVED_MAX, "{period:?} {takes:?} {n}");
+        }
+    }
 }
 
 /// Every sequence of five events over three slots: the orders given add up to deputies as the file's
