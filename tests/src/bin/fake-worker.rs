@@ -11,6 +11,7 @@
 //! | `hang` | never becomes ready |
 //! | `slow MS` | becomes ready so much later |
 //! | `still` | becomes ready, then its loop stands still |
+//! | `spin` | becomes ready, then its loop never ends |
 //! | `brief MS` | ends so long after it became ready |
 //! | `panic MS` | panics so long after it became ready, having read `last words` of a client |
 //! | `linger` | has one stream left that ends only when it is told to leave at once |
@@ -230,6 +231,9 @@ impl Fake {
         self.channel.send(&ToMaster::Ready, &[])?;
         if self.is("still") {
             std::thread::sleep(Duration::from_secs(3600));
+        }
+        while self.is("spin") {
+            std::hint::spin_loop();
         }
         if self.is("brief") || self.is("panic") {
             self.leaves_at = Some(Instant::now() + self.time());
