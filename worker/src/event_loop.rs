@@ -227,8 +227,7 @@ impl Worker {
                     self.schedule_logs();
                 }
                 Job::Stop => self.stop_step(),
-                // That its time has come is seen by looking at the clock.
-                Job::Handover => {}
+                Job::Handover => self.run_handover(),
             }
         }
     }

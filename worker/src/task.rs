@@ -82,7 +82,7 @@ pub enum Job {
     Logs,
     /// The end of `grace` or of `hard_stop_after`.
     Stop,
-    /// The end of a successor's lack of room.
+    /// Waits about connections that go from worker to worker.
     Handover,
 }
 

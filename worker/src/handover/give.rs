@@ -19,6 +19,7 @@ use crate::descriptor::{Owner, READ, Token, Trigger, WRITE};
 use crate::event_loop::Worker;
 use crate::session::SessionKey;
 use crate::stream::StreamKey;
+use crate::task::NEVER;
 
 /// Connections of one message.
 #[derive(Debug, Default)]
@@ -159,7 +160,7 @@ impl Worker {
                 Err(Unfit::NotNow) => continue,
                 Err(Unfit::Later) => {
                     self.handover.offers.push_front(offer);
-                    self.rest_handover();
+                    self.pause_handover();
                     break;
                 }
             };
@@ -253,7 +254,7 @@ impl Worker {
                     ChannelError::Closed => self.handle_successor(key, READ),
                     error => {
                         self.complain_of_link(&error);
-                        self.rest_handover();
+                        self.pause_handover();
                     }
                 }
             }
@@ -329,7 +330,7 @@ impl Worker {
             }
             Verdict::NoRoom => {
                 if newest {
-                    self.rest_handover();
+                    self.pause_handover();
                 }
                 self.return_one(gone, Handing::Own);
             }
@@ -357,9 +358,22 @@ impl Worker {
     }
 
     /// Nothing is offered for a while.
-    fn rest_handover(&mut self) {
+    fn pause_handover(&mut self) {
         self.handover.rests_until = self.clock.now() + NO_ROOM_MS;
-        self.tasks.schedule(self.handover_task, self.handover.rests_until);
+        self.rest_handover();
+    }
+
+    /// Sets the task to what comes next.
+    pub(super) fn rest_handover(&mut self) {
+        let rests_until = Some(self.handover.rests_until).filter(|at| *at > self.clock.now());
+        let next = rests_until.into_iter().chain(self.handover.excess_at).min();
+        self.tasks.schedule(self.handover_task, next.unwrap_or(NEVER));
+    }
+
+    /// The task's time has come.
+    pub(crate) fn run_handover(&mut self) {
+        self.dismiss_excess();
+        self.rest_handover();
     }
 
     /// The successor understands nothing of what we say: all connections end here.
@@ -374,11 +388,11 @@ impl Worker {
             self.return_one(gone, Handing::Refused);
         }
         self.handover.offers.clear();
-        for (_, session) in &mut self.sessions {
-            session.handing = Handing::Refused;
-        }
-        for (_, stream) in &mut self.streams {
-            stream.handing = Handing::Refused;
+        // What is under way on an older link still has its answer to come.
+        let sessions = self.sessions.iter_mut().map(|(_, session)| &mut session.handing);
+        let streams = self.streams.iter_mut().map(|(_, stream)| &mut stream.handing);
+        for handing in sessions.chain(streams).filter(|handing| **handing != Handing::Moving) {
+            *handing = Handing::Refused;
         }
         self.remove_link(key);
     }

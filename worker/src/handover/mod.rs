@@ -8,6 +8,7 @@
 //! - `tunnel`: a stream whose bytes flow;
 //! - `exchange`: what a tunnel of mode http has besides;
 //! - `headerless`: a client that owes a PROXY header;
+//! - `excess`: more clients than the new configuration has places for;
 //! - `pooled`: server connections that wait for their next request;
 //! - `parcel`: the bytes and descriptors of one connection;
 //! - `positions`: where names of the other's configuration stand in this one.
@@ -32,6 +33,7 @@
 //! [`UNDER_WAY_MAX`] descriptors without an answer, fewer where the process may have few.
 
 mod client;
+mod excess;
 mod exchange;
 mod give;
 mod headerless;
@@ -45,7 +47,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use portolan_shared::channel::Channel;
-use portolan_shared::memory::Object;
 use portolan_shared::message::handover::UNDER_WAY_MAX;
 use slab::Slab;
 
@@ -85,7 +86,7 @@ pub enum Handing {
     Offered,
     /// Nobody reads from it: it was sent and not answered, or came and our answer is not sent.
     Moving,
-    /// It is ours: the successor has no place for it.
+    /// It is ours, and its next answer is its last: the new configuration has no place for it.
     Refused,
 }
 
@@ -164,14 +165,12 @@ pub struct Handover {
     rests_until: Millis,
     taking: Slab<Taking>,
     positions: Option<Rc<Positions>>,
-    /// Connections that count in these places and do not matter: those that were refused, which will
-    /// leave, and those that were taken in this message, which count twice.
-    leaving: BTreeMap<Object, u32>,
-    doubled: BTreeMap<Object, u32>,
     /// Streams that came and whose old worker has not followed the last change of their servers.
     outdated: Vec<StreamKey>,
     /// Streams under way whose end was ordered meanwhile, for when they come back.
     condemned: Vec<(StreamKey, Cause)>,
+    /// When it is seen whether more came than there are places for.
+    excess_at: Option<Millis>,
     /// Connections that others have taken.
     pub given: u64,
     /// Connections taken from others.
@@ -216,7 +215,7 @@ impl Worker {
         self.handover.giving.get(self.handover.newest? as usize)
     }
 
-    /// Whether a successor has no place for this client, so that its next answer is its last.
+    /// Whether the new configuration has no place for this client, so that its next answer is its last.
     pub(crate) fn is_refused(&self, key: SessionKey) -> bool {
         let session = self.sessions.get(key as usize);
         session.is_some_and(|session| session.handing == Handing::Refused)

@@ -3,10 +3,10 @@
 //! Core, but that it reads how many there are of what: both generations share the numbers of objects,
 //! and the same number is the same name and position.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::rc::Rc;
 
-use portolan_shared::memory::{Object, Place};
+use portolan_shared::memory::Object;
 use portolan_shared::message::handover::{self, Origin, Verdict};
 use portolan_shared::model::{BackendId, FrontendId, Mode, ServerId};
 
@@ -102,8 +102,8 @@ impl Worker {
         }
     }
 
-    /// Where a predecessor's client came in: the same frontend in the same mode, the same bind, and
-    /// within limits that were lowered meanwhile. A client that has said nothing yet fits any mode.
+    /// Where a predecessor's client came in: the same frontend in the same mode, the same bind. A
+    /// client that has said nothing yet fits any mode.
     pub(crate) fn entrance(
         &mut self,
         origin: &Origin,
@@ -126,27 +126,7 @@ impl Worker {
             nice: frontend.binds[listener.bind as usize].nice,
         };
         let places = listener.places();
-        self.check_lowered(&places, origin.caps)?;
+        self.note_lowered(&places, origin.caps);
         Ok(entrance)
-    }
-
-    /// Refuses whom a limit that was lowered has no place for, but no more than are too many.
-    fn check_lowered(&mut self, places: &[Place], before: [u32; 3]) -> Result<(), Verdict> {
-        let lowered = places.iter().zip(before).filter_map(|(place, before)| {
-            let cap = place.cap.filter(|cap| before == 0 || *cap < before)?;
-            Some((place.object, cap))
-        });
-        let lowered: Vec<(Object, u32)> = lowered.collect();
-        let is_over = |(object, cap): &(Object, u32)| {
-            let counted = |map: &BTreeMap<Object, u32>| map.get(object).copied().unwrap_or(0);
-            let ignored = counted(&self.handover.leaving) + counted(&self.handover.doubled);
-            self.lane.memory().current(*object).saturating_sub(ignored) > *cap
-        };
-        let over = lowered.iter().any(is_over);
-        let map = if over { &mut self.handover.leaving } else { &mut self.handover.doubled };
-        for (object, _) in lowered {
-            *map.entry(object).or_default() += 1;
-        }
-        if over { Err(Verdict::NoPlace) } else { Ok(()) }
     }
 }

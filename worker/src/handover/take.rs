@@ -119,7 +119,6 @@ impl Worker {
         if counts.iter().sum::<usize>() != received.descriptors.len() {
             return Err("descriptors are missing, or too many");
         }
-        self.handover.doubled.clear();
         let mut descriptors = received.descriptors.into_iter();
         let mut answers = Vec::with_capacity(moved.len());
         let mut arrived = Vec::new();
@@ -224,7 +223,9 @@ impl Worker {
     pub(crate) fn drop_predecessors(&mut self) {
         let keys: Vec<LinkKey> =
             self.handover.taking.iter().map(|(key, _)| key as LinkKey).collect();
-        keys.into_iter().for_each(|key| self.drop_predecessor(key));
+        for key in keys {
+            self.drop_predecessor(key);
+        }
     }
 
     /// It has gone, and all that it sent was taken: nobody waits for an answer.
@@ -244,9 +245,6 @@ impl Worker {
     fn remove_predecessor(&mut self, key: LinkKey) {
         let Some(link) = self.handover.taking.try_remove(key as usize) else { return };
         self.forget_link(link.token);
-        if self.handover.taking.is_empty() {
-            self.handover.leaving.clear();
-        }
         if link.taken > 0 || link.refused > 0 {
             let (slot, generation) = (link.slot + 1, link.generation);
             let (taken, refused) = (link.taken, link.refused);

@@ -116,17 +116,26 @@ fn where_the_frontend_has_gone_the_next_answer_is_the_last() {
 
 #[test]
 fn who_has_a_place_keeps_it_and_only_a_lowered_limit_sends_away() {
-    for (before, after, stay) in [(4, 4, 4), (4, 2, 2), (4, 5, 4)] {
+    for (before, after, stay) in [(4, 4, 4), (4, 3, 3), (4, 1, 1), (4, 5, 4)] {
         let mut rig = rig(|config| config.frontends[0].maxconn = Some(before));
         let mut clients: Vec<Peer> = (0..4).map(|_| rig.client(0)).collect();
         rig.settle();
         rig.config.frontends[0].maxconn = Some(after);
         rig.hand_over();
         rig.settle();
-        let sessions: Vec<usize> =
-            rig.members.iter().map(|member| member.worker.sessions.len()).collect();
-        assert_eq!(sessions, [4 - stay, stay], "{before} {after}");
+        assert!(gone(&rig));
         assert_eq!(rig.connections(), 4);
+        rig.pass(seconds(1));
+        let mut kept = 0;
+        for client in &mut clients {
+            say(&mut rig, client, GET);
+            let mut server = next(&rig);
+            say(&mut rig, &mut server, OK);
+            kept += usize::from(!hear(client).contains("\r\nConnection: close\r\n"));
+            drop(server);
+            rig.settle();
+        }
+        assert_eq!(kept, stay, "{before} {after}");
         clients.clear();
         rig.settle();
         rig.check_empty();
