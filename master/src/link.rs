@@ -6,7 +6,7 @@
 //! - What was sent to be kept is held until it is acknowledged: if another wrapper takes this channel over
 //!   ([`FromWrapper::Adopt`]) it is sent once more.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -40,6 +40,8 @@ pub struct Link {
     heard: VecDeque<FromWrapper>,
     /// What is kept outlives the wrapper.
     stored: bool,
+    /// Names of what the wrapper did not keep.
+    refused: BTreeSet<String>,
 }
 
 /// A descriptor on its way to the wrapper.
@@ -82,7 +84,8 @@ impl Link {
 
     fn new(way: Way, acknowledged: u64) -> Self {
         let (under_way, heard) = (VecDeque::new(), VecDeque::new());
-        Self { way, sent: 0, acknowledged, under_way, heard, stored: false }
+        let refused = BTreeSet::new();
+        Self { way, sent: 0, acknowledged, under_way, heard, stored: false, refused }
     }
 
     /// Reads what the wrapper says first. What comes before its `Hello` was meant for a former image
@@ -187,21 +190,24 @@ impl Link {
         value: Vec<u8>,
         descriptor: BorrowedFd<'_>,
     ) -> Result<u64, ChannelError> {
-        self.sent += 1;
-        let number = self.sent;
+        // One that was not sent has no number: nobody would acknowledge it.
+        let number = self.sent + 1;
         match &mut self.way {
             Way::Wrapper { channel, .. } => {
-                // Thousands of listeners may be kept at once: they wait in the wrapper's socket, not
-                // duplicated in our table.
-                drain(channel)?;
-                let again = descriptor.try_clone_to_owned().map_err(ChannelError::Io)?;
-                let keeping =
-                    Keeping { number, name: name.clone(), value: value.clone(), descriptor: again };
-                channel.send(&ToWrapper::Keep { number, name, value }, &[descriptor])?;
-                self.under_way.push_back(keeping);
+                if let Err(error) = send(channel, number, &name, value, descriptor)
+                    .map(|keeping| self.under_way.push_back(keeping))
+                {
+                    self.refused.insert(name);
+                    return Err(error);
+                }
+                self.sent = number;
+                self.refused.remove(&name);
                 self.wait_for_room()?;
             }
-            Way::Alone(_) | Way::Severed => self.acknowledge(number),
+            Way::Alone(_) | Way::Severed => {
+                self.sent = number;
+                self.acknowledge(number);
+            }
         }
         Ok(number)
     }
@@ -234,6 +240,20 @@ impl Link {
         self.acknowledged = self.acknowledged.max(number);
         let held = self.under_way.partition_point(|keeping| keeping.number <= number);
         self.under_way.drain(..held);
+    }
+
+    /// The wrapper does not keep the one of this number; its name.
+    pub fn refuse(&mut self, number: u64) -> Option<String> {
+        let found = self.under_way.iter().find(|keeping| keeping.number == number);
+        let name = found.map(|keeping| keeping.name.clone());
+        self.refused.extend(name.clone());
+        self.acknowledge(number);
+        name
+    }
+
+    /// Whether the wrapper refused this, and was not given it again.
+    pub fn lacks(&self, name: &str) -> bool {
+        self.refused.contains(name)
     }
 
     /// Number of the last descriptor sent.
@@ -278,6 +298,24 @@ impl Link {
             None => Ok(None),
         }
     }
+}
+
+/// Sends one descriptor to be kept.
+fn send(
+    channel: &mut Channel,
+    number: u64,
+    name: &str,
+    value: Vec<u8>,
+    descriptor: BorrowedFd<'_>,
+) -> Result<Keeping, ChannelError> {
+    // Thousands of listeners may be kept at once: they wait in the wrapper's socket, not duplicated
+    // in our table.
+    drain(channel)?;
+    let again = descriptor.try_clone_to_owned().map_err(ChannelError::Io)?;
+    let name = name.to_owned();
+    let message = ToWrapper::Keep { number, name: name.clone(), value: value.clone() };
+    channel.send(&message, &[descriptor])?;
+    Ok(Keeping { number, name, value, descriptor: again })
 }
 
 /// Waits until nothing waits for the wrapper to read.

@@ -332,8 +332,8 @@ impl Master {
         match message {
             FromWrapper::Acknowledged { number } => self.link.acknowledge(number),
             FromWrapper::Refused { number, reason } => {
-                self.link.acknowledge(number);
-                self.handle_refused(number, &reason, now);
+                let name = self.link.refuse(number);
+                self.handle_refused(&name.unwrap_or_default(), &reason, now);
             }
             FromWrapper::Signal { signal, at_ms } => {
                 self.handle_signal(signal, Way::Relayed, at_ms, now);

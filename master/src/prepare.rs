@@ -315,7 +315,7 @@ impl Master {
         let new = |name: &str| {
             let is =
                 |chunk| name == format!("{CHUNK}{chunk}") || name == format!("{STATES}{chunk}");
-            first || chunks.clone().any(is)
+            first || chunks.clone().any(is) || self.link.lacks(name)
         };
         let names: Vec<String> =
             self.memory.descriptors().map(|(name, _)| name).filter(|name| new(name)).collect();
@@ -358,8 +358,8 @@ impl Master {
     }
 
     /// The wrapper does not keep something: without it a generation is not started.
-    pub fn handle_refused(&mut self, number: u64, reason: &str, now: Instant) {
-        let line = format!("the wrapper cannot keep a descriptor ({number}): {reason}");
+    pub fn handle_refused(&mut self, name: &str, reason: &str, now: Instant) {
+        let line = format!("the wrapper cannot keep {name}: {reason}");
         if self.candidate.is_some() {
             self.fail_start(line.into(), now);
         } else {

@@ -94,10 +94,18 @@ impl Master {
     /// Makes a lane's doorbell, has it kept, and tells everybody of it, where it is new.
     fn ready_doorbell(&mut self, lane: Lane) -> Result<(), String> {
         let made = self.memory.doorbell(lane).map_err(|error| format!("eventfd: {error}"))?;
-        let Some(bell) = self.memory.bell(lane).filter(|_| made) else { return Ok(()) };
-        self.link
-            .keep(format!("{DOORBELL}{lane}"), Vec::new(), bell)
-            .map_err(|error| format!("the wrapper cannot keep a doorbell: {error}"))?;
+        let name = format!("{DOORBELL}{lane}");
+        let wanted = made || self.link.lacks(&name);
+        let Some(bell) = self.memory.bell(lane).filter(|_| wanted) else { return Ok(()) };
+        if let Err(error) = self.link.keep(name, Vec::new(), bell) {
+            if made {
+                self.memory.drop_doorbell(lane);
+            }
+            return Err(format!("the wrapper cannot keep a doorbell: {error}"));
+        }
+        if !made {
+            return Ok(());
+        }
         for worker in self.workers.values_mut().filter(|worker| worker.knows_doorbells()) {
             worker.say(&ToWorker::Doorbell { lane }, &[bell]);
         }

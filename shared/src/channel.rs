@@ -175,7 +175,15 @@ impl Channel {
 
     /// The next message, or `None` where there is none yet.
     pub fn receive<T: DeserializeOwned>(&self) -> Result<Option<Received<T>>, ChannelError> {
-        self.receive_by(RecvFlags::empty())
+        self.receive_by(RecvFlags::empty(), false)
+    }
+
+    /// The same for who answers each message by its number: one whose descriptors found no room here comes
+    /// without any.
+    pub fn receive_even_cut<T: DeserializeOwned>(
+        &self,
+    ) -> Result<Option<Received<T>>, ChannelError> {
+        self.receive_by(RecvFlags::empty(), true)
     }
 
     /// All messages that wait here, which stay where they are: what comes with them is duplicated.
@@ -183,7 +191,7 @@ impl Channel {
         crate::sys::listen::set_peek_offset(&self.socket, 0).map_err(ChannelError::Io)?;
         let mut all = Vec::new();
         loop {
-            match self.receive_by(RecvFlags::PEEK) {
+            match self.receive_by(RecvFlags::PEEK, false) {
                 Ok(Some(received)) => all.push(received),
                 Ok(None) | Err(ChannelError::Closed) => return Ok(all),
                 Err(error) => return Err(error),
@@ -194,6 +202,7 @@ impl Channel {
     fn receive_by<T: DeserializeOwned>(
         &self,
         how: RecvFlags,
+        even_cut: bool,
     ) -> Result<Option<Received<T>>, ChannelError> {
         let mut bytes = self.inbox.borrow_mut();
         bytes.resize(MESSAGE_MAX, 0);
@@ -209,7 +218,7 @@ impl Channel {
                 Err(error) => return Err(error.into()),
             }
         };
-        let descriptors: Vec<OwnedFd> = ancillary
+        let mut descriptors: Vec<OwnedFd> = ancillary
             .drain()
             .filter_map(|message| match message {
                 RecvAncillaryMessage::ScmRights(rights) => Some(rights),
@@ -224,7 +233,10 @@ impl Channel {
             return Err(ChannelError::TooLong);
         }
         if received.flags.contains(ReturnFlags::CTRUNC) {
-            return Err(ChannelError::Descriptors);
+            if !even_cut {
+                return Err(ChannelError::Descriptors);
+            }
+            descriptors.clear();
         }
         let message = decode(&bytes[..received.bytes])?;
         Ok(Some(Received { message, descriptors }))

@@ -28,6 +28,7 @@ pub mod real;
 pub mod rig;
 pub mod section;
 pub mod setup;
+pub mod steady;
 pub mod storm;
 pub mod syslog;
 pub mod tcp_log;

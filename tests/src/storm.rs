@@ -26,6 +26,13 @@ pub struct Storm {
     clients: Vec<JoinHandle<()>>,
 }
 
+impl Drop for Storm {
+    /// A test that fails is not the last one of its program.
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
 /// What became of it.
 #[derive(Debug)]
 pub struct Outcome {
@@ -107,9 +114,9 @@ impl Storm {
     ///
     /// # Panics
     /// When a client panicked.
-    pub fn end(self) -> Outcome {
+    pub fn end(mut self) -> Outcome {
         self.stop.store(true, Ordering::Relaxed);
-        for client in self.clients {
+        for client in std::mem::take(&mut self.clients) {
             client.join().expect("a client");
         }
         let errors = self.errors.lock().expect("the errors").clone();

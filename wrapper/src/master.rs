@@ -178,7 +178,7 @@ impl Master {
     /// Its next message and the descriptors that came with it.
     pub fn receive(&mut self) -> Option<(ToWrapper, Vec<OwnedFd>)> {
         loop {
-            match self.channel.as_ref()?.receive() {
+            match self.channel.as_ref()?.receive_even_cut() {
                 Ok(received) => {
                     return received.map(|received| (received.message, received.descriptors));
                 }

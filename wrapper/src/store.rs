@@ -59,6 +59,7 @@ impl fmt::Display for Refusal {
                 write!(f, "{length} bytes beside it are more than {KEPT_VALUE_MAX}")
             }
             Self::Full => write!(f, "{KEPT_MAX} descriptors are kept already"),
+            Self::Descriptors(0) => f.write_str("no descriptor came: too many are open here"),
             Self::Descriptors(count) => write!(f, "{count} descriptors came instead of one"),
         }
     }

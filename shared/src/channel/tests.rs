@@ -1,4 +1,8 @@
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
+
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage};
 
 use super::{Channel, ChannelError, decode, encode};
 use crate::message::wrapper::{FromWrapper, ToWrapper};
@@ -225,4 +229,27 @@ fn what_has_no_room_now_is_not_sent_at_all() {
         sent += 1;
     }
     assert_eq!(b.peek_all::<FromWrapper>().unwrap().len(), sent);
+}
+
+#[test]
+fn a_message_whose_descriptors_found_no_room_is_an_error_or_comes_without_any() {
+    const MORE: usize = DESCRIPTORS_MAX + 6;
+    let (a, b) = Channel::pair().unwrap();
+    let file = tempfile::tempfile().unwrap();
+    let many: Vec<_> = (0..MORE).map(|_| file.as_fd()).collect();
+    let bytes = encode(&ToWorker::Pause).unwrap();
+    for even_cut in [false, true] {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MORE))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        assert!(ancillary.push(SendAncillaryMessage::ScmRights(&many)));
+        let flags = rustix::net::SendFlags::empty();
+        rustix::net::sendmsg(&a, &[IoSlice::new(&bytes)], &mut ancillary, flags).unwrap();
+        if even_cut {
+            let received = b.receive_even_cut::<ToWorker>().unwrap().unwrap();
+            assert_eq!((received.message, received.descriptors.len()), (ToWorker::Pause, 0));
+        } else {
+            assert!(matches!(b.receive::<ToWorker>(), Err(ChannelError::Descriptors)));
+        }
+    }
+    assert!(b.receive::<ToWorker>().unwrap().is_none());
 }
