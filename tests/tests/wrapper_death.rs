@@ -182,6 +182,27 @@ fn a_soft_stop_that_is_under_way_goes_on_and_is_the_end() {
 }
 
 #[test]
+fn a_soft_stop_goes_on_without_the_wrapper_and_the_master_that_began_it() {
+    let (traffic, mut portolan) = Traffic::start();
+    let mut tunnel = traffic.tunnel();
+    portolan.signal(Signal::USR1);
+    portolan.notices().wait(0, "STOPPING=1");
+    portolan.replace_wrapper();
+    let master = portolan.master();
+    assert!(processes::signal(master, Signal::KILL));
+    deadline::until("another master", || portolan.try_master().is_some_and(|pid| pid != master));
+    tunnel.expect_echo(b"not cut");
+    let master = portolan.master();
+    portolan.kill_wrapper();
+    processes::signal(master, Signal::KILL);
+    portolan.start_wrapper();
+    tunnel.expect_echo(b"not cut");
+    drop(tunnel);
+    assert_eq!(portolan.wait_exit().code(), Some(0));
+    expect_nobody(&portolan);
+}
+
+#[test]
 fn killed_at_any_moment_of_a_reload_it_loses_nothing() {
     let _turn = storm::turn();
     let (traffic, mut portolan) = Traffic::start();
@@ -345,6 +366,20 @@ fn a_store_that_is_emptied_ends_the_set_and_cuts_what_does_not_end_by_itself() {
     let mut portolan = setup.global("hard_stop_after", "\"500ms\"").start();
     let mut tunnel = traffic.tunnel();
     portolan.kill_wrapper();
+    tunnel.expect_echo(b"nobody has noticed");
+    portolan.notices().empty_store();
+    tunnel.expect_closed();
+    expect_nobody(&portolan);
+}
+
+#[test]
+fn a_store_that_is_emptied_ends_those_too_whose_master_is_dead() {
+    let (traffic, setup) = Traffic::prepare();
+    let mut portolan = setup.global("hard_stop_after", "\"500ms\"").start();
+    let mut tunnel = traffic.tunnel();
+    let master = portolan.master();
+    portolan.kill_wrapper();
+    assert!(processes::signal(master, Signal::KILL));
     tunnel.expect_echo(b"nobody has noticed");
     portolan.notices().empty_store();
     tunnel.expect_closed();

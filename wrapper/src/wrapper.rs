@@ -321,6 +321,10 @@ impl Wrapper {
         self.step(match end {
             End::Exited(status) => Input::Exited(status),
             End::Killed(signal) => Input::Killed(signal),
+            // Who leaves by itself does so after its processes.
+            End::Unknown if self.store.pidfds().iter().any(|one| !children::has_ended(one)) => {
+                Input::Killed(Signal::SIGKILL as u8)
+            }
             End::Unknown => Input::Ended,
         });
     }
