@@ -209,7 +209,11 @@ impl Portolan {
             return Some(master);
         }
         let children = processes::children(self.wrapper);
-        let is_master = |one: &&Process| processes::worker(one).is_none();
+        // Whoever lost its parent is the wrapper's child too.
+        let aide = |one: &Process| {
+            ["portolan: checker", "portolan: runner"].iter().any(|aide| one.title.starts_with(aide))
+        };
+        let is_master = |one: &&Process| processes::worker(one).is_none() && !aide(one);
         children.iter().find(is_master).map(|one| one.pid)
     }
 
