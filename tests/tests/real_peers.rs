@@ -1,5 +1,5 @@
 //! Promise: real servers and their real clients notice nothing of ten reloads: no client error, no
-//! byte changed.
+//! byte changed; and their connections keep no old worker.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -101,6 +101,8 @@ fn reload_ten_times(portolan: &Portolan, failed: impl Fn() -> bool) {
         deadline::pause(Duration::from_millis(400));
         assert!(!failed(), "a client failed");
         portolan.reload();
+        // While all of them go on.
+        portolan.only_newest();
     }
 }
 

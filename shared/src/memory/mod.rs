@@ -324,6 +324,11 @@ impl Memory {
         self.chunks.len().min(self.states.len()) as Object * OBJECTS_PER_CHUNK
     }
 
+    /// Which memory it is: numbers of objects are the same things in the same one only.
+    pub fn identity(&self) -> u64 {
+        self.head.identity()
+    }
+
     /// Connections or streams in this object, over all living lanes.
     pub fn current(&self, object: Object) -> u32 {
         u32::try_from(admission::current(self, object)).unwrap_or(u32::MAX)

@@ -25,7 +25,7 @@
 //!
 //! Versions: [`HANDOVER`] counts changes to what is in here. A giver says its number in `Hello`; a taker that
 //! does not know it says [`FromSuccessor::Declined`], and connections end by their
-//! protocol's rules.
+//! protocol's rules. The same where an upgrade began with new shared memory, whose numbers mean others.
 
 use std::net::SocketAddr;
 
@@ -52,6 +52,8 @@ pub enum ToSuccessor {
         generation: u32,
         /// Its lane.
         lane: u16,
+        /// Which shared memory its numbers of objects are of.
+        memory: u64,
     },
     /// Connections; their descriptors beside them in the order in which they are named.
     Moved(Vec<Moved>),
@@ -62,7 +64,7 @@ pub enum ToSuccessor {
 pub enum FromSuccessor {
     /// What became of connections, by [`Moved::number`].
     Answers(Vec<(u32, Verdict)>),
-    /// It does not speak the giver's protocol: everything that was sent, and would be, has no place.
+    /// It does not speak the giver's protocol, or counts in another shared memory: everything that was sent, and would be, has no place.
     Declined,
 }
 

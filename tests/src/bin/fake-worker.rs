@@ -337,7 +337,9 @@ impl Fake {
         self.note(&format!("successor {} {generation}", slot + 1));
         // Its slot says more to the test than its lane.
         let Hello { generation, slot, .. } = self.hello;
-        link.send(&ToSuccessor::Hello { protocol: HANDOVER, generation, lane: slot + 1 }, &[])?;
+        let hello =
+            ToSuccessor::Hello { protocol: HANDOVER, generation, lane: slot + 1, memory: 0 };
+        link.send(&hello, &[])?;
         self.links.push(link);
         Ok(())
     }

@@ -44,6 +44,7 @@ impl Worker {
             protocol: HANDOVER,
             generation: self.hello.generation,
             lane: self.lane.number(),
+            memory: self.lane.memory().identity(),
         };
         // That nobody is there is seen when it is read.
         let _ = channel.send(&hello, &[]);
@@ -382,7 +383,7 @@ impl Worker {
         let left = std::mem::take(&mut link.under_way);
         self.log.say(
             LogLevel::Warning,
-            format_args!("the successor speaks another protocol: connections end here"),
+            format_args!("the successor is of another version: connections end here"),
         );
         for (gone, _) in left.into_values() {
             self.return_one(gone, Handing::Refused);

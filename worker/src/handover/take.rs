@@ -102,12 +102,13 @@ impl Worker {
     ) -> Result<(), &'static str> {
         let Some(link) = self.handover.taking.get_mut(key as usize) else { return Ok(()) };
         let moved = match (received.message, link.understood) {
-            (ToSuccessor::Hello { protocol, .. }, None) => {
-                link.understood = Some(protocol == HANDOVER);
-                if protocol != HANDOVER {
+            (ToSuccessor::Hello { protocol, memory, .. }, None) => {
+                let same = protocol == HANDOVER && memory == self.lane.memory().identity();
+                link.understood = Some(same);
+                if !same {
                     // Its next message may be none for us.
                     let _ = link.channel.send(&FromSuccessor::Declined, &[]);
-                    return Err("it speaks another protocol");
+                    return Err("it is of another version");
                 }
                 return Ok(());
             }

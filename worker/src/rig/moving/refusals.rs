@@ -1,11 +1,15 @@
 //! What has no place in the new configuration, what does not fit together, and what became of a server
 //! meanwhile.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use portolan_shared::channel::Channel;
 use portolan_shared::memory::Operational;
-use portolan_shared::message::handover::{Bytes, Endpoint, Pending, Tunnel, Upgraded, What};
+use portolan_shared::message::ToWorker;
+use portolan_shared::message::handover::{
+    Bytes, Endpoint, FromSuccessor, HANDOVER, Pending, ToSuccessor, Tunnel, Upgraded, What,
+};
 use portolan_shared::model::{Config, Mode, Probe};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -112,6 +116,45 @@ fn a_server_that_is_down_for_long_does_not_end_what_outlived_that() {
     rig.settle();
     assert_eq!(server.look(), Seen::Bytes(b"still".to_vec()));
     assert_eq!(client.look(), Seen::Nothing);
+}
+
+#[test]
+fn who_speaks_otherwise_or_counts_elsewhere_is_declined() {
+    for (protocol, other_memory) in [(HANDOVER + 1, 0), (HANDOVER, 1)] {
+        let mut rig = Rig::new(1, |_| {});
+        let (mut giver, theirs) = Channel::pair().unwrap();
+        let theirs = OwnedFd::from(theirs);
+        let order = ToWorker::Predecessor { generation: 1, slot: 0 };
+        rig.members[0].channel.send(&order, &[theirs.as_fd()]).unwrap();
+        let memory = rig.memory.identity() ^ other_memory;
+        let hello = ToSuccessor::Hello { protocol, generation: 1, lane: 9, memory };
+        giver.send(&hello, &[]).unwrap();
+        rig.settle();
+        let answer = giver.receive_first::<FromSuccessor>().unwrap().unwrap();
+        assert_eq!(answer.message, FromSuccessor::Declined);
+    }
+}
+
+#[test]
+fn what_is_declined_goes_on_where_it_is() {
+    let mut rig = Rig::new(1, |_| {});
+    let (mut client, mut server) = rig.pair();
+    let (mut taker, theirs) = Channel::pair().unwrap();
+    let theirs = OwnedFd::from(theirs);
+    rig.order(0, &ToWorker::Retire);
+    let order = ToWorker::Successor { generation: 2, slot: 0 };
+    rig.members[0].channel.send(&order, &[theirs.as_fd()]).unwrap();
+    rig.settle();
+    taker.send(&FromSuccessor::Declined, &[]).unwrap();
+    rig.settle();
+    client.say(b"still");
+    server.say(b"here");
+    rig.settle();
+    assert_eq!(server.look(), Seen::Bytes(b"still".to_vec()));
+    assert_eq!(client.look(), Seen::Bytes(b"here".to_vec()));
+    drop((client, server));
+    rig.settle();
+    assert!(rig.members[0].left.is_some());
 }
 
 fn some_bytes() -> impl Strategy<Value = Bytes> {
