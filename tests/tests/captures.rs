@@ -140,6 +140,7 @@ fn a_panic_is_a_fault() {
 #[test]
 fn a_master_that_follows_finds_what_a_worker_had_read() {
     let (portolan, front, _origin) = proxy(1, |setup| setup);
+    let worker = portolan.whole().remove(0).pid;
     let before = portolan.master();
     processes::signal(before, Signal::KILL);
     deadline::until("another master", || {
@@ -147,7 +148,7 @@ fn a_master_that_follows_finds_what_a_worker_had_read() {
     });
     deadline::until("it serves", || client::ask(front, b"x").is_ok_and(|echo| echo == b"x"));
     client::connect(front).expect_echo(b"under the second");
-    end(&portolan, Signal::ABORT);
+    assert_eq!(end(&portolan, Signal::ABORT), worker, "it was adopted");
     portolan.wait_error("last read 16 bytes");
     assert!(captures(&portolan).ends_with("  00000  under the second\n"));
 }

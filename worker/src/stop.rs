@@ -35,7 +35,6 @@ impl Worker {
             self.tasks.wake(self.stop_task, Reasons::MESSAGE);
         }
         self.stop_giving();
-        self.close_all_kept();
         self.stop(by);
     }
 
@@ -90,10 +89,15 @@ impl Worker {
         self.show_draining();
     }
 
-    /// From now on clients that may send another request are sent away.
+    /// From now on clients that may send another request are sent away, and no server needs to wait for
+    /// one.
     fn begin_closing(&mut self, now: Millis, patience_ends: Millis) {
         let spread = self.config.process.close_spread;
         self.closing = Closing::new(now, spread, patience_ends, self.hello.slot);
+        if self.closing.is_none() {
+            return;
+        }
+        self.close_all_kept();
         let keys: Vec<SessionKey> =
             self.sessions.iter().map(|(key, _)| key as SessionKey).collect();
         for key in keys {

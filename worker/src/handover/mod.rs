@@ -221,9 +221,9 @@ impl Worker {
         session.is_some_and(|session| session.handing == Handing::Refused)
     }
 
-    /// Whether this worker stops and nobody follows.
+    /// Whether this worker sends its clients away, for nobody follows.
     pub(crate) fn is_last_of_all(&self) -> bool {
-        self.stopping && !self.followed
+        self.closing.is_some()
     }
 
     /// Whether nothing is left that a successor may still get.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use portolan_shared::message::ToWorker;
 use portolan_shared::model::{CloseSpread, Config};
 
-use super::{GET, OK, acquainted, hear, next, rig, say, seconds, status};
+use super::{GET, OK, acquainted, hear, kept, next, rig, say, seconds, status};
 use crate::rig::{Peer, Rig};
 
 /// The answer to a request that says that it is the last one.
@@ -140,8 +140,10 @@ fn while_grace_lasts_nothing_changes() {
     assert!(!is_last(&ask(&mut rig, &mut client, &mut server)));
     let mut fresh = rig.client(0);
     assert!(!is_last(&ask(&mut rig, &mut fresh, &mut server)));
+    assert_eq!(kept(&rig), 1, "servers' connections serve again too");
     rig.pass(seconds(1));
     assert_eq!((hear(&mut client), hear(&mut fresh)), ("<end>".into(), "<end>".into()));
+    assert_eq!(kept(&rig), 0);
 }
 
 #[test]
