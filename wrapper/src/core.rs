@@ -25,7 +25,7 @@
 //!   ([`Input::Ended`]). One that had said that it stops has done so; any other end is a death.
 //! - Exit 0, 130 (SIGINT) and 143 (SIGTERM) of a master are its own decision and end the wrapper.
 //! - No signal is lost: one that comes while no master is ready is kept ([`Action::KeepSignal`]) and
-//!   is an input again after `Ready`. A hard stop never waits for readiness.
+//!   is an input again after `Ready`, and so is one that a master was told just before it died. A hard stop never waits for readiness.
 //! - Every state that waits for the master alone is bounded by a timer of the shell, `Starting` and
 //!   the soft stop excepted: those the operator bounds (systemd's TimeoutStartSec, `hard_stop_after`).
 

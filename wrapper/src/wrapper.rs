@@ -72,6 +72,8 @@ pub struct Wrapper {
     last_life: Option<Duration>,
     /// Kept for a master that is ready: each kind once, with the time of the latest.
     kept_signals: BTreeMap<i32, u64>,
+    /// What the master was told of last and has not been seen to obey, with its time.
+    relayed: BTreeMap<i32, u64>,
     foreign: BTreeSet<i32>,
     timers: Timers,
     signals: Signals,
@@ -130,6 +132,7 @@ impl Wrapper {
             backoff: BackOff::default(),
             last_life: Some(Duration::ZERO),
             kept_signals: BTreeMap::new(),
+            relayed: BTreeMap::new(),
             foreign,
             timers: Timers::default(),
             notices: Notices::new(notifier),
@@ -301,6 +304,7 @@ impl Wrapper {
 
     fn handle_master_end(&mut self, pid: i32, end: End) {
         self.handle_messages(usize::MAX);
+        self.keep_unheard();
         let text = format!("the master ({pid}) {end}");
         match (self.state, end) {
             (State::HardStopping { .. }, _)

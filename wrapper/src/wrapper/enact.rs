@@ -17,6 +17,10 @@ use crate::master::Master;
 use crate::programs;
 use crate::timers::Timer;
 
+/// How long before its end a master may not have heard a signal any more: what it reads every turn of its
+/// loop, and a machine that is out of breath. It takes one that comes twice for two.
+const UNHEARD_MS: u64 = 1000;
+
 impl Wrapper {
     /// Something happened.
     pub(super) fn step(&mut self, input: Input) {
@@ -104,7 +108,23 @@ impl Wrapper {
     fn relay(&mut self, arrived: Option<Arrived>) {
         if let (Some(master), Some(Arrived { signal, at_ms })) = (&mut self.master, arrived) {
             master.send(&FromWrapper::Signal { signal, at_ms }, &[]);
+            self.relayed.insert(signal, at_ms);
         }
+    }
+
+    /// The master has ended: what it was told a moment ago it may not have heard any more.
+    pub(super) fn keep_unheard(&mut self) {
+        let since = monotonic_ms().saturating_sub(UNHEARD_MS);
+        for (signal, at_ms) in std::mem::take(&mut self.relayed) {
+            if at_ms >= since {
+                self.kept_signals.entry(signal).or_insert(at_ms);
+            }
+        }
+    }
+
+    /// The master begins what these signals ask for.
+    pub(super) fn obeyed(&mut self, signals: &[Signal]) {
+        self.relayed.retain(|number, _| !signals.iter().any(|signal| *signal as i32 == *number));
     }
 
     /// Signals that were kept come again, as if they came now, in the order in which they did come: a

@@ -5,6 +5,7 @@
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use portolan_shared::message::wrapper::{FromWrapper, ToWrapper};
 
 use super::Wrapper;
@@ -49,6 +50,7 @@ impl Wrapper {
                 self.step(Input::Ready);
             }
             ToWrapper::Reloading => {
+                self.obeyed(&[Signal::SIGUSR2, Signal::SIGHUP]);
                 self.set_at_work(true);
                 self.notices.reloading();
             }
@@ -59,7 +61,10 @@ impl Wrapper {
                     self.notices.reload_failed(&reason);
                 }
             }
-            ToWrapper::Stopping => self.step(Input::Stopping),
+            ToWrapper::Stopping => {
+                self.obeyed(&[Signal::SIGUSR1]);
+                self.step(Input::Stopping);
+            }
             ToWrapper::Upgrading { deadline_ms } => {
                 let within = Duration::from_millis(deadline_ms).min(UPGRADE_MAX);
                 self.upgrade_takes = within;
