@@ -132,6 +132,25 @@ fn workers_that_fail_under_the_new_program_leave_the_adopted_ones_serving() {
 }
 
 #[test]
+fn a_program_that_agrees_and_ends_at_its_start_is_followed_by_the_former_one() {
+    let (portolan, fakes, front) = start();
+    let before = portolan.whole();
+    // It says yes to everything, and does nothing.
+    binaries::replace(Path::new("/bin/true"), &fakes.programs().join("portolan"));
+    let answer = portolan.reload_fails();
+    assert!(answer.contains("the master ended before it had answered"), "{answer}");
+    portolan.wait_error("the upgrade failed; the old version is started again");
+    portolan.wait_error("2 of 2 processes of a former master adopted");
+    portolan.wait_error("Reload failed: the master died");
+    assert_eq!(portolan.whole(), before);
+    client::greeting(front);
+    renew(&fakes, "portolan");
+    portolan.reload();
+    assert!(runs_what_is_on_the_disk(portolan.master(), &fakes, "portolan"));
+    assert!(portolan.only_newest().iter().all(|worker| !before.contains(worker)));
+}
+
+#[test]
 fn a_new_worker_program_is_taken_by_the_next_reload_and_not_before() {
     let (portolan, fakes, _) = start();
     let binary = fakes.programs().join("portolan-worker");

@@ -241,6 +241,41 @@ fn ten_masters_one_after_the_other_leave_no_descriptor_behind() {
     });
 }
 
+#[test]
+fn the_checker_goes_on_with_what_it_knows_and_stays_alone() {
+    let origin = Origin::echo();
+    let gone = address::free();
+    let front = address::free();
+    let listen = Listen::at("proxy", front)
+        .server_with("up", origin.address, "check = true, inter = \"200ms\"")
+        .server_with("down", gone, "check = true, inter = \"200ms\"");
+    let portolan = Setup::new(listen.to_string()).workers(2).start();
+    deadline::until("one server down", || portolan.ask("show info").contains("Servers_down: 1\n"));
+    let checkers = || {
+        let below = processes::descendants(portolan.wrapper());
+        let checks = |one: &processes::Process| one.title.starts_with("portolan: checker");
+        below.into_iter().filter(checks).map(|one| one.pid).collect::<Vec<_>>()
+    };
+    let before = checkers();
+    let checks = || {
+        let text = portolan.ask("show activity");
+        let count = text.lines().find_map(|line| line.strip_prefix("checks_done: "));
+        count.and_then(|count| count.parse::<u64>().ok()).unwrap_or(0)
+    };
+    for _ in 0..3 {
+        kill_master(&portolan);
+        assert!(portolan.ask("show info").contains("Servers_down: 1\n"));
+        let seen = checks();
+        deadline::until("more checks", || checks() > seen + 3);
+        assert_eq!(checkers(), before);
+    }
+    // A dead one is replaced by the master that adopted it.
+    assert!(processes::signal(before[0], Signal::KILL));
+    deadline::until("another checker", || checkers().first().is_some_and(|pid| *pid != before[0]));
+    assert!(portolan.ask("show info").contains("Servers_down: 1\n"));
+    assert_eq!(checkers().len(), 1);
+}
+
 /// From `PORTOLAN_TEST_SEED`, to replay a run, else another one each time.
 fn seed() -> u64 {
     let given = std::env::var("PORTOLAN_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
