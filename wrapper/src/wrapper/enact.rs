@@ -143,13 +143,16 @@ impl Wrapper {
         let first = !self.served;
         let arguments = if first { &self.arguments.first } else { &self.arguments.later };
         match Master::start(self.program.as_fd(), arguments) {
-            Ok(mut master) => {
-                master.greet(self.starts, &self.store, self.parcel.is_there());
-                self.starts = self.starts.saturating_add(1);
+            Ok(master) => {
                 if !first {
                     log::notice(format_args!("started a new master ({})", master.pid()));
                 }
-                self.master = Some(master);
+                let master = self.master.insert(master);
+                // First of all: until then another wrapper would not know of it.
+                self.parcel.master(Some(master.view()));
+                self.noted.0 = Some(master.pid());
+                master.greet(self.starts, &self.store, self.parcel.is_there());
+                self.starts = self.starts.saturating_add(1);
                 self.note();
             }
             Err(error) => {
