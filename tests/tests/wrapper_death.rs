@@ -290,7 +290,7 @@ fn killed_together_with_its_master_it_comes_back_with_another_one() {
     let (traffic, mut portolan) = Traffic::start();
     let mut tunnel = traffic.tunnel();
     for _ in 0..3 {
-        let workers = portolan.whole();
+        let workers = portolan.only_newest();
         let master = portolan.master();
         let mark = portolan.notices().mark();
         portolan.kill_wrapper();
