@@ -102,6 +102,29 @@ fn what_became_of_a_server_on_the_way_is_followed_on_arrival() {
 }
 
 #[test]
+fn nothing_is_done_to_what_is_under_way_and_all_of_it_when_it_comes_back() {
+    let mut rig = Rig::new(1, |config| {
+        let health = &mut config.backends[0].servers[0].health;
+        health.check = Some(Probe::default());
+        health.shutdown_sessions = true;
+    });
+    let (mut client, _server) = rig.pair();
+    drop(rig.pack(0, 0));
+    let backend = rig.config.backends[0].clone();
+    rig.judge(backend.object, &backend.servers[0], Operational::Down);
+    // Far beyond all timeouts.
+    rig.pass(Duration::from_secs(100));
+    assert_eq!(client.look(), Seen::Nothing);
+    assert_eq!(rig.streams(), 1);
+    rig.members[0].worker.bring_stream_back(0, Handing::Own);
+    rig.settle();
+    assert_eq!(client.look(), Seen::End(Vec::new()));
+    rig.pass(Duration::from_secs(1));
+    assert!(rig.lines().iter().any(|line| line.contains(" f b/s ") && line.contains(" DD ")));
+    rig.check_empty();
+}
+
+#[test]
 fn a_server_that_is_down_for_long_does_not_end_what_outlived_that() {
     let mut rig = Rig::new(1, |config| {
         config.backends[0].servers[0].health.check = Some(Probe::default());
