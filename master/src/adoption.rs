@@ -112,7 +112,7 @@ impl Master {
         self.arguments.finish.clear();
         self.arguments.terminate.clear();
         self.current = Some(number);
-        self.last_generation = last.max(number);
+        self.last_generation = last.max(number).max(facts.last);
         self.paused = facts.paused;
         self.reloads = facts.reloads;
         if facts.since_ms != 0 {
@@ -128,7 +128,8 @@ impl Master {
         self.take_over(found, begun);
         self.aides.set_joined(self.joined(&facts));
         self.state = State::Serving;
-        let halfway = facts.current != 0 && facts.current != number;
+        // What a promotion does is done before the facts say so, the first one's too.
+        let halfway = facts.current != number;
         if halfway {
             self.promote_again(&config);
         }
@@ -137,7 +138,7 @@ impl Master {
         let line = format!("{answered} of {all} processes of a former master adopted in {took} ms");
         self.say(LogLevel::Notice, &line);
         self.tell(&ToWrapper::Ready { generation: number });
-        self.judge_reload(halfway, facts.reloading || last > number);
+        self.judge_reload(&facts, facts.reloading || last > number);
         if facts.stopping {
             self.input(Input::SoftStopAsked, begun);
             if let Some(ms) = facts.stop_ms {
@@ -292,9 +293,9 @@ impl Master {
     }
 
     /// A reload that was under way has failed, unless it had come to the point where it holds.
-    fn judge_reload(&mut self, halfway: bool, under_way: bool) {
-        if halfway {
-            self.reloads.0 += 1;
+    fn judge_reload(&mut self, facts: &Facts, under_way: bool) {
+        if self.current != Some(facts.current) {
+            self.reloads.0 += u32::from(facts.current != 0);
             return self.say(LogLevel::Notice, "Loading success.");
         }
         if !under_way {

@@ -61,6 +61,8 @@ pub struct KeptProcess {
 pub struct Facts {
     /// The generation that serves.
     pub current: u32,
+    /// The last one that was begun.
+    pub last: u32,
     /// When the first master began, CLOCK_MONOTONIC milliseconds.
     pub since_ms: u64,
     /// Whether the listeners are paused.
@@ -265,6 +267,7 @@ impl Master {
         let pid = |id| self.workers.get(&id).map(|worker| worker.pid);
         Facts {
             current: self.current.unwrap_or(0),
+            last: self.last_generation,
             since_ms: self.clocks.ms(self.since),
             paused: self.paused,
             reloads: self.reloads,
