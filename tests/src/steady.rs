@@ -13,8 +13,9 @@ use crate::client::{self, Stream};
 use crate::http::Answer;
 use crate::{HttpClient, HttpOrigin, Listen, Origin, Portolan, Storm, deadline, processes};
 
-/// Between two words of a client: the machine is others' too.
-const PAUSE: Duration = Duration::from_millis(3);
+/// Between two words of a client: the machine is others' too, and servers keep all connections that they
+/// had in view.
+const PAUSE: Duration = Duration::from_millis(15);
 /// Clients of each kind.
 const CLIENTS: usize = 3;
 

@@ -86,10 +86,20 @@ impl Scene {
 
     /// Another worker program from now on, which does this.
     fn worker_does(&self, behaviour: &str) {
-        let programs = self.portolan.file("programs");
-        std::fs::write(programs.join("behaviour"), behaviour).expect("the behaviour");
-        setup::open_to_all(&programs.join("behaviour"));
+        self.behave(behaviour);
         self.worker_is(&binaries::path("bad-worker"));
+    }
+
+    /// What bad programs do that are started from now on.
+    fn behave(&self, behaviour: &str) {
+        let file = self.portolan.file("programs").join("behaviour");
+        std::fs::write(&file, behaviour).expect("the behaviour");
+        setup::open_to_all(&file);
+    }
+
+    /// Another program of the master from now on.
+    fn master_is(&self, program: &Path) {
+        binaries::replace(program, &self.portolan.file("programs").join("portolan"));
     }
 
     fn worker_is(&self, program: &Path) {
@@ -315,5 +325,50 @@ fn a_log_daemon_that_is_gone_is_missed_and_no_reason_to_fail() {
     scene.portolan.reload();
     scene.clients.wait_more();
     deadline::pause(Duration::from_millis(20));
+    scene.recovers();
+}
+
+#[test]
+fn a_new_program_that_refuses_is_not_executed() {
+    let _turn = storm::turn();
+    let scene = Scene::start(|setup| setup);
+    for program in ["/bin/false", "/etc/hostname"] {
+        scene.master_is(Path::new(program));
+        let said = scene.portolan.reload_fails();
+        assert!(said.contains("the new program refuses") || said.contains("execute"), "{said}");
+        scene.is_as_before(program);
+    }
+    scene.master_is(&binaries::path("portolan"));
+    scene.recovers();
+}
+
+#[test]
+fn a_new_program_that_crashes_or_hangs_once_it_is_executed_is_followed_by_the_old_one() {
+    let _turn = storm::turn();
+    // It agrees to everything, for there is no channel where it is only asked.
+    let scene = Scene::start(|setup| setup.global("start_timeout", "\"3s\""));
+    let workers = scene.portolan.whole();
+    for behaviour in ["", "dies after ready", "garbage", "silent"] {
+        scene.behave(behaviour);
+        scene.master_is(&binaries::path("bad-worker"));
+        let master = scene.portolan.master();
+        let answer = scene.portolan.command(&["reload"]);
+        assert!(!answer.status.success(), "{behaviour:?}: {answer:?}");
+        scene.portolan.wait_error("the old version is started again");
+        deadline::until("the old program", || {
+            scene.portolan.try_master().is_some_and(|pid| pid != master)
+                && scene.portolan.command(&["show", "info"]).status.success()
+        });
+        assert_eq!(scene.portolan.whole(), workers, "{behaviour:?}: they were adopted");
+        scene.clients.undisturbed(behaviour);
+        // What is to be tried is still there; who has asked for something else has it.
+        scene.master_is(&binaries::path("portolan"));
+        scene.configure("maxcon = 3", "");
+        let said = scene.portolan.reload_fails();
+        assert!(said.contains("maxcon"), "{said}");
+        scene.portolan.replace_configuration(&scene.portolan.setup().configuration());
+        assert_eq!(scene.portolan.whole(), workers);
+        scene.clients.undisturbed(behaviour);
+    }
     scene.recovers();
 }
