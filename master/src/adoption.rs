@@ -97,6 +97,8 @@ impl Master {
             self.let_go(living);
             return false;
         };
+        // They answer while the configuration is read.
+        let mut found = self.ask_living(&mut living);
         let facts = living.facts();
         let last = living.last_generation().unwrap_or(number);
         let generations = living.take_generations();
@@ -122,7 +124,10 @@ impl Master {
         for (generation, program) in generations {
             self.adopt_generation(generation, program);
         }
-        let found = self.ask_living(&mut living, &facts, begun);
+        hear_all(&mut found, Instant::now() + ANSWERS_MAX);
+        for one in &mut found {
+            recall(one, &facts);
+        }
         let answered = found.iter().filter(|one| one.awaited.is_none()).count();
         let all = found.len();
         self.take_over(found, begun);
@@ -154,8 +159,8 @@ impl Master {
         self.forget(names);
     }
 
-    /// Asks everybody who was kept, and waits a moment for the answers.
-    fn ask_living(&mut self, living: &mut Living, facts: &Facts, begun: Instant) -> Vec<Found> {
+    /// Asks everybody who was kept.
+    fn ask_living(&mut self, living: &mut Living) -> Vec<Found> {
         let mut processes = std::mem::take(&mut living.processes);
         let mut found = Vec::new();
         for (lane, channel) in std::mem::take(&mut living.channels) {
@@ -175,15 +180,6 @@ impl Master {
         }
         for (lane, _) in processes {
             self.forget_process(lane);
-        }
-        hear_all(&mut found, begun + ANSWERS_MAX);
-        for one in &mut found {
-            let known = facts.leaving.iter().find(|leaving| leaving.pid == one.handed.pid);
-            if let Some(known) = known.filter(|_| one.handed.phase.leaves()) {
-                one.handed.reloads = known.reloads;
-                let left = |ms: u64| ms.saturating_sub(log::monotonic_ms());
-                one.handed.stop_in_ms = known.until_ms.map(left);
-            }
         }
         found
     }
@@ -445,5 +441,15 @@ impl Master {
         for error in results.into_iter().filter_map(Result::err) {
             self.say(LogLevel::Warning, &error);
         }
+    }
+}
+
+/// What the former master knew of somebody who leaves.
+fn recall(found: &mut Found, facts: &Facts) {
+    let known = facts.leaving.iter().find(|leaving| leaving.pid == found.handed.pid);
+    if let Some(known) = known.filter(|_| found.handed.phase.leaves()) {
+        found.handed.reloads = known.reloads;
+        let left = |ms: u64| ms.saturating_sub(log::monotonic_ms());
+        found.handed.stop_in_ms = known.until_ms.map(left);
     }
 }
