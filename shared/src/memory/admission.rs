@@ -5,6 +5,9 @@
 //!
 //! *Never one too many.* Who enters adds one to its own gauge, then sums all live lanes. Of those
 //! inside at one moment, the last to add saw the gauges of all others, so they were at most the cap.
+//! One who goes from lane to lane (a connection that is handed over) is added to the new gauge, then
+//! noted in [`Board::moves`], then taken from the old one: whoever sums meanwhile and may have missed it
+//! in both sees that the count of moves has changed, and sums again.
 //!
 //! *Never a free place while one waits.* Look at the last subtraction from a place's gauges after
 //! which it is free. Who did it looks for waiters afterwards: it sees everybody who published before,
@@ -20,11 +23,13 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use super::layout::{LANE_WORDS, cell};
-use super::{Lane, Memory, Object};
+use super::{INSTANCE, Lane, Memory, Object};
 
 /// Bits of `since` in a key.
 const SINCE_BITS: u32 = 48;
 const SINCE_MAX: u64 = (1 << SINCE_BITS) - 1;
+/// So many sums in a row may be disturbed by others who go from lane to lane.
+const SUMS_MAX: usize = 8;
 
 /// Something with a limit, and who may be waiting for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +115,8 @@ pub trait Board {
     fn waiting(&self, lane: Lane, object: Object) -> &Self::Word;
     /// Key of a lane's first waiter, 0: none.
     fn key(&self, lane: Lane, object: Object) -> &Self::Word;
+    /// How many have gone from lane to lane.
+    fn moves(&self) -> u64;
     /// All words of `live`.
     fn live_words(&self) -> [u64; LANE_WORDS] {
         std::array::from_fn(|word| self.live(word).load())
@@ -133,7 +140,7 @@ pub fn enter<B: Board>(board: &B, lane: Lane, place: &Place) -> Entry {
     };
     for _ in 0..board.tries() {
         gauge.fetch_add(1);
-        if current(board, place.object) <= cap.into() {
+        if fits(board, place.object, cap.into()) {
             return Entry::In;
         }
         gauge.fetch_sub(1);
@@ -147,6 +154,21 @@ pub fn enter<B: Board>(board: &B, lane: Lane, place: &Place) -> Entry {
         }
     }
     Entry::Full { ring: first_waiter(board, place).map(|first| first.lane) }
+}
+
+/// Whether all inside, attempts included, are within a cap.
+fn fits<B: Board>(board: &B, object: Object, cap: u64) -> bool {
+    for _ in 0..SUMS_MAX {
+        let moves = board.moves();
+        if current(board, object) > cap {
+            return false;
+        }
+        if board.moves() == moves {
+            return true;
+        }
+    }
+    // So many are moving that it is better to come back later.
+    false
 }
 
 /// As [`enter`], for a lane that has published waiters: only when it is their turn.
@@ -361,6 +383,10 @@ impl Board for Memory {
     #[inline]
     fn key(&self, lane: Lane, object: Object) -> &AtomicU64 {
         self.chunk(object).cell(lane, object, cell::KEY)
+    }
+    #[inline]
+    fn moves(&self) -> u64 {
+        self.chunk(INSTANCE).moves(INSTANCE).load(SeqCst)
     }
     #[inline]
     fn live_words(&self) -> [u64; LANE_WORDS] {

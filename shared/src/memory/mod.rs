@@ -364,6 +364,11 @@ impl Memory {
         self.chunk(object).next_index(object)
     }
 
+    /// Somebody is counted in another lane from now on, and will be no more in the one before.
+    pub fn note_move(&self) {
+        admission::Word::fetch_add(self.chunk(INSTANCE).moves(INSTANCE), 1);
+    }
+
     /// A total over all lanes, those of dead owners too.
     pub fn total(&self, object: Object, total: Total) -> u64 {
         let chunk = self.chunk(object);

@@ -71,6 +71,13 @@ impl Chunk {
         self.map.words()[layout::shared_at(object) + shared::CURSOR].fetch_add(1, Relaxed)
     }
 
+    /// The same word of the instance, in which nobody chooses by turns: how many have gone from lane to
+    /// lane.
+    #[inline]
+    pub fn moves(&self, instance: Object) -> &AtomicU64 {
+        self.shared(instance, shared::CURSOR)
+    }
+
     #[inline]
     pub fn total(&self, lane: Lane, object: Object, total: Total) -> u64 {
         self.cell(lane, object, layout::total_at(total as usize)).load(Relaxed)

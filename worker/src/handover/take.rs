@@ -171,6 +171,10 @@ impl Worker {
         link.refused +=
             answers.iter().filter(|(_, verdict)| *verdict == Verdict::NoPlace).count() as u32;
         self.handover.taken += arrived.len() as u64;
+        if !arrived.is_empty() {
+            // Before the answer, after which the other one counts them no more.
+            self.lane.memory().note_move();
+        }
         link.arrived = arrived;
         match link.channel.send(&FromSuccessor::Answers(answers), &[]) {
             // Whoever has gone does not read any more.

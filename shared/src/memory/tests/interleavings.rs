@@ -24,9 +24,10 @@ const QUEUE: Object = 0;
 const GAUGE: usize = 0;
 const WAITING: usize = 1;
 const KEY: usize = 2;
-/// Words of a world: live lanes, then per object the waiters, then per lane and object the cell.
+/// Words of a world: live lanes, moves from lane to lane, then per object the waiters, then per lane and object the cell.
 const LIVE: usize = 0;
-const WAITERS: usize = 1;
+const MOVES: usize = 1;
+const WAITERS: usize = 2;
 const CELLS: usize = WAITERS + OBJECTS;
 /// Not shared memory: doorbells, and who is really inside, per lane and object.
 const BELLS: usize = CELLS + LANES * OBJECTS * 3;
@@ -62,6 +63,8 @@ struct Run {
     acted: Cell<bool>,
     /// Whether lanes may die.
     deaths: Cell<bool>,
+    /// Whether anybody goes from lane to lane.
+    moves: Cell<bool>,
     /// See [`Board::tries`].
     tries: Cell<usize>,
 }
@@ -128,6 +131,7 @@ impl Run {
     fn concerns_others(&self, word: usize) -> bool {
         match word {
             LIVE => self.deaths.get(),
+            MOVES => self.moves.get(),
             WAITERS..CELLS => word == WAITERS + QUEUE as usize,
             CELLS..BELLS => {
                 let (object, of_cell) = ((word - CELLS) / 3 % OBJECTS, (word - CELLS) % 3);
@@ -235,6 +239,9 @@ impl Board for Model {
     fn key(&self, lane: Lane, object: Object) -> &ModelWord {
         self.cell(lane, object, KEY)
     }
+    fn moves(&self) -> u64 {
+        self.words[MOVES].load()
+    }
     fn tries(&self) -> usize {
         self.run.tries.get()
     }
@@ -253,6 +260,10 @@ struct Local {
     gives_up: bool,
     /// Its streams never leave.
     stays: bool,
+    /// It takes over the last lane's stream, which that one counts until it is told.
+    takes: bool,
+    /// It is the last lane, whose stream is taken over.
+    gives: bool,
     /// `since` of its waiters.
     since: u8,
 }
@@ -276,6 +287,21 @@ impl Scenario {
 
     /// One phase of a lane, by the rules of the module; `None` when it has nothing left to do.
     fn phase(&self, model: &Model, lane: Lane, mut local: Local) -> Option<Local> {
+        if local.takes {
+            local.takes = false;
+            let place = Place { cap: None, ..self.places().next()? };
+            let _ = model.run.operation(|| admission::enter(model, lane, &place));
+            model.words[MOVES].fetch_add(1);
+            model.ring(Some(self.lanes.len() as Lane - 1));
+            return Some(local);
+        }
+        if local.gives {
+            local.gives = false;
+            let place = self.places().next()?;
+            model.run.wait(BELLS + usize::from(lane));
+            model.ring(model.run.call(|| admission::leave(model, lane, &place)));
+            return Some(local);
+        }
         let leaves = self.places().zip(0..).find(|(_, n)| local.inside[*n] > 0 && !local.stays);
         if local.to_come > 0 {
             local.to_come -= 1;
@@ -404,10 +430,17 @@ fn explore(scenario: Scenario) {
         .chain([Local::default()])
         .map(|local| Actor { local, log: Vec::new(), done: false })
         .collect();
+    let moves = scenario.lanes.iter().any(|lane| lane.takes);
+    if moves {
+        let last = scenario.lanes.len() - 1;
+        words[inside_at(last, 1)] = 1;
+        words[CELLS + (last * OBJECTS + 1) * 3 + GAUGE] = 1;
+    }
     let first = State { words, actors, killed: false, last: 0, interruptions: 0 };
     let mut explorer = Explorer { scenario, model: Model::new(), seen: HashSet::new(), ends: 0 };
     explorer.model.run.tries.set(explorer.scenario.tries);
     explorer.model.run.deaths.set(explorer.scenario.mortal.is_some());
+    explorer.model.run.moves.set(moves);
     let mut open = vec![first];
     while let Some(state) = open.pop() {
         if explorer.seen.contains(&state) {
@@ -548,6 +581,16 @@ fn who_collides_and_has_no_more_tries_comes_back_to_it() {
         let lanes = since.map(|since| lane(1, since));
         let bounds = Scenario { interruptions_max: None, tries: 1, ..scenario(&lanes, &[1]) };
         explore(bounds);
+    }
+}
+
+/// Who sums one lane before it is there, and the other after it has gone, has missed it in both.
+#[test]
+fn who_goes_from_lane_to_lane_is_missed_by_nobody() {
+    let gives = Local { gives: true, stays: true, ..lane(0, 1) };
+    let takes = Local { takes: true, stays: true, ..lane(0, 2) };
+    for lanes in [[takes, lane(1, 3), gives], [lane(1, 3), takes, gives]] {
+        explore(Scenario { interruptions_max: None, ..scenario(&lanes, &[1]) });
     }
 }
 
