@@ -333,3 +333,6 @@ pub struct Upgraded {
     /// As in its log line.
     pub response_ms: i32,
 }
+
+#[cfg(test)]
+mod tests;
