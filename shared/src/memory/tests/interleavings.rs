@@ -5,6 +5,8 @@
 //! to it again, one access more is carried out, then it is stopped by unwinding. So a state of the
 //! world is the words and, for each lane, what it has read in its phase, and states met twice are
 //! explored once. Sound because admission is sequentially consistent in all that is explored here.
+//!
+//! Long because explorer, model and scenarios are of no use without one another.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
