@@ -15,13 +15,22 @@ use portolan_tests::{deadline, processes, storm};
 
 /// Clients of each kind.
 const EACH: usize = 3;
-const RELOADS: usize = 110;
+const RELOADS: usize = 100;
 const DEATHS: usize = 200;
 /// Milliseconds before each reload, and before each death.
 const RELOAD_WAITS: (u64, u64) = (0, 250);
 const DEATH_WAITS: (u64, u64) = (0, 200);
 /// After which everything of former generations has to be gone, clients or not.
 const FORMER_MAX: Duration = Duration::from_secs(5);
+
+/// Reloads before costs are seen for the first time: what stays for good is there then (memory and sockets of
+/// as many slots as there may be, the files of an upgrade).
+const RELOADS_BEFORE: usize = 12;
+/// How many eventfds each process may have more than at the beginning. The master makes one for each process
+/// that ever lived at the same time as others, for all of them, and keeps it for the next one.
+const BELLS_MORE: usize = 16;
+/// How many kB all processes together may have more.
+const MEMORY_MORE_KB: u64 = 8 * 1024;
 
 fn none(mistakes: &[Mistake]) {
     let first: Vec<String> = mistakes.iter().take(20).map(ToString::to_string).collect();
@@ -96,9 +105,12 @@ fn twice(log: &Syslog) {
 }
 
 /// Some work to begin with, so that what stays for good is there; what it costs then.
-fn settled(subject: &Subject) -> (Upkeep, (u64, u64)) {
+fn settled(subject: &mut Subject, dice: &mut Dice) -> (Upkeep, (u64, u64)) {
     let crowd = Crowd::start(subject.fronts, kinds(), EACH, 0);
     crowd.wait_more(500);
+    subject.reload_often(dice, RELOADS_BEFORE, RELOAD_WAITS);
+    subject.reload_as_at_first();
+    nothing_former(subject, Instant::now());
     let (mistakes, shared) = crowd.end();
     none(&mistakes);
     let lines = logged_once(&subject.log, (0, 0), shared.tally());
@@ -110,14 +122,24 @@ fn kinds() -> &'static [Kind] {
     if std::env::var_os("PROOF_ALL").is_some() { &Kind::ALL } else { &Kind::ALL[..7] }
 }
 
+/// It costs what it cost at the beginning.
+fn nothing_left(before: &Upkeep, after: &Upkeep) {
+    let (kb, kb_before) = (after.proportional_kb, before.proportional_kb);
+    eprintln!("{kb_before} kB before, {kb} kB now; {} descriptors", after.descriptors);
+    assert_eq!(after.processes, before.processes);
+    let bells = |upkeep: &Upkeep| upkeep.of_kind("anon_inode");
+    let (more, others) = (after.differences(before), after.descriptors - bells(after));
+    assert!(others <= before.descriptors - bells(before), "{more:#?}");
+    assert!(bells(after) <= bells(before) + BELLS_MORE * after.processes, "{more:#?}");
+    assert!(kb <= kb_before + MEMORY_MORE_KB, "{kb_before} kB before, {kb} kB now");
+}
+
 /// Without clients and without server connections.
 fn at_rest(subject: &Subject) -> Upkeep {
     deadline::until("no connection at the servers", || subject.origins.open() == 0);
     deadline::until("no connection counted", || subject.info("CurrConns") == Some(0));
     deadline::settled(Duration::from_millis(300), || subject.upkeep().descriptors as u64);
-    let upkeep = subject.upkeep();
-    eprintln!("{upkeep:?}");
-    upkeep
+    subject.upkeep()
 }
 
 #[test]
@@ -126,7 +148,7 @@ fn a_hundred_reloads_and_upgrades_lose_nothing() {
     let seed = dice::seed();
     let mut dice = Dice::new(seed);
     let mut subject = Subject::start();
-    let (before, lines) = settled(&subject);
+    let (before, lines) = settled(&mut subject, &mut dice);
     let crowd = Crowd::start(subject.fronts, kinds(), EACH, seed);
     crowd.wait_more(500);
     let reloads = subject.reload_often(&mut dice, RELOADS, RELOAD_WAITS);
@@ -138,7 +160,7 @@ fn a_hundred_reloads_and_upgrades_lose_nothing() {
     tell(shared.tally());
     none(&mistakes);
     let after = at_rest(&subject);
-    assert_eq!(after.processes, before.processes);
+    nothing_left(&before, &after);
     logged_once(&subject.log, lines, shared.tally());
 }
 
@@ -148,7 +170,7 @@ fn two_hundred_deaths_lose_only_what_was_in_killed_workers() {
     let seed = dice::seed();
     let mut dice = Dice::new(seed);
     let mut subject = Subject::start();
-    let (before, _) = settled(&subject);
+    let (before, _) = settled(&mut subject, &mut dice);
     let crowd = Crowd::start(subject.fronts, kinds(), EACH, seed);
     crowd.wait_more(500);
     let deaths = subject.kill_often(&mut dice, DEATHS, DEATH_WAITS);
@@ -164,6 +186,6 @@ fn two_hundred_deaths_lose_only_what_was_in_killed_workers() {
     eprintln!("{all} mistakes, {} not excused, {condemned} connections condemned", mistakes.len());
     none(&mistakes);
     let after = at_rest(&subject);
-    assert_eq!(after.processes, before.processes);
+    nothing_left(&before, &after);
     twice(&subject.log);
 }
