@@ -109,6 +109,7 @@ fn settled(subject: &mut Subject, dice: &mut Dice) -> (Upkeep, (u64, u64)) {
     let crowd = Crowd::start(subject.fronts, kinds(), EACH, 0);
     crowd.wait_more(500);
     subject.reload_often(dice, RELOADS_BEFORE, RELOAD_WAITS);
+    subject.replace_programs();
     subject.reload_as_at_first();
     nothing_former(subject, Instant::now());
     let (mistakes, shared) = crowd.end();
@@ -173,7 +174,7 @@ fn two_hundred_deaths_lose_only_what_was_in_killed_workers() {
     let (before, _) = settled(&mut subject, &mut dice);
     let crowd = Crowd::start(subject.fronts, kinds(), EACH, seed);
     crowd.wait_more(500);
-    let deaths = subject.kill_often(&mut dice, DEATHS, DEATH_WAITS);
+    let deaths = subject.kill_often(&mut dice, DEATHS, DEATH_WAITS, crowd.since());
     eprintln!("{deaths}in {:?}", crowd.since().elapsed());
     subject.reload_as_at_first();
     nothing_former(&subject, Instant::now());

@@ -88,11 +88,18 @@ impl fmt::Display for Deaths {
 }
 
 impl Subject {
-    /// So many deaths, with such a wait of milliseconds before each.
+    /// So many deaths, with such a wait of milliseconds before each, told as they happen with their time
+    /// since the given moment.
     ///
     /// # Panics
     /// When the instance does not become whole again.
-    pub fn kill_often(&mut self, dice: &mut Dice, count: usize, waits: (u64, u64)) -> Deaths {
+    pub fn kill_often(
+        &mut self,
+        dice: &mut Dice,
+        count: usize,
+        waits: (u64, u64),
+        since: Instant,
+    ) -> Deaths {
         let mut deaths = Deaths::default();
         while deaths.all.len() < count {
             deadline::pause(dice.millis(waits.0, waits.1));
@@ -112,6 +119,12 @@ impl Subject {
             let began = Instant::now();
             let Some(condemned) = self.kill(victim, how, choice) else { continue };
             let pid = condemned.pid;
+            let (at, during) =
+                (since.elapsed().as_secs_f64(), if during_reload { ", reload" } else { "" });
+            eprintln!(
+                "{at:.3} s, {victim:?} {pid} {how:?}{during}, {} condemned",
+                condemned.count()
+            );
             deaths.condemned.push(condemned);
             let gone = || (!processes::alive(pid) && self.is_whole()).then_some(());
             if deadline::try_within(WHOLE_MAX, gone).is_none() {

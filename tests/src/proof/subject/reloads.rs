@@ -59,10 +59,15 @@ impl Subject {
         self.configure(next, false);
         let upgrade = dice.percent(UPGRADES_PERCENT);
         if upgrade {
-            binaries::install(&self.portolan.file("programs"));
+            self.replace_programs();
         }
         self.portolan.reload();
         upgrade
+    }
+
+    /// Puts fresh copies of the programs in the place of those that run: the next reload is an upgrade.
+    pub fn replace_programs(&self) {
+        binaries::install(&self.portolan.file("programs"));
     }
 
     /// One more, back to the configuration of the beginning.
