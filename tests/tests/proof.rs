@@ -26,8 +26,10 @@ const FORMER_MAX: Duration = Duration::from_secs(5);
 /// Reloads before costs are seen for the first time: what stays for good is there then (memory and sockets of
 /// as many slots as there may be, the files of an upgrade).
 const RELOADS_BEFORE: usize = 12;
-/// How many eventfds each process may have more than at the beginning. The master makes one for each process
-/// that ever lived at the same time as others, for all of them, and keeps it for the next one.
+/// Descriptors of which the master makes one for each process that ever lived at the same time as others, and
+/// keeps it for the next one: what they ring at each other with, and what is captured of one that dies.
+const OF_LANES: [&str; 2] = ["anon_inode", "memfd:portolan-capture"];
+/// How many of these each process may have more than at the beginning.
 const BELLS_MORE: usize = 16;
 /// How many kB all processes together may have more.
 const MEMORY_MORE_KB: u64 = 8 * 1024;
@@ -106,7 +108,7 @@ fn twice(log: &Syslog) {
 
 /// Some work to begin with, so that what stays for good is there; what it costs then.
 fn settled(subject: &mut Subject, dice: &mut Dice) -> (Upkeep, (u64, u64)) {
-    let crowd = Crowd::start(subject.fronts, kinds(), EACH, 0);
+    let crowd = Crowd::start(subject.fronts, &Kind::ALL, EACH, 0);
     crowd.wait_more(500);
     subject.reload_often(dice, RELOADS_BEFORE, RELOAD_WAITS);
     subject.replace_programs();
@@ -118,17 +120,12 @@ fn settled(subject: &mut Subject, dice: &mut Dice) -> (Upkeep, (u64, u64)) {
     (at_rest(subject), lines)
 }
 
-/// Without tunnels as long as they hold old workers.
-fn kinds() -> &'static [Kind] {
-    if std::env::var_os("PROOF_ALL").is_some() { &Kind::ALL } else { &Kind::ALL[..7] }
-}
-
 /// It costs what it cost at the beginning.
 fn nothing_left(before: &Upkeep, after: &Upkeep) {
     let (kb, kb_before) = (after.proportional_kb, before.proportional_kb);
     eprintln!("{kb_before} kB before, {kb} kB now; {} descriptors", after.descriptors);
     assert_eq!(after.processes, before.processes);
-    let bells = |upkeep: &Upkeep| upkeep.of_kind("anon_inode");
+    let bells = |one: &Upkeep| OF_LANES.iter().map(|kind| one.of_kind(kind)).sum::<usize>();
     let (more, others) = (after.differences(before), after.descriptors - bells(after));
     assert!(others <= before.descriptors - bells(before), "{more:#?}");
     assert!(bells(after) <= bells(before) + BELLS_MORE * after.processes, "{more:#?}");
@@ -150,7 +147,7 @@ fn a_hundred_reloads_and_upgrades_lose_nothing() {
     let mut dice = Dice::new(seed);
     let mut subject = Subject::start();
     let (before, lines) = settled(&mut subject, &mut dice);
-    let crowd = Crowd::start(subject.fronts, kinds(), EACH, seed);
+    let crowd = Crowd::start(subject.fronts, &Kind::ALL, EACH, seed);
     crowd.wait_more(500);
     let reloads = subject.reload_often(&mut dice, RELOADS, RELOAD_WAITS);
     eprintln!("{reloads:?} in {:?}", crowd.since().elapsed());
@@ -172,7 +169,7 @@ fn two_hundred_deaths_lose_only_what_was_in_killed_workers() {
     let mut dice = Dice::new(seed);
     let mut subject = Subject::start();
     let (before, _) = settled(&mut subject, &mut dice);
-    let crowd = Crowd::start(subject.fronts, kinds(), EACH, seed);
+    let crowd = Crowd::start(subject.fronts, &Kind::ALL, EACH, seed);
     crowd.wait_more(500);
     let deaths = subject.kill_often(&mut dice, DEATHS, DEATH_WAITS, crowd.since());
     eprintln!("{deaths}in {:?}", crowd.since().elapsed());

@@ -3,6 +3,7 @@
 //! Shell. They can be held where each is between two exchanges, connections open, so that others can count.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -13,6 +14,9 @@ use super::kinds::Kind;
 use super::link::{Connection, Place};
 use super::tally::{Count, Tally};
 use crate::deadline;
+
+/// So many there were.
+static CROWDS: AtomicU64 = AtomicU64::new(0);
 
 /// Enough for a client; there are many.
 const STACK_BYTES: usize = 256 * 1024;
@@ -46,6 +50,8 @@ struct Gate {
 /// What all clients share.
 #[derive(Debug)]
 pub struct Shared {
+    /// Which crowd of this program.
+    ordinal: u64,
     fronts: Fronts,
     start: Instant,
     gate: Mutex<Gate>,
@@ -58,6 +64,10 @@ pub struct Shared {
 impl Shared {
     pub(super) fn front(&self, kind: Kind) -> SocketAddr {
         if kind.is_http() { self.fronts.http } else { self.fronts.tcp }
+    }
+
+    pub(super) fn ordinal(&self) -> u64 {
+        self.ordinal
     }
 
     pub(super) fn place(&self, number: usize) -> &Arc<Place> {
@@ -115,6 +125,7 @@ impl Crowd {
     pub fn start(fronts: Fronts, kinds: &[Kind], each: usize, seed: u64) -> Self {
         let all: Vec<Kind> = (0..each).flat_map(|_| kinds.iter().copied()).collect();
         let shared = Arc::new(Shared {
+            ordinal: CROWDS.fetch_add(1, Ordering::Relaxed),
             fronts,
             start: Instant::now(),
             gate: Mutex::new(Gate { phase: Phase::Run, parked: 0 }),

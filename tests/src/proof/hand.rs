@@ -75,7 +75,7 @@ impl Hand {
     /// A number that no other request has.
     pub fn seed(&mut self) -> u64 {
         self.serial += 2;
-        (self.number as u64) << 40 | self.serial
+        (self.shared.ordinal() << 16 | self.number as u64) << 32 | self.serial
     }
 
     /// One more of these.
