@@ -11,7 +11,7 @@ use portolan_tests::proof::tally::{Count, Tally};
 use portolan_tests::proof::upkeep::Upkeep;
 use portolan_tests::proof::{Crowd, Dice, Kind, Mistake, Subject, dice};
 use portolan_tests::syslog::Syslog;
-use portolan_tests::{deadline, processes, storm};
+use portolan_tests::{deadline, storm};
 
 /// Clients of each kind.
 const EACH: usize = 3;
@@ -57,11 +57,10 @@ fn tell(tally: &Tally) {
 
 /// All processes of former generations are gone, though clients are there.
 fn nothing_former(subject: &Subject, from: Instant) {
-    let count = || processes::descendants(subject.portolan.wrapper()).len() + 1;
+    let count = || subject.tree().len();
     let normal = || (count() == subject.processes_wanted()).then_some(());
-    let below = || processes::descendants(subject.portolan.wrapper());
     let gone = deadline::try_within(FORMER_MAX, normal).is_some();
-    assert!(gone, "{:?} after the last one: {:#?}", from.elapsed(), below());
+    assert!(gone, "{:?} after the last one: {:#?}", from.elapsed(), subject.tree());
     eprintln!("back to {} processes after {:?}", count(), from.elapsed());
 }
 

@@ -9,6 +9,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use crate::processes::Process;
 use crate::proof::crowd::Fronts;
 use crate::proof::upkeep::{self, Upkeep};
 use crate::proof::{Dice, Origins};
@@ -23,6 +24,8 @@ const WORKERS: u64 = 3;
 /// How long a worker may stand still: long enough that one is not taken for dead that only gets no turn,
 /// on a machine where others build.
 const HEARTBEAT: Duration = Duration::from_secs(4);
+/// How many descriptors the service manager stores.
+const STORE: usize = 16;
 /// How long the control socket may take to answer somebody who will ask again.
 const ANSWER_MAX: Duration = Duration::from_millis(500);
 
@@ -73,6 +76,7 @@ impl Subject {
         let now = Variation::FIRST;
         let setup = Setup::new(body(&now, fronts, &origins, &log))
             .workers(now.workers as u16)
+            .stored(STORE)
             .global("heartbeat_timeout", format!("\"{}ms\"", HEARTBEAT.as_millis()));
         let programs = setup.file("programs");
         binaries::install(&programs);
@@ -104,6 +108,10 @@ impl Subject {
         if !self.portolan.running() {
             return Some("the wrapper".to_owned());
         }
+        let wrapper = self.portolan.wrapper().to_string();
+        if self.portolan.notices().last("MAINPID").is_some_and(|last| last != wrapper) {
+            return Some("the new wrapper's word".to_owned());
+        }
         let Some(master) = self.portolan.try_master() else { return Some("a master".to_owned()) };
         let Some(info) = self.ask("show info") else { return Some("an answer".to_owned()) };
         let number = |name: &str| number(&info, name);
@@ -115,12 +123,12 @@ impl Subject {
             return Some(format!("{all:?} workers, {ready:?} ready"));
         }
         let generation = number("Generation")?;
-        let below = processes::descendants(self.portolan.wrapper());
+        let below = self.tree();
         if let Some(one) = below.iter().find(|one| one.state == 'T') {
             return Some(format!("{one:?} stands still"));
         }
         let checker = format!("portolan: checker gen {generation}");
-        let checks = |one: &&processes::Process| one.title.starts_with(&checker);
+        let checks = |one: &&Process| one.title.starts_with(&checker);
         let alive = below.iter().filter(checks).any(|one| one.state != 'Z');
         (!alive).then(|| format!("checker of generation {generation}"))
     }
@@ -156,7 +164,12 @@ impl Subject {
 
     /// What it costs now.
     pub fn upkeep(&self) -> Upkeep {
-        upkeep::of(&upkeep::tree(self.portolan.wrapper()))
+        upkeep::of(&self.tree())
+    }
+
+    /// All of its processes, whoever is their parent.
+    pub fn tree(&self) -> Vec<Process> {
+        self.portolan.living().into_iter().filter_map(processes::process).collect()
     }
 
     /// How many processes there are when nothing is left over: wrapper, master, checker, workers.

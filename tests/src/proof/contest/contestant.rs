@@ -5,10 +5,10 @@
 use std::collections::BTreeSet;
 
 use crate::processes::Process;
+use crate::proof::Dice;
 use crate::proof::crowd::Fronts;
 use crate::proof::peer::{Peer, Product};
 use crate::proof::subject::{Subject, Variation};
-use crate::proof::{Dice, upkeep};
 
 /// One that can be started.
 #[derive(Clone, Debug)]
@@ -83,7 +83,7 @@ impl Contestant {
     pub fn tree(&self) -> Vec<Process> {
         match self {
             Self::Peer(peer) => peer.tree(),
-            Self::Portolan(subject) => upkeep::tree(subject.portolan.wrapper()),
+            Self::Portolan(subject) => subject.tree(),
         }
     }
 

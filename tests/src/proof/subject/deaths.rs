@@ -30,6 +30,8 @@ pub enum Victim {
     Checker,
     /// The master.
     Master,
+    /// The wrapper; the service manager starts another one.
+    Wrapper,
 }
 
 /// How.
@@ -65,7 +67,7 @@ pub struct Deaths {
 
 impl fmt::Display for Deaths {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for victim in [Victim::Worker, Victim::Checker, Victim::Master] {
+        for victim in [Victim::Worker, Victim::Checker, Victim::Master, Victim::Wrapper] {
             for how in [How::Killed, How::Stopped] {
                 let of = |one: &&Death| one.victim == victim && one.how == how;
                 let mut times: Vec<Duration> =
@@ -110,9 +112,10 @@ impl Subject {
                 deadline::pause(dice.millis(0, 150));
             }
             let victim = match dice.below(100) {
-                0..65 => Victim::Worker,
-                65..75 => Victim::Checker,
-                _ => Victim::Master,
+                0..60 => Victim::Worker,
+                60..70 => Victim::Checker,
+                70..86 => Victim::Master,
+                _ => Victim::Wrapper,
             };
             let how = if dice.percent(STOPPED_PERCENT) { How::Stopped } else { How::Killed };
             let choice = dice.below(1_000);
@@ -138,8 +141,9 @@ impl Subject {
     }
 
     /// Kills one of them, unless there is none.
-    fn kill(&self, victim: Victim, how: How, choice: u64) -> Option<Condemned> {
+    fn kill(&mut self, victim: Victim, how: How, choice: u64) -> Option<Condemned> {
         let pid = match victim {
+            Victim::Wrapper => self.portolan.wrapper(),
             Victim::Master => self.portolan.try_master()?,
             Victim::Checker => self.aide("portolan: checker")?,
             Victim::Worker => {
@@ -153,25 +157,27 @@ impl Subject {
                 let own = all.iter().find(|one| one.pid == pid)?.generation;
                 all.iter().filter(|one| one.generation > own).map(|one| one.pid).collect()
             }
-            Victim::Checker | Victim::Master => Vec::new(),
+            Victim::Checker | Victim::Master | Victim::Wrapper => Vec::new(),
         };
         let condemned = condemned::freeze(pid, &[self.fronts.http, self.fronts.tcp], &newer)?;
+        // Workers and checkers are watched; the others only by a service manager's watchdog.
+        let watched = matches!(victim, Victim::Worker | Victim::Checker);
         match (how, victim) {
-            (How::Killed, _) => {
-                processes::signal(pid, Signal::KILL);
-            }
-            (How::Stopped, Victim::Master) => {
-                // Nobody watches it without a service manager's watchdog.
-                deadline::pause(STILL);
-                processes::signal(pid, Signal::KILL);
-            }
-            (How::Stopped, _) => {}
+            (How::Stopped, _) if watched => return Some(condemned),
+            (How::Stopped, _) => deadline::pause(STILL),
+            (How::Killed, _) => {}
+        }
+        if victim == Victim::Wrapper {
+            self.portolan.kill_wrapper();
+            self.portolan.start_wrapper();
+        } else {
+            processes::signal(pid, Signal::KILL);
         }
         Some(condemned)
     }
 
     fn aide(&self, title: &str) -> Option<i32> {
-        let below = processes::descendants(self.portolan.wrapper());
+        let below = self.tree();
         below.iter().find(|one| one.title.starts_with(title) && one.state != 'Z').map(|one| one.pid)
     }
 }
