@@ -9,7 +9,9 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use crate::processes::Process;
+use rustix::process::Signal;
+
+use crate::processes::{Process, Worker};
 use crate::proof::crowd::Fronts;
 use crate::proof::upkeep::{self, Upkeep};
 use crate::proof::{Dice, Origins};
@@ -59,6 +61,7 @@ impl Variation {
 pub struct Subject {
     /// The instance.
     pub portolan: Portolan,
+    groups: Groups,
     /// Where clients go.
     pub fronts: Fronts,
     /// Where it logs.
@@ -81,7 +84,8 @@ impl Subject {
         let programs = setup.file("programs");
         binaries::install(&programs);
         let portolan = setup.programs(&programs).start();
-        Self { portolan, fronts, log, origins, now }
+        let groups = Groups(vec![portolan.wrapper()]);
+        Self { portolan, groups, fronts, log, origins, now }
     }
 
     /// Puts another configuration in its place, or one that nobody can read.
@@ -123,19 +127,19 @@ impl Subject {
             return Some(format!("{all:?} workers, {ready:?} ready"));
         }
         let generation = number("Generation")?;
-        let below = self.tree();
-        if let Some(one) = below.iter().find(|one| one.state == 'T') {
+        let all = self.tree();
+        if let Some(one) = all.iter().find(|one| one.state == 'T') {
             return Some(format!("{one:?} stands still"));
         }
         let checker = format!("portolan: checker gen {generation}");
         let checks = |one: &&Process| one.title.starts_with(&checker);
-        let alive = below.iter().filter(checks).any(|one| one.state != 'Z');
+        let alive = all.iter().filter(checks).any(|one| one.state != 'Z');
         (!alive).then(|| format!("checker of generation {generation}"))
     }
 
     /// The pids of its workers of the newest generation, or of all earlier ones.
     pub fn workers(&self, newest: bool) -> Vec<i32> {
-        let all = self.portolan.all_workers();
+        let all = self.all_workers();
         let last = all.iter().map(|one| one.generation).max();
         let of = all.iter().filter(|one| (Some(one.generation) == last) == newest);
         of.map(|one| one.pid).collect()
@@ -167,15 +171,41 @@ impl Subject {
         upkeep::of(&self.tree())
     }
 
-    /// All of its processes, whoever is their parent.
+    /// All of its processes, whoever is their parent by now.
     pub fn tree(&self) -> Vec<Process> {
-        self.portolan.living().into_iter().filter_map(processes::process).collect()
+        of_groups(&self.groups.0)
+    }
+
+    /// Its workers of all generations.
+    fn all_workers(&self) -> Vec<Worker> {
+        self.tree().iter().filter_map(processes::worker).collect()
     }
 
     /// How many processes there are when nothing is left over: wrapper, master, checker, workers.
     pub fn processes_wanted(&self) -> usize {
         self.now.workers as usize + 3
     }
+}
+
+/// The process groups of all wrappers so far. What is left in them at the end, when a proof has failed in the
+/// middle of something, is killed.
+#[derive(Debug)]
+struct Groups(Vec<i32>);
+
+impl Drop for Groups {
+    fn drop(&mut self) {
+        for one in of_groups(&self.0) {
+            processes::signal(one.pid, Signal::KILL);
+        }
+    }
+}
+
+/// Those of Portolan that live in these groups.
+fn of_groups(groups: &[i32]) -> Vec<Process> {
+    let own = |one: &Process| {
+        groups.contains(&one.group) && one.state != 'Z' && one.title.contains("portolan")
+    };
+    processes::all().into_iter().filter(own).collect()
 }
 
 fn number(info: &str, name: &str) -> Option<u64> {

@@ -147,13 +147,13 @@ impl Subject {
             Victim::Master => self.portolan.try_master()?,
             Victim::Checker => self.aide("portolan: checker")?,
             Victim::Worker => {
-                let all = self.portolan.all_workers();
+                let all = self.all_workers();
                 all.get(choice as usize % all.len().max(1))?.pid
             }
         };
         let newer: Vec<i32> = match victim {
             Victim::Worker => {
-                let all = self.portolan.all_workers();
+                let all = self.all_workers();
                 let own = all.iter().find(|one| one.pid == pid)?.generation;
                 all.iter().filter(|one| one.generation > own).map(|one| one.pid).collect()
             }
@@ -170,6 +170,7 @@ impl Subject {
         if victim == Victim::Wrapper {
             self.portolan.kill_wrapper();
             self.portolan.start_wrapper();
+            self.groups.0.push(self.portolan.wrapper());
         } else {
             processes::signal(pid, Signal::KILL);
         }
