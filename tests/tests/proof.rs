@@ -170,7 +170,8 @@ fn two_hundred_deaths_lose_only_what_was_in_killed_workers() {
     let (before, _) = settled(&mut subject, &mut dice);
     let crowd = Crowd::start(subject.fronts, &Kind::ALL, EACH, seed);
     crowd.wait_more(500);
-    let deaths = subject.kill_often(&mut dice, DEATHS, DEATH_WAITS, crowd.since());
+    let count = std::env::var("PROOF_DEATHS").ok().and_then(|count| count.parse().ok());
+    let deaths = subject.kill_often(&mut dice, count.unwrap_or(DEATHS), DEATH_WAITS, crowd.since());
     eprintln!("{deaths}in {:?}", crowd.since().elapsed());
     subject.reload_as_at_first();
     nothing_former(&subject, Instant::now());

@@ -80,6 +80,8 @@ pub struct Reloaded {
     pub reloads: usize,
     /// Upgrades among them.
     pub upgrades: usize,
+    /// How often one had to be asked for again, because nothing came of a signal.
+    pub again: usize,
     /// From the first one to the last.
     pub took: Duration,
     /// Requests and tunnels.
@@ -162,7 +164,9 @@ fn reload_often(one: &mut Contestant, options: &Options) -> Reloaded {
     let began = Instant::now();
     for _ in 0..options.reloads {
         lives.watch(one, dice.millis(0, options.wait));
-        outcome.upgrades += usize::from(one.reload(&mut dice));
+        let (upgrades, again) = one.reload(&mut dice);
+        outcome.upgrades += upgrades;
+        outcome.again += again;
         outcome.processes[1] = outcome.processes[1].max(one.tree().len());
     }
     outcome.took = began.elapsed();

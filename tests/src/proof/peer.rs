@@ -24,6 +24,10 @@ use crate::{address, client, deadline, processes};
 
 /// What a new generation is given behind the moment in which its processes are there.
 const SETTLE: Duration = Duration::from_millis(100);
+/// After this long a reload is asked for again.
+const NOTHING_CAME: Duration = Duration::from_secs(5);
+/// At most so often.
+const AGAIN_MAX: usize = 10;
 /// How long it may take to end.
 const END_LIMIT: Duration = Duration::from_secs(3);
 
@@ -113,25 +117,33 @@ impl Peer {
         peer
     }
 
-    /// Another configuration; back when the new generation's processes are there.
+    /// Another configuration; back when the new generation's processes are there. How often it had to be asked
+    /// for again, because nothing came of a signal.
     ///
     /// # Panics
     /// When they do not come.
-    pub fn reload(&mut self, next: &Variation) {
+    pub fn reload(&mut self, next: &Variation) -> usize {
         let before = self.workers();
         let text =
             settings::text(self.product, next, self.fronts, &self.origins, self.directory.path());
         write(&self.file(), &text);
-        assert!(processes::signal(self.pid(), self.product.reload_signal()), "it is gone");
         let wanted = match self.product {
             Product::Haproxy => 1,
             Product::Nginx => next.workers as usize,
         };
-        self.current = deadline::eventually("processes of a new generation", || {
-            let new: BTreeSet<i32> = self.workers().difference(&before).copied().collect();
-            (new.len() >= wanted).then_some(new)
-        });
-        std::thread::sleep(SETTLE);
+        for again in 0..AGAIN_MAX {
+            assert!(processes::signal(self.pid(), self.product.reload_signal()), "it is gone");
+            let new = || {
+                let new: BTreeSet<i32> = self.workers().difference(&before).copied().collect();
+                (new.len() >= wanted).then_some(new)
+            };
+            if let Some(new) = deadline::try_within(NOTHING_CAME, new) {
+                self.current = new;
+                std::thread::sleep(SETTLE);
+                return again;
+            }
+        }
+        panic!("no processes of a new generation");
     }
 
     fn file(&self) -> PathBuf {

@@ -67,15 +67,12 @@ impl Contestant {
         }
     }
 
-    /// Another configuration; whether that was an upgrade too.
-    pub fn reload(&mut self, dice: &mut Dice) -> bool {
+    /// Another configuration: how many upgrades that was, and how often it had to be asked for again.
+    pub fn reload(&mut self, dice: &mut Dice) -> (usize, usize) {
         let next = Variation::roll(dice);
         match self {
-            Self::Peer(peer) => {
-                peer.reload(&next);
-                false
-            }
-            Self::Portolan(subject) => subject.reload(next, dice),
+            Self::Peer(peer) => (0, peer.reload(&next)),
+            Self::Portolan(subject) => (usize::from(subject.reload(next, dice)), 0),
         }
     }
 

@@ -23,6 +23,9 @@ pub fn markdown(options: &Options, all: &[Outcome]) -> String {
         0 => one.reloaded.reloads.to_string(),
         upgrades => format!("{}, {upgrades} of them upgrades", one.reloaded.reloads),
     });
+    row("asked for again, nothing having come of a signal within 5 s", &|one| {
+        one.reloaded.again.to_string()
+    });
     row("in", &|one| seconds(one.reloaded.took));
     row("requests answered, tunnels opened", &|one| one.reloaded.streams.to_string());
     row("messages over tunnels", &|one| one.reloaded.messages.to_string());

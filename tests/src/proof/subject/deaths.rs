@@ -15,7 +15,9 @@ use crate::{deadline, processes};
 /// So many of a hundred happen shortly after a reload was asked for.
 const DURING_RELOAD_PERCENT: u64 = 30;
 /// So many of a hundred are no death at first: the process only stands still.
-const STOPPED_PERCENT: u64 = 4;
+const STOPPED_PERCENT: u64 = 2;
+/// After so many of a hundred deaths of a worker another one or the checker dies at once.
+const TWO_PERCENT: u64 = 60;
 /// How long something of the instance may be missing: on a machine where others build too.
 const WHOLE_MAX: Duration = Duration::from_secs(20);
 /// How long a process that nobody watches stands still before it is killed.
@@ -118,24 +120,29 @@ impl Subject {
                 _ => Victim::Wrapper,
             };
             let how = if dice.percent(STOPPED_PERCENT) { How::Stopped } else { How::Killed };
-            let choice = dice.below(1_000);
             let began = Instant::now();
-            let Some(condemned) = self.kill(victim, how, choice) else { continue };
-            let pid = condemned.pid;
-            let (at, during) =
-                (since.elapsed().as_secs_f64(), if during_reload { ", reload" } else { "" });
-            eprintln!(
-                "{at:.3} s, {victim:?} {pid} {how:?}{during}, {} condemned",
-                condemned.count()
-            );
-            deaths.condemned.push(condemned);
-            let gone = || (!processes::alive(pid) && self.is_whole()).then_some(());
-            if deadline::try_within(WHOLE_MAX, gone).is_none() {
-                let missing = self.missing();
-                panic!("{victim:?} {how:?} ({pid}), reload {during_reload}: missing {missing:?}");
+            let Some(condemned) = self.kill(victim, how, dice.below(1_000)) else { continue };
+            let mut dead = vec![(victim, how, condemned)];
+            if victim == Victim::Worker && dice.percent(TWO_PERCENT) {
+                let second = *dice.one(&[Victim::Worker, Victim::Worker, Victim::Checker]);
+                let condemned = self.kill(second, How::Killed, dice.below(1_000));
+                dead.extend(condemned.map(|condemned| (second, How::Killed, condemned)));
+            }
+            let at = since.elapsed().as_secs_f64();
+            let during = if during_reload { ", reload" } else { "" };
+            for (victim, how, Condemned { pid, .. }) in &dead {
+                eprintln!("{at:.3} s, {victim:?} {pid} {how:?}{during}");
+            }
+            let ended = || dead.iter().all(|(.., one)| !processes::alive(one.pid));
+            let whole = || (ended() && self.is_whole()).then_some(());
+            if deadline::try_within(WHOLE_MAX, whole).is_none() {
+                panic!("{dead:?}, reload {during_reload}: missing {:?}", self.missing());
             }
             let whole_after = began.elapsed();
-            deaths.all.push(Death { victim, how, during_reload, whole_after });
+            for (victim, how, condemned) in dead {
+                deaths.condemned.push(condemned);
+                deaths.all.push(Death { victim, how, during_reload, whole_after });
+            }
         }
         deaths
     }
