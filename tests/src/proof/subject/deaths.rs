@@ -135,9 +135,8 @@ impl Subject {
             }
             let ended = || dead.iter().all(|(.., one)| !processes::alive(one.pid));
             let whole = || (ended() && self.is_whole()).then_some(());
-            if deadline::try_within(WHOLE_MAX, whole).is_none() {
-                panic!("{dead:?}, reload {during_reload}: missing {:?}", self.missing());
-            }
+            let again = deadline::try_within(WHOLE_MAX, whole).is_some();
+            assert!(again, "{dead:?}, reload {during_reload}: missing {:?}", self.missing());
             let whole_after = began.elapsed();
             for (victim, how, condemned) in dead {
                 deaths.condemned.push(condemned);
