@@ -163,7 +163,7 @@ fn a_new_worker_program_is_taken_by_the_next_reload_and_not_before() {
     });
     assert!(!runs_what_is_on_the_disk(other.pid, &fakes, "portolan-worker"));
     portolan.reload();
-    for worker in portolan.whole() {
+    for worker in portolan.only_newest() {
         assert!(runs_what_is_on_the_disk(worker.pid, &fakes, "portolan-worker"));
     }
     // One that does not work is refused, and whoever is respawned has the one before.
