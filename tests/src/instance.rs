@@ -213,7 +213,10 @@ impl Portolan {
         let aide = |one: &Process| {
             ["portolan: checker", "portolan: runner"].iter().any(|aide| one.title.starts_with(aide))
         };
-        let is_master = |one: &&Process| processes::worker(one).is_none() && !aide(one);
+        // One that has ended has no title, and is no child any more once the wrapper has looked.
+        let lives = |one: &Process| one.state != 'Z' && !one.title.is_empty();
+        let is_master =
+            |one: &&Process| lives(one) && processes::worker(one).is_none() && !aide(one);
         children.iter().find(is_master).map(|one| one.pid)
     }
 
