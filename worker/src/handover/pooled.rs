@@ -15,6 +15,11 @@ use crate::event_loop::Worker;
 use crate::kept::Kept;
 use portolan_shared::standing::Usable;
 
+/// Most connections of one server that are handed over without having ever been used again. Whether they are
+/// needed is seen only after `pool_purge_delay`: where reloads come faster than that, they would be more and
+/// more.
+const UNPROVEN_MAX: usize = 8;
+
 impl Worker {
     /// The next connection that is kept of a server.
     pub(super) fn pack_kept(&mut self, number: u32) -> Result<(Parcel, Token), Unfit> {
@@ -22,7 +27,16 @@ impl Worker {
         let (backend, server) = place.ok_or(Unfit::NotNow)?;
         loop {
             let pool = &mut self.backends[backend as usize].kept[server as usize];
-            let kept = pool.take(false).ok_or(Unfit::NotNow)?;
+            let kept = match pool.take(true) {
+                Some(proven) => proven,
+                None if pool.len() > UNPROVEN_MAX => {
+                    if let Some(surplus) = pool.take_oldest() {
+                        drop(self.descriptors.remove(surplus.token));
+                    }
+                    continue;
+                }
+                None => pool.take(false).ok_or(Unfit::NotNow)?,
+            };
             if !self.is_quiet(kept.token) {
                 drop(self.descriptors.remove(kept.token));
                 continue;
