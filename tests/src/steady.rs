@@ -153,8 +153,11 @@ fn kept<C: Send + 'static>(
     })
 }
 
-/// One request; whether the connection goes on.
-fn ask(client: &mut HttpClient, target: &str) -> io::Result<bool> {
+/// One request, answered by its own target; whether the connection goes on.
+///
+/// # Errors
+/// What went wrong, or what came instead.
+pub fn ask(client: &mut HttpClient, target: &str) -> io::Result<bool> {
     client.try_send(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"))?;
     let response = client.try_response("GET")?;
     if response.status != 200 || response.text() != target {

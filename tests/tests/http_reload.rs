@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use portolan_tests::http::{Answer, Scene, websocket};
+use portolan_tests::steady::ask;
 use portolan_tests::{
     HttpClient, HttpOrigin, Listen, Setup, Storm, address, client, deadline, storm,
 };
@@ -22,16 +23,6 @@ fn proxy(server: SocketAddr) -> (portolan_tests::Portolan, SocketAddr) {
 /// Answers with what was asked for.
 fn mirror() -> HttpOrigin {
     HttpOrigin::answering(|request| Answer::ok(&request.target))
-}
-
-/// One request with its answer, or why there is none.
-fn ask(client: &mut HttpClient, target: &str) -> io::Result<bool> {
-    client.try_send(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"))?;
-    let response = client.try_response("GET")?;
-    if response.status != 200 || response.text() != target {
-        return Err(io::Error::other(format!("{response:?}")));
-    }
-    Ok(response.keeps())
 }
 
 fn connect(front: SocketAddr) -> io::Result<HttpClient> {
