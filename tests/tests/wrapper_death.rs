@@ -89,6 +89,19 @@ fn pids(portolan: &Portolan) -> Vec<i32> {
     pids
 }
 
+/// Nobody has noticed anything, and a soft-stop leaves nothing behind.
+fn expect_no_loss(storms: [Storm; 2], tunnel: Stream, portolan: &Portolan) {
+    wait_more(&storms, 50);
+    for storm in storms {
+        storm.end_without_errors();
+    }
+    drop(tunnel);
+    portolan.only_newest();
+    portolan.signal(Signal::USR1);
+    assert_eq!(portolan.wait_exit().code(), Some(0));
+    expect_nobody(portolan);
+}
+
 /// Nothing of it lives, and nothing is stored that would keep anything alive.
 fn expect_nobody(portolan: &Portolan) {
     deadline::until("the end of every process", || portolan.living().is_empty());
@@ -216,15 +229,7 @@ fn killed_at_any_moment_of_a_reload_it_loses_nothing() {
     }
     portolan.reload();
     portolan.whole();
-    wait_more(&storms, 50);
-    for storm in storms {
-        storm.end_without_errors();
-    }
-    drop(tunnel);
-    portolan.only_newest();
-    portolan.signal(Signal::USR1);
-    assert_eq!(portolan.wait_exit().code(), Some(0));
-    expect_nobody(&portolan);
+    expect_no_loss(storms, tunnel, &portolan);
 }
 
 #[test]
@@ -246,15 +251,7 @@ fn killed_at_any_moment_of_an_upgrade_it_loses_nothing() {
     }
     portolan.reload();
     assert_eq!(portolan.master(), master);
-    wait_more(&storms, 50);
-    for storm in storms {
-        storm.end_without_errors();
-    }
-    drop(tunnel);
-    portolan.only_newest();
-    portolan.signal(Signal::USR1);
-    assert_eq!(portolan.wait_exit().code(), Some(0));
-    expect_nobody(&portolan);
+    expect_no_loss(storms, tunnel, &portolan);
 }
 
 #[test]
