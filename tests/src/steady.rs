@@ -184,8 +184,24 @@ pub struct Footprint {
 }
 
 impl Footprint {
+    /// Once it is the same twice. A control client of before, which the master may still hold, is another
+    /// socket each time.
+    ///
+    /// # Panics
+    /// When it goes on changing.
+    pub fn settled(portolan: &Portolan) -> Self {
+        let mut last = Self::of(portolan);
+        deadline::eventually("the same footprint twice", || {
+            deadline::pause(Duration::from_millis(50));
+            let now = Self::of(portolan);
+            let same = now == last;
+            last = now;
+            same.then(|| last.clone())
+        })
+    }
+
     /// Of this moment; it is asked over the control socket too.
-    pub fn of(portolan: &Portolan) -> Self {
+    fn of(portolan: &Portolan) -> Self {
         let mut processes: Vec<String> = (processes::descendants(portolan.wrapper()).iter())
             .map(|one| format!("{} {} {}", one.pid, one.state == 'Z', one.title))
             .collect();

@@ -32,7 +32,7 @@ impl Scene {
             portolan.only_newest();
         }
         let clients = Clients::begin(&peers);
-        let footprint = Footprint::of(&portolan);
+        let footprint = Footprint::settled(&portolan);
         Self { portolan, peers, clients, footprint }
     }
 
@@ -282,7 +282,7 @@ fn a_master_that_runs_out_of_descriptors_at_any_step() {
     let held = || processes::descriptors(master).len();
     let bare = deadline::settled(Duration::from_millis(300), || held() as u64) as usize;
     let clients = Clients::begin(&peers);
-    let footprint = Footprint::of(&portolan);
+    let footprint = Footprint::settled(&portolan);
     let mut scene = Scene { portolan, peers, clients, footprint };
     scene.portolan.replace_configuration(&format!("{text}\n{}", another("more", &[])));
     leave_room(master, CONTROL_CLIENTS);
