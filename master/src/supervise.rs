@@ -513,5 +513,6 @@ fn step_name(step: portolan_shared::message::StartStep) -> &'static str {
         Step::Group => "group",
         Step::User => "user",
         Step::NoNewPrivileges => "no_new_privs",
+        Step::Sandbox => "sandbox",
     }
 }

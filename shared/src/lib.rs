@@ -5,7 +5,8 @@
 //! processes talk; `memory` is what workers share, `standing` what a server is good for by it; `log` and `notify` are how we speak to the
 //! system; `signal` is the queue of signals that all three main loops read; `crypt` says which
 //! hashes of passwords can be checked; `check_result` is what a health check finds; `expression`
-//! compiles regular expressions; `capture` keeps what a process read last for those who outlive it.
+//! compiles regular expressions; `capture` keeps what a process read last for those who outlive it;
+//! `sandbox` is what each of them gives up for good.
 
 pub mod capture;
 pub mod channel;
@@ -17,6 +18,7 @@ pub mod memory;
 pub mod message;
 pub mod model;
 pub mod notify;
+pub mod sandbox;
 pub mod signal;
 pub mod standing;
 pub mod sys;

@@ -235,6 +235,8 @@ pub enum Query {
     Listeners,
     /// Its pools (`show pools`).
     Pools,
+    /// How it is confined, its descriptors by kind, what was refused to it (`show sandbox`).
+    Sandbox,
 }
 
 /// At which step of becoming a worker something failed.
@@ -260,6 +262,8 @@ pub enum StartStep {
     User,
     /// prctl(2) PR_SET_NO_NEW_PRIVS.
     NoNewPrivileges,
+    /// A layer of the sandbox.
+    Sandbox,
 }
 
 /// From a worker or the checker to the master.

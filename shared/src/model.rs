@@ -101,6 +101,10 @@ pub struct Process {
     pub descriptor_limit: Option<u64>,
     /// Whether workers may leave a core file.
     pub core_dumps: bool,
+    /// How the processes below the master are confined.
+    pub sandbox: SandboxMode,
+    /// Connections go to the ports of configured servers only, by the kernel's rule.
+    pub strict_connect: bool,
     /// How long after a soft-stop what is left is ended; `None`: never.
     pub hard_stop_after: Option<Duration>,
     /// How long a stopping worker still accepts (HAProxy's `grace`); usually zero.
@@ -146,6 +150,8 @@ impl Default for Process {
             spread_checks: 0,
             descriptor_limit: None,
             core_dumps: false,
+            sandbox: SandboxMode::On,
+            strict_connect: false,
             hard_stop_after: None,
             grace: Duration::ZERO,
             close_spread: CloseSpread::default(),
@@ -161,6 +167,18 @@ impl Default for Process {
             listener_sockets_max: LISTENER_SOCKETS_DEFAULT,
         }
     }
+}
+
+/// How much a process insists on its sandbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SandboxMode {
+    /// Every layer that the kernel has; one that it refuses is told by its name.
+    #[default]
+    On,
+    /// The same, and a layer that is refused is fatal.
+    Require,
+    /// Limits, root directory, groups, user and `no_new_privs` only; for debuggers and profilers.
+    Off,
 }
 
 /// What a soft-stop does with clients that may send another request.
