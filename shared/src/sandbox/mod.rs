@@ -9,6 +9,8 @@
 //! | Landlock | files, ports, signals and abstract sockets out of reach, as far as the kernel's version goes |
 //! | seccomp | which system calls there are |
 
+pub mod capabilities;
+
 use std::fmt::{self, Display};
 
 /// One of them.
