@@ -1,6 +1,7 @@
 //! Configuration files as bytes become texts with lines; shell: the only place here that reads files.
 //!
 //! - A directory gives its `*.toml` in byte order; hidden, `~`-ending and `.dpkg-*` files are skipped.
+//!   One that has none adds nothing to what stands elsewhere; alone it is an error.
 //! - Limits: [`FILE_SIZE_MAX`] per file, [`FILES_MAX`] files, so that a wrong path (a device, a disk
 //!   image) ends in a message and not in memory.
 
@@ -64,18 +65,30 @@ impl SourceText {
 /// All texts in reading order; what cannot be read becomes a diagnostic.
 pub fn gather(sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Vec<Arc<SourceText>> {
     let mut texts = Vec::new();
+    let mut empty = Vec::new();
     for input in &sources.inputs {
         match input {
             Input::Text(text) => {
                 texts.push(Arc::new(SourceText::new(text.path.clone(), text.text.clone())));
             }
-            Input::Path(path) => gather_path(path, &mut texts, diagnostics),
+            Input::Path(path) => gather_path(path, &mut texts, &mut empty, diagnostics),
         }
+    }
+    if texts.is_empty() {
+        diagnostics.extend(empty.into_iter().map(|path| {
+            Diagnostic::of_file(path, "directory without a *.toml file")
+                .help("`portolan init` writes one to begin with")
+        }));
     }
     texts
 }
 
-fn gather_path(path: &Path, texts: &mut Vec<Arc<SourceText>>, diagnostics: &mut Vec<Diagnostic>) {
+fn gather_path<'p>(
+    path: &'p Path,
+    texts: &mut Vec<Arc<SourceText>>,
+    empty: &mut Vec<&'p Path>,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
     let files = if path.is_dir() {
         match files_of(path) {
             Ok(files) => files,
@@ -89,7 +102,7 @@ fn gather_path(path: &Path, texts: &mut Vec<Arc<SourceText>>, diagnostics: &mut 
         vec![path.to_path_buf()]
     };
     if files.is_empty() {
-        diagnostics.push(Diagnostic::of_file(path, "directory without a *.toml file"));
+        empty.push(path);
     }
     for file in files {
         if texts.len() >= FILES_MAX {

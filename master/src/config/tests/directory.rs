@@ -100,9 +100,20 @@ fn files_that_cannot_be_read_are_errors_of_their_own() {
     let found = found.replace(&format!("{}/", directory.path().display()), "");
     let expected = "\
 missing.toml: cannot open: No such file or directory (os error 2)
-empty: directory without a *.toml file
+empty: directory without a *.toml file; `portolan init` writes one to begin with
 latin.toml:1:5: not UTF-8: byte 0xfc";
     assert_eq!(found, expected);
+}
+
+#[test]
+fn an_empty_directory_adds_nothing_to_a_file_that_is_given_beside_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, rest) = (directory.path().join("x.toml"), directory.path().join("conf.d"));
+    fs::write(&file, "[listen.l]\nbind = ':80'\n").unwrap();
+    fs::create_dir(&rest).unwrap();
+    fs::write(rest.join("README"), "no configuration").unwrap();
+    let loaded = read(&Sources::from_paths([file, rest])).unwrap();
+    assert_eq!((loaded.config.frontends.len(), loaded.texts.len()), (1, 1));
 }
 
 #[test]

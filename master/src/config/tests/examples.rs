@@ -29,6 +29,49 @@ fn every_example_is_valid_and_gives_no_warning() {
     }
 }
 
+/// What a package installs, on a machine without its user and its directory.
+fn installed(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let etc = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/etc");
+    let copy = directory.path().join("portolan.toml");
+    let text = text
+        .replace("user = \"portolan\"", "uid = 65534")
+        .replace("group = \"portolan\"", "gid = 65534")
+        .replace("\"/var/lib/portolan\"", "\"/\"");
+    fs::write(&copy, text).unwrap();
+    std::os::unix::fs::symlink(etc.join("errors"), directory.path().join("errors")).unwrap();
+    std::os::unix::fs::symlink(etc.join("conf.d"), directory.path().join("conf.d")).unwrap();
+    (directory, copy)
+}
+
+fn load_installed(text: &str) -> Loaded {
+    let (directory, file) = installed(text);
+    let loaded = read(&Sources::from_paths([file, directory.path().join("conf.d")]));
+    let loaded = loaded.unwrap_or_else(|found| panic!("{}", lines(&found)));
+    assert_eq!(lines(&loaded.warnings), "");
+    loaded
+}
+
+const INSTALLED: &str = include_str!("../../../../packaging/etc/portolan.toml");
+
+#[test]
+fn the_configuration_that_is_installed_is_valid_and_binds_no_public_port() {
+    let config = load_installed(INSTALLED).config;
+    let addresses: Vec<_> =
+        config.frontends.iter().flat_map(|f| &f.binds).map(|bind| &*bind.written).collect();
+    assert_eq!(addresses, ["127.0.0.1:8407"]);
+    assert_eq!(config.error_pages[0].pages.len(), 8);
+}
+
+#[test]
+fn what_the_configuration_that_is_installed_proposes_is_valid_too() {
+    let (before, proposed) = INSTALLED.split_once("# [frontend.site]").unwrap();
+    let proposed = proposed.replace("\n# ", "\n").replace("\n#\n", "\n\n");
+    let config = load_installed(&format!("{before}[frontend.site]{proposed}")).config;
+    assert_eq!(config.frontends[1].name, "site");
+    assert_eq!(config.backends[0].servers.len(), 2);
+}
+
 #[test]
 fn the_readme_shows_examples_as_they_are() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
