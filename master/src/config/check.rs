@@ -3,6 +3,7 @@
 //! Only here a model is built, so that nothing half-checked leaves the reader.
 
 mod balancing;
+mod confinement;
 mod health;
 mod http;
 mod limits;
@@ -67,8 +68,12 @@ pub fn whole(
     let modes = backend_modes(&proxies);
     let cookies = backends_with_cookies(&proxies);
     let mut names = Names::new(&backends, &modes, &cookies, &userlists);
+    let strict_at = global.strict_connect_at.clone();
     let mut config = empty(global);
     health::check(&mut proxies, &config.process, reading);
+    if let Some(asked) = &strict_at {
+        confinement::check(&config.process, asked, &proxies, reading);
+    }
     let mut taken = HashMap::new();
     let mut binds = 0;
     let mut pages = Pages::default();

@@ -30,6 +30,8 @@ pub struct Global {
     user_gid: Option<u32>,
     group_at: Option<Place>,
     nosplice_at: Option<Place>,
+    /// Where connections to ports of servers only were asked for.
+    pub strict_connect_at: Option<Place>,
 }
 
 impl Default for Global {
@@ -42,6 +44,7 @@ impl Default for Global {
             user_gid: None,
             group_at: None,
             nosplice_at: None,
+            strict_connect_at: None,
         }
     }
 }

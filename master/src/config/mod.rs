@@ -50,6 +50,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portolan_shared::model::Config;
+use portolan_shared::sys::landlock;
 
 use crate::resolver;
 
@@ -76,6 +77,8 @@ pub struct Sources {
     pub last: Last,
     /// Who knows the others.
     pub resolve: Resolve,
+    /// Version of Landlock that the kernel has, 0: none.
+    pub landlock: u32,
 }
 
 /// Host names with their addresses, in any order, or why there are none.
@@ -159,6 +162,7 @@ impl Default for Sources {
             hosts: Hosts::new(),
             last: Last::new(),
             resolve: resolver::by_sibling(),
+            landlock: landlock::version(),
         }
     }
 }

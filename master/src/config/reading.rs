@@ -46,6 +46,8 @@ pub struct Reading<'s> {
     pub error_sets: BTreeMap<String, Vec<(u16, ErrorPage)>>,
     /// For all host names together.
     pub resolve_timeout: Duration,
+    /// Version of Landlock that the kernel has, 0: none.
+    pub landlock: u32,
     environment: &'s BTreeMap<String, String>,
     lookups: Lookups<'s>,
     files: Files<'s>,
@@ -129,6 +131,7 @@ impl<'s> Reading<'s> {
             error_sets: BTreeMap::new(),
             environment: &sources.environment,
             resolve_timeout: RESOLVE_TIMEOUT,
+            landlock: sources.landlock,
             lookups: Lookups::new(hosts, &sources.last),
             files: Files::new(files),
         }

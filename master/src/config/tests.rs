@@ -4,6 +4,7 @@ mod bad;
 mod balance;
 mod check_lines;
 mod checks;
+mod confinement;
 mod directory;
 mod examples;
 mod golden;
@@ -47,6 +48,7 @@ fn sources(files: &[(&str, &str)]) -> Sources {
         last: Last::new(),
         resolve: Resolve::new(resolve),
         files: pages(),
+        landlock: 4,
     }
 }
 

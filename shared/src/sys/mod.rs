@@ -3,6 +3,7 @@
 
 pub mod block;
 pub mod command;
+pub mod landlock;
 pub mod listen;
 pub mod poller;
 pub mod spawn;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use portolan_shared::memory::RATE_MAX;
-use portolan_shared::model::{CloseSpread, Identity};
+use portolan_shared::model::{CloseSpread, Identity, SandboxMode};
 use toml::de::DeValue;
 
 use super::{Global, TUNE, cores, tune};
@@ -156,6 +156,46 @@ Default: computed from
         "
 Whether a worker that crashes may leave a core file.
 Default: false.",
+    ),
+    Key::new(
+        "sandbox",
+        |global, node, reading| {
+            let choices = &[
+                ("on", SandboxMode::On),
+                ("require", SandboxMode::Require),
+                ("off", SandboxMode::Off),
+            ];
+            assign(&mut global.process.sandbox, reading.choice(node, choices));
+        },
+        "
+How far the processes below the master are confined, besides
+.Cm user ,
+.Cm group
+and
+.Cm chroot :
+\\(dqon\\(dq, by every layer that the kernel has (capabilities, Landlock, seccomp), with a warning for
+each that it refuses; \\(dqrequire\\(dq, as \\(dqon\\(dq, and nothing starts or is reloaded where the
+kernel refuses one to the master or to them; \\(dqoff\\(dq, by none of them, for debuggers and profilers.
+The wrapper and the master confine themselves before they read anything, whatever is said here, and
+those below them inherit that.
+Default: \\(dqon\\(dq.
+Portolan's own.",
+    ),
+    Key::new(
+        "strict_connect",
+        |global, node, reading| {
+            if let Some(strict) = reading.boolean(node) {
+                global.process.strict_connect = strict;
+                global.strict_connect_at = strict.then(|| node.place());
+            }
+        },
+        "
+Whether the kernel refuses workers and checker TCP connections to other ports than those of
+configured servers, their checks and their agents.
+It needs Landlock of version 4 (Linux 6.7), and servers whose ports are known in advance.
+Commands of external checks are not concerned.
+Default: false.
+Portolan's own.",
     ),
     Key::new(
         "hard_stop_after",
