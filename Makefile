@@ -4,10 +4,6 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 
-PROGRAMS := portolan portolan-wrapper portolan-worker
-MANUALS := $(wildcard packaging/man/*.[1-8])
-EXAMPLES := $(wildcard packaging/examples/*)
-
 .PHONY: build run test bench proof fuzz install deb
 .DEFAULT_GOAL := build
 
@@ -67,15 +63,13 @@ fuzz:
 	target/fuzz/$(FUZZ_TARGET)/release/$(TARGET) -max_len=3000 -max_total_time=$(SECONDS) \
 	    -artifact_prefix=target/fuzz/ target/fuzz/found/$(TARGET) worker/corpus/$(TARGET)
 
-# Builds nothing, so that it can run as root after a build that did not.
+# Builds nothing, so that it can run as root after a build that did not. What is installed where is in
+# packaging/files; what lies below /etc already stays as it is. DESTDIR and PREFIX are obeyed.
 install:
-	install -d $(DESTDIR)$(PREFIX)/sbin
-	install -m 0755 $(PROGRAMS:%=$(RELEASE)/%) $(DESTDIR)$(PREFIX)/sbin
-	$(foreach file,$(MANUALS),install -D -m 0644 $(file) \
-	    $(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(file)))/$(notdir $(file)) &&) true
-	$(foreach file,$(EXAMPLES),install -D -m 0644 $(file) \
-	    $(DESTDIR)$(PREFIX)/share/doc/portolan/examples/$(notdir $(file)) &&) true
+	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' packaging/install $(RELEASE) packaging/files
 
-deb:
-	@echo 'make deb: there is no Debian package yet; use make install' >&2
-	@exit 1
+# The Debian package, in target/debian.
+#   PORTOLAN_DEB_BIN=DIRECTORY  of these programs instead of a release build
+#   VERSION=VERSION             as another version
+deb: $(if $(PORTOLAN_DEB_BIN),,build)
+	@PORTOLAN_DEB_BIN='$(PORTOLAN_DEB_BIN)' VERSION='$(VERSION)' packaging/debian/build

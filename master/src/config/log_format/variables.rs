@@ -99,7 +99,7 @@ pub fn document(out: &mut String) {
     out.push_str(".Bl -tag -width Ds -compact\n");
     for Variable { name, http, doc, .. } in VARIABLES {
         let mode = if *http { "; only in mode http" } else { "" };
-        let _ = writeln!(out, ".It Li %{name}\n{doc}{mode}");
+        let _ = writeln!(out, ".It Li \\&%{name}\n{doc}{mode}");
     }
     out.push_str(".El\n");
 }
