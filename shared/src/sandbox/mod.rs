@@ -9,7 +9,11 @@
 //! | Landlock | files, ports, signals and abstract sockets out of reach, as far as the kernel's version goes |
 //! | seccomp | which system calls there are |
 
+mod call;
 pub mod capabilities;
+pub mod deny;
+mod filter;
+pub mod names;
 
 use std::fmt::{self, Display};
 

@@ -8,6 +8,7 @@ pub mod listen;
 pub mod poller;
 pub mod spawn;
 pub mod title;
+pub mod trap;
 
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
