@@ -87,7 +87,8 @@ pub const KILLING: &[Call] = &[
 ];
 
 const OTHERS_MEMORY: &str = "reads or writes what belongs to another process";
-const NAMESPACES: &str = "makes a world of its own, in which much more of the kernel can be reached";
+const NAMESPACES: &str =
+    "makes a world of its own, in which much more of the kernel can be reached";
 const KEYS: &str = "the kernel's store of keys is not ours";
 const MACHINE: &str = "is the machine's administrator's";
 const CLOCK: &str = "the clock is the machine's";

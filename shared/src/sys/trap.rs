@@ -47,7 +47,8 @@ pub fn total() -> u32 {
 
 /// Numbers of calls that were refused, and how often.
 pub fn refused() -> impl Iterator<Item = (i64, u32)> {
-    let counts = REFUSED.iter().enumerate().map(|(number, count)| (number as i64, count.load(Relaxed)));
+    let counts =
+        REFUSED.iter().enumerate().map(|(number, count)| (number as i64, count.load(Relaxed)));
     counts.filter(|(_, count)| *count > 0)
 }
 
