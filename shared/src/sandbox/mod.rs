@@ -14,6 +14,7 @@ pub mod capabilities;
 pub mod deny;
 mod filter;
 pub mod names;
+pub mod worker;
 
 use std::fmt::{self, Display};
 
