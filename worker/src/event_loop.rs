@@ -29,6 +29,7 @@ use crate::back::Input;
 use crate::backend::{BackendState, Change};
 use crate::clock::{Clock, Millis};
 use crate::closing::Closing;
+use crate::confined::Confined;
 use crate::descriptor::{Descriptors, Owner, READ, Token, Trigger, WRITE};
 use crate::exchange::Http;
 use crate::handover::Handover;
@@ -103,6 +104,8 @@ pub struct Worker {
     pub(crate) channel: Channel,
     pub(crate) channel_token: Token,
     pub(crate) hello: Hello,
+    /// How it is confined.
+    pub(crate) confined: Confined,
     pub(crate) config: Rc<Config>,
     pub(crate) lane: OwnLane,
     pub(crate) doorbells: BTreeMap<Lane, OwnedFd>,

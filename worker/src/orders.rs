@@ -158,6 +158,7 @@ impl Worker {
     pub(crate) fn beat(&mut self, task: TaskId) {
         let now = self.clock.now();
         self.tasks.schedule(task, now + BEAT_MS);
+        self.confined.tell_refusals(&mut self.log);
         self.log.flush(now);
         self.buffers.shrink(now);
         self.pipes.shrink(now);

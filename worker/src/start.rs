@@ -5,12 +5,12 @@
 //! 1. Everything comes over the channel (descriptor 3): who it is, shared memory, doorbells, log
 //!    sockets, listeners, the configuration in pieces, `Done`.
 //! 2. The time zone and everything else that lies outside the chroot is read.
-//! 3. Limits, chroot, groups, user (`privileges`).
-//! 4. The poller is opened, the tables are made, signals are let in.
+//! 3. The poller is opened, the tables are made, signals are let in.
+//! 4. Limits, chroot, groups, user, sandbox (`privileges`): nothing is opened any more.
 //! 5. `Ready`, and accepting begins. A step that fails is told with its reason, and the process ends.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
@@ -30,6 +30,7 @@ use slab::Slab;
 use crate::backend::{BackendState, watched_backends};
 use crate::checker;
 use crate::clock::Clock;
+use crate::confined::Confined;
 use crate::descriptor::{Descriptors, Owner, READ, Trigger};
 use crate::event_loop::{Activity, FrontendState, Worker};
 use crate::exchange::Http;
@@ -38,6 +39,7 @@ use crate::handover::Handover;
 use crate::http::auth::Gate;
 use crate::http::capture::Plan;
 use crate::http::route::Routes;
+use crate::left;
 use crate::listener::{Serving, bind_places};
 use crate::poller::{self, Poller};
 use crate::pool::{Buffers, Pipes};
@@ -117,8 +119,9 @@ fn work() -> ExitCode {
     }
 }
 
-fn serve(told: Told, mut channel: Channel) -> ExitCode {
-    let parts = match become_worker(told) {
+fn serve(mut told: Told, mut channel: Channel) -> ExitCode {
+    let capture = told.capture.take();
+    let parts = match become_worker(told, capture.as_ref()) {
         Ok(parts) => parts,
         Err(refusal) => return refuse(&mut channel, &refusal),
     };
@@ -127,6 +130,15 @@ fn serve(told: Told, mut channel: Channel) -> ExitCode {
         Err((mut channel, refusal)) => return refuse(&mut channel, &refusal),
     };
     sys::title::set(&worker.name());
+    let left = left::worker(&worker.config, worker.hello.slot, worker.hello.slots);
+    match privileges::confine(&worker.config.process, &left, capture.as_ref().map(AsFd::as_fd)) {
+        Ok(report) => worker.confined = Confined::new(report),
+        Err(refusal) => return refuse(&mut worker.channel, &refusal),
+    }
+    if worker.hello.slot == 0 {
+        // The others lack the same.
+        worker.confined.tell_lack(&mut worker.log);
+    }
     worker.tell(&ToMaster::Ready);
     worker.settle_listeners();
     worker.run()
@@ -285,8 +297,8 @@ fn open_log(config: &Config, debug: bool, sockets: Vec<(u16, OwnedFd)>) -> Log {
     log
 }
 
-/// Gives up what a worker does not need.
-fn become_worker(mut told: Told) -> Result<Parts, Refusal> {
+/// Makes what a worker is made of.
+fn become_worker(mut told: Told, capture: Option<&OwnedFd>) -> Result<Parts, Refusal> {
     let basis = understand(&mut told)?;
     check_fit(&told, &basis)?;
     let Basis { hello, config, lane, mut log } = basis;
@@ -302,8 +314,7 @@ fn become_worker(mut told: Told) -> Result<Parts, Refusal> {
         2 * u64::from(maxconn) + pipes + own
     });
     let descriptor_limit = privileges::limit_descriptors(needed, config.process.maxconn)? as usize;
-    privileges::confine(&config.process)?;
-    let scratch = scratch(told.capture.as_ref(), config.tune.buffer_size as usize)?;
+    let scratch = scratch(capture, config.tune.buffer_size as usize)?;
     let events_max = config.tune.maxpollevents as usize;
     let poller = Poller::choose(&config.tune.disabled_pollers, events_max)
         .map_err(|error| (StartStep::Poller, format!("no poller works: {error}")))?;
@@ -428,6 +439,7 @@ pub(crate) fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channe
         channel,
         channel_token,
         hello,
+        confined: Confined::default(),
         lane,
         doorbells,
         log,

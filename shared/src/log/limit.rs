@@ -30,9 +30,11 @@ pub enum Kind {
     Control,
     /// Log lines could not be sent.
     Log,
+    /// A system call that the sandbox refuses.
+    Sandbox,
 }
 
-const KINDS: [Kind; 7] = [
+const KINDS: [Kind; 8] = [
     Kind::ProxyHeader,
     Kind::Accept,
     Kind::Limit,
@@ -40,6 +42,7 @@ const KINDS: [Kind; 7] = [
     Kind::Server,
     Kind::Control,
     Kind::Log,
+    Kind::Sandbox,
 ];
 
 impl Kind {
@@ -53,6 +56,7 @@ impl Kind {
             Self::Server => "server",
             Self::Control => "control socket",
             Self::Log => "log",
+            Self::Sandbox => "refusal of the sandbox",
         }
     }
 }

@@ -8,7 +8,9 @@
 //! - Calls of the data path have no condition, see [`call`](super::call). Where something can be lost by
 //!   that it is said.
 
-use super::call::{Call, Condition, call, Is, apart_from, equal, without};
+use super::call::{Call, Condition, Is, apart_from, call, equal, without};
+use super::filter::{self, Facts, Meaning};
+use super::{Refused, deny};
 
 /// What a configuration asks for beyond what every worker needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +38,31 @@ pub fn tables(needs: Needs) -> impl Iterator<Item = &'static [Call]> {
     ];
     let also = also.into_iter().filter(|(needed, _)| *needed).map(|(_, table)| table);
     [DATA, OPTIONS, WAITING, LEGACY, CONNECTING, sending, MEMORY, SELF].into_iter().chain(also)
+}
+
+/// Puts the filter of such a process on, for good.
+pub fn put_on(needs: Needs, facts: Facts) -> Result<(), Refused> {
+    filter::put_on(&program(needs, facts)?)
+}
+
+/// The filter of such a process.
+pub fn program(needs: Needs, facts: Facts) -> Result<seccompiler::BpfProgram, Refused> {
+    let killing = [deny::EXECUTING, deny::KILLING].into_iter().flatten();
+    filter::program(killing, Meaning::Allowed, tables(needs).flatten(), facts)
+}
+
+/// What this filter is, in a line.
+pub fn summary(needs: Needs) -> String {
+    let numbers = |conditional: bool| {
+        let calls = tables(needs).flatten().filter(|call| call.when.is_empty() != conditional);
+        calls.map(|call| call.number).collect::<std::collections::BTreeSet<_>>().len()
+    };
+    let killing = deny::EXECUTING.len() + deny::KILLING.len();
+    format!(
+        "{} calls, {} more with conditions, {killing} that kill, no other",
+        numbers(false),
+        numbers(true)
+    )
 }
 
 const WAITS: &str = "the poller, or a wait of its own";

@@ -44,6 +44,7 @@ use portolan_shared::model::{Config, LogLevel};
 use portolan_shared::signal::Signals;
 
 use crate::clock::Clock;
+use crate::confined::Confined;
 use crate::descriptor::{Belongs, Descriptors, Token};
 use crate::event_loop::BEAT_MS;
 use crate::poller::{Event, Poller};
@@ -127,6 +128,8 @@ pub struct Checker {
     channel: Channel,
     channel_token: Token,
     hello: Hello,
+    /// How it is confined.
+    confined: Confined,
     config: Rc<Config>,
     lane: OwnLane,
     doorbells: BTreeMap<Lane, OwnedFd>,
@@ -298,6 +301,7 @@ impl Checker {
     fn beat(&mut self, task: TaskId) {
         let now = self.clock.now();
         self.tasks.schedule(task, now + BEAT_MS);
+        self.confined.tell_refusals(&mut self.log);
         self.log.flush(now);
         self.schedule_logs();
         // A bell may have been lost with a process that died while it rang.

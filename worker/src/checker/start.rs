@@ -20,7 +20,9 @@ use super::farms::{At, Farms};
 use super::watch::{self, Kind, Watch};
 use super::{Activity, Checker, Job, Owner};
 use crate::clock::Clock;
+use crate::confined::Confined;
 use crate::descriptor::{Descriptors, READ, Trigger};
+use crate::left;
 use crate::poller::Poller;
 use crate::privileges::{self, Refusal};
 use crate::signals::SignalQueue;
@@ -55,6 +57,12 @@ pub fn start(told: Told, mut channel: Channel) -> ExitCode {
     match assemble(parts, channel) {
         Ok(mut checker) => {
             title::set(&checker.name());
+            let left = left::checker(&checker.config);
+            match privileges::confine(&checker.config.process, &left, None) {
+                Ok(report) => checker.confined = Confined::new(report),
+                Err(refusal) => return refuse(&mut checker.channel, &refusal),
+            }
+            checker.confined.tell_lack(&mut checker.log);
             checker.tell(&ToMaster::Ready);
             checker.run()
         }
@@ -77,7 +85,6 @@ fn become_checker(mut told: Told) -> Result<Parts, Refusal> {
         nix::unistd::gethostname()
             .map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned())
     });
-    privileges::confine(&config.process)?;
     let events_max = config.tune.maxpollevents as usize;
     let poller = Poller::choose(&config.tune.disabled_pollers, events_max)
         .map_err(|error| (StartStep::Poller, format!("no poller works: {error}")))?;
@@ -165,6 +172,7 @@ pub fn assemble(parts: Parts, channel: Channel) -> Result<Checker, (Channel, Ref
         channel,
         channel_token,
         hello,
+        confined: Confined::default(),
         config: Rc::new(config),
         lane,
         doorbells,

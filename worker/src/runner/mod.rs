@@ -24,7 +24,7 @@ use portolan_shared::log::{Log, monotonic_ms};
 use portolan_shared::memory::OwnLane;
 use portolan_shared::message::runner::{CommandEnd, FromRunner, ToRunner};
 use portolan_shared::message::{Hello, Life, Query, StartStep, ToMaster, ToWorker};
-use portolan_shared::model::{BackendId, CheckKind, Config, LogLevel, Process, ServerId};
+use portolan_shared::model::{BackendId, CheckKind, Config, LogLevel, ServerId};
 use portolan_shared::signal::Signals;
 use portolan_shared::sys::title;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -77,7 +77,7 @@ pub(crate) fn start(told: Told, mut channel: Channel) -> ExitCode {
 fn become_runner(mut told: Told) -> Result<(Basis, Option<OwnedFd>), Refusal> {
     let mut basis = understand(&mut told)?;
     basis.log.speak_as("runner");
-    privileges::confine(&Process { chroot: None, ..basis.config.process.clone() })?;
+    privileges::runner(&basis.config.process)?;
     Ok((basis, told.peer))
 }
 

@@ -37,7 +37,7 @@ pub(crate) use pick::may_return;
 pub use queue::PendingQueue;
 pub use record::{Ends, cookie_letters};
 pub(crate) use relay::{COPY_BUDGET, Halt};
-pub use source::SourcePorts;
+pub use source::{SourcePorts, share};
 
 use std::net::SocketAddr;
 use std::rc::Rc;

@@ -77,7 +77,7 @@ impl SourcePorts {
 }
 
 /// The part of a range that a slot has. A range that is too short (the reader refuses it) is whole.
-fn share(ports: RangeInclusive<u16>, slot: u16, slots: u16) -> RangeInclusive<u16> {
+pub fn share(ports: RangeInclusive<u16>, slot: u16, slots: u16) -> RangeInclusive<u16> {
     let length = u32::from(ports.end().saturating_sub(*ports.start())) + 1;
     let (slot, slots) = (u32::from(slot), u32::from(slots));
     if slot >= slots || length < slots {
