@@ -19,9 +19,8 @@ const UNPRIVILEGED_PORTS: u16 = 1024;
 /// A worker in this slot of so many.
 pub fn worker(config: &Config, slot: u16, slots: u16) -> Left {
     let own = |range: RangeInclusive<u16>| share(range, slot, slots);
-    let transparent = |source: &Source| {
-        matches!(source.address, SourceAddress::Client | SourceAddress::ClientIp)
-    };
+    let transparent =
+        |source: &Source| matches!(source.address, SourceAddress::Client | SourceAddress::ClientIp);
     let transparent = ports::sources(config).any(transparent);
     let bind = ports::of_sources(config, own);
     of(config, bind, transparent, ports::of_servers(config))
@@ -39,8 +38,10 @@ fn of(config: &Config, bind: Ports, transparent: bool, connect: Ports) -> Left {
         Ports::These(ports) => ports.iter().any(|port| (1..UNPRIVILEGED_PORTS).contains(port)),
         Ports::Any | Ports::None => false,
     };
-    let capabilities =
-        [(transparent || interface, Capability::NET_RAW), (privileged, Capability::NET_BIND_SERVICE)];
+    let capabilities = [
+        (transparent || interface, Capability::NET_RAW),
+        (privileged, Capability::NET_BIND_SERVICE),
+    ];
     Left {
         needs: Needs {
             unix: servers.into_iter().any(|s| matches!(s.address, ServerAddress::Unix(_))),

@@ -31,10 +31,6 @@ pub const NEWEST: i64 = 469;
 pub const KILL: u32 = 0x8000_0000;
 /// An error; its number in the lower half.
 pub const ERROR: u32 = 0x0005_0000;
-/// The call is made.
-pub const ALLOW: u32 = 0x7fff_0000;
-/// SIGSYS.
-pub const TRAP: u32 = 0x0003_0000;
 
 /// Offsets in what a program sees (`struct seccomp_data`).
 const NUMBER_AT: u32 = 0;

@@ -15,8 +15,8 @@
 //! [`Layer::Ports`] version 4, [`Layer::Scope`] version 6; versions between are taken where they are.
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, PathBeneath, PathFd,
-    Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, PathBeneath,
+    PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
 
 use super::{Layer, Refused};
@@ -60,9 +60,8 @@ pub enum Ports {
 }
 
 /// What commands may write to: what lies there outlives nobody's trust, and devices without a memory.
-pub const WRITABLE: &[&str] = &[
-    "/tmp", "/var/tmp", "/dev/shm", "/dev/null", "/dev/zero", "/dev/full", "/dev/tty",
-];
+pub const WRITABLE: &[&str] =
+    &["/tmp", "/var/tmp", "/dev/shm", "/dev/null", "/dev/zero", "/dev/full", "/dev/tty"];
 
 /// Puts them on; what the kernel has not is answered.
 pub fn put_on(rules: &Rules) -> Vec<Refused> {

@@ -7,7 +7,8 @@ use std::ops::RangeInclusive;
 
 use super::landlock::Ports;
 use crate::model::{
-    Backend, CheckKind, CheckValue, Config, Server, ServerAddress, Source, SourceAddress, StepAction,
+    Backend, CheckKind, CheckValue, Config, Server, ServerAddress, Source, SourceAddress,
+    StepAction,
 };
 
 /// Ports of servers, which workers connect to under `strict_connect`.

@@ -97,7 +97,8 @@ pub const SENDING: &[Call] = &[
     call!(SYS_sendmmsg, "log lines"),
 ];
 
-const NO_FASTOPEN: &str = "as without strict_connect; with MSG_FASTOPEN it would connect past Landlock's rules";
+const NO_FASTOPEN: &str =
+    "as without strict_connect; with MSG_FASTOPEN it would connect past Landlock's rules";
 
 /// The same where ports are restricted.
 pub const SENDING_STRICTLY: &[Call] = &[
@@ -111,36 +112,45 @@ pub const OPTIONS: &[Call] = &[
     call!(SYS_getsockopt, "errors of connections, round trip times; it changes nothing"),
     call!(SYS_getsockname, "addresses for rules, logs and PROXY headers"),
     call!(SYS_getpeername, "addresses for rules, logs and PROXY headers"),
-    call!(SYS_setsockopt, "options that a configuration names; none that attaches a program", &[
-        &option(libc::IPPROTO_TCP, libc::TCP_NODELAY),
-        &option(libc::IPPROTO_TCP, libc::TCP_QUICKACK),
-        &option(libc::IPPROTO_TCP, libc::TCP_KEEPIDLE),
-        &option(libc::IPPROTO_TCP, libc::TCP_KEEPINTVL),
-        &option(libc::IPPROTO_TCP, libc::TCP_KEEPCNT),
-        &option(libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT),
-        &option(libc::IPPROTO_TCP, libc::TCP_MAXSEG),
-        &option(libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT),
-        &option(libc::SOL_SOCKET, libc::SO_KEEPALIVE),
-        &option(libc::SOL_SOCKET, libc::SO_LINGER),
-        &option(libc::SOL_SOCKET, libc::SO_SNDBUF),
-        &option(libc::SOL_SOCKET, libc::SO_RCVBUF),
-        &option(libc::SOL_SOCKET, libc::SO_PEEK_OFF),
-    ]),
-    call!(SYS_fcntl, "flags and copies; F_SETOWN with F_SETSIG would signal others", &[
-        &[equal(1, libc::F_DUPFD_CLOEXEC)],
-        &[equal(1, libc::F_GETFD)],
-        &[equal(1, libc::F_SETFD)],
-        &[equal(1, libc::F_GETFL)],
-        &[equal(1, libc::F_SETFL), without(2, libc::O_ASYNC)],
-        &[equal(1, libc::F_SETPIPE_SZ)],
-        &[equal(1, libc::F_GETPIPE_SZ)],
-        &[equal(1, libc::F_GET_SEALS)],
-        &[equal(1, libc::F_ADD_SEALS)],
-    ]),
-    call!(SYS_ioctl, "bytes that wait, and flags; nothing of terminals and devices", &[
-        &[equal(1, libc::FIONREAD as i32)],
-        &[equal(1, libc::FIONBIO as i32)],
-    ]),
+    call!(
+        SYS_setsockopt,
+        "options that a configuration names; none that attaches a program",
+        &[
+            &option(libc::IPPROTO_TCP, libc::TCP_NODELAY),
+            &option(libc::IPPROTO_TCP, libc::TCP_QUICKACK),
+            &option(libc::IPPROTO_TCP, libc::TCP_KEEPIDLE),
+            &option(libc::IPPROTO_TCP, libc::TCP_KEEPINTVL),
+            &option(libc::IPPROTO_TCP, libc::TCP_KEEPCNT),
+            &option(libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT),
+            &option(libc::IPPROTO_TCP, libc::TCP_MAXSEG),
+            &option(libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT),
+            &option(libc::SOL_SOCKET, libc::SO_KEEPALIVE),
+            &option(libc::SOL_SOCKET, libc::SO_LINGER),
+            &option(libc::SOL_SOCKET, libc::SO_SNDBUF),
+            &option(libc::SOL_SOCKET, libc::SO_RCVBUF),
+            &option(libc::SOL_SOCKET, libc::SO_PEEK_OFF),
+        ]
+    ),
+    call!(
+        SYS_fcntl,
+        "flags and copies; F_SETOWN with F_SETSIG would signal others",
+        &[
+            &[equal(1, libc::F_DUPFD_CLOEXEC)],
+            &[equal(1, libc::F_GETFD)],
+            &[equal(1, libc::F_SETFD)],
+            &[equal(1, libc::F_GETFL)],
+            &[equal(1, libc::F_SETFL), without(2, libc::O_ASYNC)],
+            &[equal(1, libc::F_SETPIPE_SZ)],
+            &[equal(1, libc::F_GETPIPE_SZ)],
+            &[equal(1, libc::F_GET_SEALS)],
+            &[equal(1, libc::F_ADD_SEALS)],
+        ]
+    ),
+    call!(
+        SYS_ioctl,
+        "bytes that wait, and flags; nothing of terminals and devices",
+        &[&[equal(1, libc::FIONREAD as i32)], &[equal(1, libc::FIONBIO as i32)],]
+    ),
 ];
 
 /// Waiting, with all four pollers, which may be opened anew.
@@ -178,46 +188,64 @@ const TYPE_FLAGS: i32 = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
 
 /// Connections to servers.
 pub const CONNECTING: &[Call] = &[
-    call!(SYS_socket, "TCP, and nothing else", &[
-        &[equal(0, libc::AF_INET), apart_from(1, TYPE_FLAGS, libc::SOCK_STREAM), equal(2, 0)],
-        &[equal(0, libc::AF_INET6), apart_from(1, TYPE_FLAGS, libc::SOCK_STREAM), equal(2, 0)],
-    ]),
+    call!(
+        SYS_socket,
+        "TCP, and nothing else",
+        &[
+            &[equal(0, libc::AF_INET), apart_from(1, TYPE_FLAGS, libc::SOCK_STREAM), equal(2, 0)],
+            &[equal(0, libc::AF_INET6), apart_from(1, TYPE_FLAGS, libc::SOCK_STREAM), equal(2, 0)],
+        ]
+    ),
     call!(SYS_connect, "servers; where to is Landlock's to say (strict_connect)"),
 ];
 
 /// With servers that have a path.
-pub const UNIX: &[Call] = &[call!(SYS_socket, "servers with a path for an address", &[&[
-    equal(0, libc::AF_UNIX),
-    apart_from(1, TYPE_FLAGS, libc::SOCK_STREAM),
-    equal(2, 0),
-]])];
+pub const UNIX: &[Call] = &[call!(
+    SYS_socket,
+    "servers with a path for an address",
+    &[&[equal(0, libc::AF_UNIX), apart_from(1, TYPE_FLAGS, libc::SOCK_STREAM), equal(2, 0),]]
+)];
 
 /// With `source`.
 pub const BIND: &[Call] = &[
     call!(SYS_bind, "`source`; which ports is Landlock's to say"),
-    call!(SYS_setsockopt, "`source`", &[
-        &option(libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT),
-        &option(libc::SOL_SOCKET, libc::SO_REUSEADDR),
-    ]),
+    call!(
+        SYS_setsockopt,
+        "`source`",
+        &[
+            &option(libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT),
+            &option(libc::SOL_SOCKET, libc::SO_REUSEADDR),
+        ]
+    ),
 ];
 
 /// With `usesrc client` and `usesrc clientip`.
-pub const TRANSPARENT: &[Call] = &[call!(SYS_setsockopt, "`source` with `usesrc`", &[
-    &option(libc::IPPROTO_IP, libc::IP_TRANSPARENT),
-    &option(libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT),
-])];
+pub const TRANSPARENT: &[Call] = &[call!(
+    SYS_setsockopt,
+    "`source` with `usesrc`",
+    &[
+        &option(libc::IPPROTO_IP, libc::IP_TRANSPARENT),
+        &option(libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT),
+    ]
+)];
 
 /// With `interface` of a `source`.
-pub const INTERFACE: &[Call] = &[call!(SYS_setsockopt, "`source` with `interface`", &[
-    &option(libc::SOL_SOCKET, libc::SO_BINDTODEVICE),
-])];
+pub const INTERFACE: &[Call] = &[call!(
+    SYS_setsockopt,
+    "`source` with `interface`",
+    &[&option(libc::SOL_SOCKET, libc::SO_BINDTODEVICE),]
+)];
 
 const ALLOCATOR: &str = "the allocator";
 
 /// Memory; none that can be executed.
 pub const MEMORY: &[Call] = &[
     call!(SYS_mmap, "the allocator; none that can be executed", &[&[without(2, libc::PROT_EXEC)]]),
-    call!(SYS_mprotect, "the allocator; none that can be executed", &[&[without(2, libc::PROT_EXEC)]]),
+    call!(
+        SYS_mprotect,
+        "the allocator; none that can be executed",
+        &[&[without(2, libc::PROT_EXEC)]]
+    ),
     call!(SYS_munmap, ALLOCATOR),
     call!(SYS_mremap, ALLOCATOR),
     call!(SYS_madvise, ALLOCATOR),
@@ -229,18 +257,19 @@ pub const SELF: &[Call] = &[
     call!(SYS_futex, "locks of the libraries, which nobody else holds"),
     call!(SYS_rt_sigreturn, "the end of every signal's handler"),
     call!(SYS_rt_sigprocmask, "the C library's abort(3)"),
-    call!(SYS_rt_sigaction, "the way back to the default before a crash; SIGSYS stays as it is", &[
-        &[equal(0, libc::SIGABRT)],
-        &[equal(0, libc::SIGSEGV)],
-        &[equal(0, libc::SIGBUS)],
-    ]),
+    call!(
+        SYS_rt_sigaction,
+        "the way back to the default before a crash; SIGSYS stays as it is",
+        &[&[equal(0, libc::SIGABRT)], &[equal(0, libc::SIGSEGV)], &[equal(0, libc::SIGBUS)],]
+    ),
     call!(SYS_sigaltstack, "the standard library, at its end"),
     call!(SYS_getpid, "the C library's abort(3)"),
     call!(SYS_gettid, "the C library's abort(3)"),
-    call!(SYS_tgkill, "abort(3), of this process and no other", &[&[
-        argument(0, Is::OwnPid),
-        equal(2, libc::SIGABRT),
-    ]]),
+    call!(
+        SYS_tgkill,
+        "abort(3), of this process and no other",
+        &[&[argument(0, Is::OwnPid), equal(2, libc::SIGABRT),]]
+    ),
     call!(SYS_getrandom, "keys of hash tables, ids"),
     call!(SYS_sched_yield, "the allocator's locks"),
     call!(SYS_exit, "the end"),
