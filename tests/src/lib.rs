@@ -15,6 +15,7 @@ pub mod deadline;
 pub mod fake;
 pub mod http;
 pub mod instance;
+pub mod intruder;
 pub mod network;
 pub mod notify;
 pub mod origin;
