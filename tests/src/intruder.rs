@@ -19,7 +19,7 @@ use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::libc::user_regs_struct;
+use nix::libc::{self, user_regs_struct};
 use nix::sys::ptrace::{self, Event, Options};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -89,31 +89,42 @@ impl fmt::Display for Outcome {
 }
 
 /// An argument of a call.
-#[derive(Clone, Copy, Debug)]
-pub enum Arg<'a> {
+#[derive(Clone, Debug)]
+pub enum Arg {
     /// As it is.
     Is(i64),
-    /// The address of these bytes, ended by a zero byte.
-    Text(&'a str),
     /// The address of these bytes.
-    Bytes(&'a [u8]),
+    At(Vec<u8>),
 }
 
-impl From<i32> for Arg<'_> {
+impl Arg {
+    /// The address of this text, ended by a zero byte.
+    pub fn text(text: &str) -> Self {
+        Self::At([text.as_bytes(), b"\0"].concat())
+    }
+}
+
+impl From<i32> for Arg {
     fn from(number: i32) -> Self {
         Self::Is(i64::from(number))
     }
 }
 
-impl From<i64> for Arg<'_> {
+impl From<i64> for Arg {
     fn from(number: i64) -> Self {
         Self::Is(number)
     }
 }
 
-impl From<u64> for Arg<'_> {
+impl From<u64> for Arg {
     fn from(number: u64) -> Self {
         Self::Is(number as i64)
+    }
+}
+
+impl From<&str> for Arg {
+    fn from(text: &str) -> Self {
+        Self::text(text)
     }
 }
 
@@ -160,6 +171,11 @@ pub struct Intruder {
     used: u64,
     entries: [Option<u64>; 2],
     gone: bool,
+    /// A child that we have made it have: it is ended when we are done with it.
+    condemned: bool,
+    /// The next child is kept.
+    child_wanted: bool,
+    child: Option<Pid>,
 }
 
 impl Intruder {
@@ -186,6 +202,10 @@ impl Intruder {
                 other => panic!("{other:?} instead of a stop"),
             }
         }
+        Self::of_stopped(pid, false)
+    }
+
+    fn of_stopped(pid: Pid, condemned: bool) -> Self {
         let saved = ptrace::getregs(pid).expect("its registers");
         let path = format!("/proc/{pid}/mem");
         let memory = File::options().read(true).write(true).open(path).expect("its memory");
@@ -201,14 +221,41 @@ impl Intruder {
             executable.filter_map(|one| one.find(&memory, entry.bytes())).next()
         };
         let entries = [find(Entry::Native), find(Entry::Interrupt)];
-        Self { pid, memory, saved, room, saved_room, used: 0, entries, gone: false }
+        let (used, gone, child_wanted, child) = (0, false, false, None);
+        Self {
+            pid,
+            memory,
+            saved,
+            room,
+            saved_room,
+            used,
+            entries,
+            gone,
+            condemned,
+            child_wanted,
+            child,
+        }
+    }
+
+    /// A child of the process, confined as it is, for what would end the process. It is gone with what
+    /// this answers.
+    ///
+    /// # Panics
+    /// When the process can have none.
+    pub fn child(&mut self) -> Self {
+        self.child_wanted = true;
+        let outcome = self.call(libc::SYS_fork, &[]);
+        self.child_wanted = false;
+        let child = self.child.take().unwrap_or_else(|| panic!("no child: {outcome}"));
+        wait(child).expect("its first stop");
+        Self::of_stopped(child, true)
     }
 
     /// Makes this system call.
     ///
     /// # Panics
     /// When the process is gone already, or there are more than six arguments.
-    pub fn call(&mut self, number: i64, arguments: &[Arg<'_>]) -> Outcome {
+    pub fn call(&mut self, number: i64, arguments: &[Arg]) -> Outcome {
         self.enter(Entry::Native, number, arguments)
     }
 
@@ -216,16 +263,15 @@ impl Intruder {
     ///
     /// # Panics
     /// As [`Intruder::call`], and where the process has no such instruction.
-    pub fn enter(&mut self, entry: Entry, number: i64, arguments: &[Arg<'_>]) -> Outcome {
+    pub fn enter(&mut self, entry: Entry, number: i64, arguments: &[Arg]) -> Outcome {
         assert!(!self.gone, "the process is gone");
         let at = self.entries[entry as usize].expect("the instruction");
         let mark = self.used;
         let mut values = [0; 6];
         for (value, argument) in values.iter_mut().zip(arguments) {
-            *value = match *argument {
-                Arg::Is(number) => number as u64,
-                Arg::Text(text) => self.lay(&[text.as_bytes(), b"\0"].concat()),
-                Arg::Bytes(bytes) => self.lay(bytes),
+            *value = match argument {
+                Arg::Is(number) => *number as u64,
+                Arg::At(bytes) => self.lay(bytes),
             };
         }
         let mut registers = self.saved;
@@ -266,7 +312,15 @@ impl Intruder {
                 WaitStatus::Stopped(_, other) => signal = Some(other).filter(|_| self.minds(other)),
                 WaitStatus::PtraceEvent(_, _, event) if is_birth(event) => {
                     forked = true;
-                    self.end_child();
+                    let child = ptrace::getevent(self.pid).expect("the child's number");
+                    let child = Pid::from_raw(child as i32);
+                    if self.child_wanted {
+                        self.child = Some(child);
+                    } else {
+                        bury(child);
+                    }
+                    // Still within the call: what it returns would be lost.
+                    continue;
                 }
                 WaitStatus::PtraceEvent(_, _, event)
                     if event == Event::PTRACE_EVENT_EXEC as i32 =>
@@ -275,6 +329,7 @@ impl Intruder {
                     wait(self.pid).expect("its end");
                     return Outcome::Executed;
                 }
+                // In the middle of a call that waits, or before the interruption of one that is over.
                 WaitStatus::PtraceEvent(..) => {}
                 WaitStatus::Signaled(_, signal, _) => return Outcome::Killed(signal),
                 WaitStatus::Exited(_, status) => return Outcome::Exited(status),
@@ -311,20 +366,6 @@ impl Intruder {
     fn signals(&self, name: &str) -> u64 {
         let set = processes::status(self.pid.as_raw(), name).expect("a set of signals");
         u64::from_str_radix(&set, 16).expect("a set of signals")
-    }
-
-    /// Ends the child that it has just made.
-    fn end_child(&self) {
-        let child = ptrace::getevent(self.pid).expect("the child's number");
-        let child = Pid::from_raw(child as i32);
-        // It is ours to wait for: traced as its parent is, and stopped before its first instruction.
-        kill(child, Signal::SIGKILL).expect("the child's end");
-        loop {
-            match wait(child) {
-                Some(WaitStatus::Signaled(..) | WaitStatus::Exited(..)) | None => return,
-                Some(_) => {}
-            }
-        }
     }
 
     /// Lays bytes into the process's memory, for an argument that points at others; where they are.
@@ -368,6 +409,14 @@ impl Intruder {
         self.memory.write_all_at(bytes, at).expect("its memory");
     }
 
+    /// Where its own text begins that it executes for a call: a page of it.
+    ///
+    /// # Panics
+    /// When it has no such instruction.
+    pub fn text(&self) -> u64 {
+        self.entries[Entry::Native as usize].expect("the instruction") & !0xfff
+    }
+
     /// Its number.
     pub fn pid(&self) -> i32 {
         self.pid.as_raw()
@@ -384,10 +433,25 @@ impl Drop for Intruder {
         if self.gone {
             return;
         }
+        if self.condemned {
+            return bury(self.pid);
+        }
         // Where one of these fails the process has been killed meanwhile.
         let _ = self.memory.write_all_at(&self.saved_room, self.room.start);
         let _ = ptrace::setregs(self.pid, self.saved);
         let _ = ptrace::detach(self.pid, None);
+    }
+}
+
+/// Ends a child that one of ours has just made.
+fn bury(child: Pid) {
+    // It is ours to wait for: traced as its parent is, and stopped before its first instruction.
+    let _ = kill(child, Signal::SIGKILL);
+    loop {
+        match wait(child) {
+            Some(WaitStatus::Signaled(..) | WaitStatus::Exited(..)) | None => return,
+            Some(_) => {}
+        }
     }
 }
 
@@ -453,8 +517,6 @@ mod tests {
     use std::io::{Read, Write};
     use std::process::{Child, Command, Stdio};
 
-    use nix::libc;
-
     use super::*;
 
     /// A process that passes on what it reads until there is no more; nothing confines it.
@@ -505,7 +567,7 @@ mod tests {
             );
             let file = intruder.call(
                 libc::SYS_openat,
-                &[libc::AT_FDCWD.into(), Arg::Text("/etc/hostname"), libc::O_RDONLY.into()],
+                &[libc::AT_FDCWD.into(), Arg::text("/etc/hostname"), libc::O_RDONLY.into()],
             );
             let room = intruder.room(16);
             let read = intruder
@@ -537,10 +599,13 @@ mod tests {
         // The numbers of 32 bit: 20 is getpid.
         let pid = i64::from(victim.pid());
         assert_eq!(intruder.enter(Entry::Interrupt, 20, &[]), Outcome::Done(pid));
+        let mut child = intruder.child();
+        assert_eq!(child.call(libc::SYS_getppid, &[]), Outcome::Done(pid));
+        assert_eq!(child.call(libc::SYS_exit_group, &[7.into()]), Outcome::Exited(7));
         intruder.leave();
         victim.expect_alive();
         let mut intruder = Intruder::into(victim.pid());
-        let execute = [Arg::Text("/bin/true"), 0.into(), 0.into()];
+        let execute = [Arg::text("/bin/true"), 0.into(), 0.into()];
         assert_eq!(intruder.call(libc::SYS_execve, &execute), Outcome::Executed);
     }
 

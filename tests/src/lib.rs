@@ -8,6 +8,7 @@
 //! - Addresses are of the test's own: an unused loopback address per test, a free port on it.
 
 pub mod address;
+pub mod attempts;
 pub mod binaries;
 pub mod client;
 pub mod control;
