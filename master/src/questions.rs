@@ -86,8 +86,7 @@ impl Questions {
         }
         let room = ANSWER_MAX.saturating_sub(part.text.len());
         let fits = text.char_indices().take_while(|(at, c)| at + c.len_utf8() <= room);
-        let end = fits.last().map_or(0, |(at, c)| at + c.len_utf8());
-        part.text.push_str(&text[..end]);
+        part.text.extend(fits.map(|(_, c)| if is_harmless(c) { c } else { '?' }));
         if last {
             part.state = PartState::Complete;
         }
@@ -118,6 +117,11 @@ impl Questions {
         let done: BTreeMap<QuestionId, Question> = done;
         done.values().map(|question| (question.client, question.text())).collect()
     }
+}
+
+/// Whether an operator's terminal shows it and does nothing else: who answers may have been taken over.
+fn is_harmless(c: char) -> bool {
+    !c.is_control() || matches!(c, '\n' | '\t')
 }
 
 impl Question {
@@ -181,6 +185,16 @@ mod tests {
         questions.reply(id, 1, &"é".repeat(ANSWER_MAX), true);
         let answers = questions.finished(now);
         assert!(answers[0].1.len() <= ANSWER_MAX + 20);
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_not_passed_on() {
+        let now = Instant::now();
+        let mut questions = Questions::default();
+        let id = questions.ask(7, [(1, "worker 1".into())], now);
+        questions.reply(id, 1, "a\tb\n\x1b]0;x\x07\u{9b}2J\r", true);
+        let text = "# worker 1\na\tb\n?]0;x??2J?\n".to_owned();
+        assert_eq!(questions.finished(now), [(7, text)]);
     }
 
     #[test]

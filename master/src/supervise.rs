@@ -26,6 +26,15 @@ use crate::slots::WorkerId;
 use crate::worker::{Birth, Phase, Worker};
 use crate::{heartbeat::Heartbeat, inspect};
 
+/// Messages of one process that are heard in a turn: one that says more, because it was taken over, does
+/// not keep the master from its other work.
+const HEARD_IN_A_TURN: usize = 64;
+/// Messages that are heard of one that has ended: more than its socket holds. Without a bound whoever it
+/// gave its end of the channel to could go on for ever.
+const HEARD_AFTER_THE_END: usize = 4096;
+/// Longest name of a version, bytes.
+const VERSION_MAX: usize = 32;
+
 /// A worker that is to be started as soon as the wrapper has acknowledged what it needs.
 #[derive(Debug)]
 pub struct Pending {
@@ -242,12 +251,12 @@ impl Master {
             // It may have said why; its end follows.
             worker.mute = true;
         }
-        self.hear(id, now);
+        self.hear(id, HEARD_IN_A_TURN, now);
     }
 
-    /// Takes what a worker has said.
-    fn hear(&mut self, id: WorkerId, now: Instant) {
-        loop {
+    /// Takes what a worker has said, at most so much; its channel stays readable where there is more.
+    fn hear(&mut self, id: WorkerId, most: usize, now: Instant) {
+        for _ in 0..most {
             let Some(worker) = self.workers.get(&id).filter(|worker| !worker.deaf) else { return };
             match worker.channel.receive::<ToMaster>() {
                 Ok(Some(received)) => self.handle_message(id, received.message, now),
@@ -282,19 +291,24 @@ impl Master {
             return self.handle_broken_channel(id, &ChannelError::Malformed);
         }
         match message {
+            ToMaster::Hello { version } if !is_version(&version) => {
+                self.handle_broken_channel(id, &ChannelError::Malformed);
+            }
             ToMaster::Hello { version } => worker.version = version,
             ToMaster::Ready => self.handle_ready(id, now),
             ToMaster::Failed { step, reason } => {
                 worker.failed = Some(format!("{}: {reason}", step_name(step)));
             }
+            ToMaster::Short { short, .. } if worker.short == short => {}
             ToMaster::Short { short, reason } => {
                 worker.short = short;
                 let orders = self.slots.short(id, short);
-                if short {
-                    self.say(LogLevel::Warning, &format!("{name} is short of {reason}"));
+                let (level, line) = if short {
+                    (LogLevel::Warning, format!("{name} is short of {reason}"))
                 } else {
-                    self.say(LogLevel::Notice, &format!("{name} accepts again"));
-                }
+                    (LogLevel::Notice, format!("{name} accepts again"))
+                };
+                self.log.say_limited(log::Kind::Resource, level, format_args!("{line}"));
                 self.order(orders);
             }
             ToMaster::Leaving => {
@@ -353,7 +367,7 @@ impl Master {
 
     /// A worker's pidfd has ended.
     pub fn handle_end(&mut self, id: WorkerId, now: Instant) {
-        self.hear(id, now);
+        self.hear(id, HEARD_AFTER_THE_END, now);
         let candidates = self.is_candidates(id);
         let Some(worker) = self.workers.remove(&id) else { return };
         let ending = worker.reap();
@@ -497,6 +511,11 @@ impl Master {
     pub fn debug(&self) -> bool {
         self.arguments.start == portolan_master::arguments::Start::Debug
     }
+}
+
+/// Whether this can be shown to an operator as a version.
+fn is_version(text: &str) -> bool {
+    (1..=VERSION_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// A step of a worker's start as people say it.

@@ -16,6 +16,10 @@ use crate::handover::HandedWorker;
 use crate::kept::{KeptChannel, KeptProcess};
 use crate::worker::Phase;
 
+/// Messages of one process that are heard in a row: one that says more than it should does not keep the
+/// others waiting beyond their time.
+const HEARD_IN_A_ROW: usize = 64;
+
 /// A process to be taken over.
 #[derive(Debug)]
 pub struct Found {
@@ -73,9 +77,10 @@ impl Found {
         self.awaited.is_some() && !self.is_over
     }
 
-    /// Reads up to the answer.
+    /// Reads up to the answer, or a part of what comes before it.
     fn hear(&mut self) {
-        while let Some(nonce) = self.awaited {
+        for _ in 0..HEARD_IN_A_ROW {
+            let Some(nonce) = self.awaited else { return };
             match self.channel.receive::<ToMaster>() {
                 Ok(Some(received)) => {
                     let Some(answer) = Answer::of(received.message, nonce) else { continue };
