@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal as Number;
 use portolan_master::arguments::Arguments;
 use portolan_master::config::Last;
-use portolan_shared::log::{Log, monotonic_ms};
+use portolan_shared::log::{Kind, Log, monotonic_ms};
 use portolan_shared::memory::Lane;
 use portolan_shared::message::wrapper::{ALIVE_EVERY_MS, FromWrapper, ToWrapper};
 use portolan_shared::message::{Role, ToWorker};
@@ -434,14 +434,28 @@ impl Master {
 
     /// Enacts what [`Slots`] wants.
     pub fn order(&mut self, orders: Vec<Order>) {
-        for Order { deputy, slot, serve } in orders {
-            let Some(worker) = self.workers.get_mut(&deputy) else { continue };
-            worker.say(&ToWorker::Deputy { slot, serve }, &[]);
-            let (pid, slot) = (worker.pid, slot + 1);
-            if serve {
-                self.say(LogLevel::Notice, &format!("Worker ({pid}) is deputy for slot {slot}"));
+        for order in orders {
+            if let Some(line) = self.enact(order) {
+                self.say(LogLevel::Notice, &line);
             }
         }
+    }
+
+    /// The same where a process can cause it as often as it likes.
+    pub fn order_limited(&mut self, orders: Vec<Order>) {
+        for order in orders {
+            if let Some(line) = self.enact(order) {
+                let text = format_args!("{line}");
+                self.log.say_limited(Kind::Resource, LogLevel::Notice, text);
+            }
+        }
+    }
+
+    /// What there is to be said of it.
+    fn enact(&mut self, Order { deputy, slot, serve }: Order) -> Option<String> {
+        let worker = self.workers.get_mut(&deputy)?;
+        worker.say(&ToWorker::Deputy { slot, serve }, &[]);
+        serve.then(|| format!("Worker ({}) is deputy for slot {}", worker.pid, slot + 1))
     }
 
     fn expire(&mut self, now: Instant) {

@@ -309,7 +309,7 @@ impl Master {
                     (LogLevel::Notice, format!("{name} accepts again"))
                 };
                 self.log.say_limited(log::Kind::Resource, level, format_args!("{line}"));
-                self.order(orders);
+                self.order_limited(orders);
             }
             ToMaster::Leaving => {
                 if matches!(worker.phase, Phase::Starting | Phase::Ready) {

@@ -11,6 +11,7 @@
 use std::net::SocketAddr;
 
 use nix::errno::Errno;
+#[allow(clippy::wildcard_imports)] // Two hundred constants.
 use nix::libc::*;
 use nix::sys::signal::Signal;
 
@@ -169,19 +170,14 @@ impl Scene {
         mut process: impl FnMut() -> Intruder,
     ) -> Vec<String> {
         let mut broken = Vec::new();
-        let mut made = 0;
-        for position in 0.. {
+        for position in 0..most {
             let mut intruder = process();
             let attempts = self.attempts(&mut intruder);
-            let Some(attempt) = attempts
-                .iter()
-                .filter(|attempt| attempt.promise(column).is_lethal())
-                .nth(position)
-                .filter(|_| made < most)
+            let Some(attempt) =
+                attempts.iter().filter(|attempt| attempt.promise(column).is_lethal()).nth(position)
             else {
-                return broken;
+                break;
             };
-            made += 1;
             let promise = attempt.promise(column);
             let outcome = attempt.make(&mut intruder);
             if !promise.is_kept(outcome) {
@@ -453,7 +449,7 @@ fn row<const N: usize>(
     number: i64,
     arguments: [Arg; N],
 ) -> Attempt {
-    Attempt { what, entry: Entry::Native, number, arguments: arguments.to_vec(), promises }
+    Attempt { what, entry: Entry::Native, number, arguments: arguments.into(), promises }
 }
 
 /// A `sockaddr_in`.

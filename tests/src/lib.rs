@@ -8,6 +8,7 @@
 //! - Addresses are of the test's own: an unused loopback address per test, a free port on it.
 
 pub mod address;
+#[cfg(target_arch = "x86_64")]
 pub mod attempts;
 pub mod binaries;
 pub mod client;
@@ -16,6 +17,7 @@ pub mod deadline;
 pub mod fake;
 pub mod http;
 pub mod instance;
+#[cfg(target_arch = "x86_64")]
 pub mod intruder;
 pub mod network;
 pub mod notify;
@@ -30,8 +32,11 @@ pub mod real;
 pub mod rig;
 pub mod section;
 pub mod setup;
+#[cfg(target_arch = "x86_64")]
 pub mod stage;
 pub mod steady;
+#[cfg(target_arch = "x86_64")]
+pub mod stolen;
 pub mod storm;
 pub mod syslog;
 pub mod tcp_log;
@@ -46,5 +51,13 @@ pub use pattern::Pattern;
 pub use poller::Poller;
 pub use section::Listen;
 pub use setup::Setup;
+#[cfg(target_arch = "x86_64")]
 pub use stage::Stage;
 pub use storm::Storm;
+
+/// Elsewhere the files of the sandbox's proof are empty.
+#[cfg(all(test, not(target_arch = "x86_64")))]
+#[test]
+fn processes_are_taken_over_on_x86_64_only() {
+    setup::left_out("the proof of the sandbox from inside is written for x86_64");
+}

@@ -28,9 +28,10 @@ pub struct Stage {
 impl Stage {
     /// Confined as by default, its workers of a user of their own.
     pub fn confined(configure: impl FnOnce(Setup) -> Setup) -> Self {
-        Self::with(|listen| listen, |setup| {
-            configure(setup.global("user", "\"nobody\"").global("group", "\"nogroup\""))
-        })
+        Self::with(
+            |listen| listen,
+            |setup| configure(setup.global("user", "\"nobody\"").global("group", "\"nogroup\"")),
+        )
     }
 
     /// As root, and not confined at all.

@@ -1,9 +1,11 @@
 //! Promise: who has taken a worker over can serve its clients and little else: what it tries beyond that is
 //! refused or ends the process, is logged, and concerns nobody else.
 
+#![cfg(target_arch = "x86_64")]
+
+use portolan_tests::Stage;
 use portolan_tests::attempts::Column;
 use portolan_tests::intruder::{Intruder, possible};
-use portolan_tests::Stage;
 
 /// Fails with all findings at once.
 fn none(findings: &[String]) {
