@@ -123,6 +123,11 @@ impl Attempt {
     pub fn make(&self, intruder: &mut Intruder) -> Outcome {
         intruder.enter(self.entry, self.number, &self.arguments)
     }
+
+    /// Does it, and does not wait for what comes of it.
+    pub fn end_with(&self, intruder: Intruder) {
+        intruder.end_with(self.entry, self.number, &self.arguments);
+    }
 }
 
 /// Whom and what attempts are about.
@@ -161,36 +166,24 @@ impl Scene {
         broken
     }
 
-    /// All that ends the process, each by a process of its own; what was not as promised. At most so many,
-    /// where there are not more processes.
-    pub fn try_lethal(
-        &self,
-        column: Column,
-        most: usize,
-        mut process: impl FnMut() -> Intruder,
-    ) -> Vec<String> {
+    /// All that ends a process of this kind, or puts another program into its place.
+    pub fn lethal(&self, column: Column, intruder: &mut Intruder) -> Vec<Attempt> {
+        let mut attempts = self.attempts(intruder);
+        attempts.retain(|attempt| attempt.promise(column).is_lethal());
+        attempts
+    }
+
+    /// The same, each tried by a child; what was not as promised.
+    pub fn try_lethal(&self, column: Column, intruder: &mut Intruder) -> Vec<String> {
         let mut broken = Vec::new();
-        for position in 0..most {
-            let mut intruder = process();
-            let attempts = self.attempts(&mut intruder);
-            let Some(attempt) =
-                attempts.iter().filter(|attempt| attempt.promise(column).is_lethal()).nth(position)
-            else {
-                break;
-            };
+        for attempt in self.lethal(column, intruder) {
             let promise = attempt.promise(column);
-            let outcome = attempt.make(&mut intruder);
+            let outcome = attempt.make(&mut intruder.child());
             if !promise.is_kept(outcome) {
                 broken.push(format!("{}: {promise:?} was promised: {outcome}", attempt.what));
             }
         }
         broken
-    }
-
-    /// How many attempts end a process of this kind.
-    pub fn lethal(&self, column: Column, intruder: &mut Intruder) -> usize {
-        let attempts = self.attempts(intruder);
-        attempts.iter().filter(|attempt| attempt.promise(column).is_lethal()).count()
     }
 
     /// The table, for a process that is in our hands.

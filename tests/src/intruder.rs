@@ -261,9 +261,29 @@ impl Intruder {
     /// # Panics
     /// As [`Intruder::call`], and where the process has no such instruction.
     pub fn enter(&mut self, entry: Entry, number: i64, arguments: &[Arg]) -> Outcome {
+        let mark = self.used;
+        let (end, stack) = self.prepare(entry, number, arguments);
+        let outcome = self.step_to(end, stack);
+        self.gone = !outcome.survived();
+        self.used = mark;
+        outcome
+    }
+
+    /// Makes a call that ends the process, without us: its parent is told how it has ended, which it is
+    /// not where somebody traces it.
+    ///
+    /// # Panics
+    /// As [`Intruder::enter`].
+    pub fn end_with(mut self, entry: Entry, number: i64, arguments: &[Arg]) {
+        self.prepare(entry, number, arguments);
+        self.gone = true;
+        ptrace::detach(self.pid, None).expect("its end");
+    }
+
+    /// Sets registers and memory for a call; where it has come to and with which stack when that is over.
+    fn prepare(&mut self, entry: Entry, number: i64, arguments: &[Arg]) -> (u64, u64) {
         assert!(!self.gone, "the process is gone");
         let at = self.entries[entry as usize].expect("the instruction");
-        let mark = self.used;
         let mut values = [0; 6];
         for (value, argument) in values.iter_mut().zip(arguments) {
             *value = match argument {
@@ -287,10 +307,7 @@ impl Intruder {
             }
         }
         ptrace::setregs(self.pid, registers).expect("registers");
-        let outcome = self.step_to(at + 2, registers.rsp);
-        self.gone = !outcome.survived();
-        self.used = mark;
-        outcome
+        (at + 2, registers.rsp)
     }
 
     /// Steps until the instruction is behind it, through the handlers of signals.
