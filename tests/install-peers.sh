@@ -27,6 +27,9 @@ need ip iproute2
 need nft nftables
 need slapd slapd
 need exim4 exim4-daemon-light
+need lintian lintian
+need shellcheck shellcheck
+need apparmor_parser apparmor
 [ -n "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || missing="$missing postgresql"
 
 [ -n "$missing" ] || exit 0
