@@ -64,6 +64,12 @@ impl Captures {
             let date = String::from_utf8_lossy(&date);
             // A string takes everything.
             let _ = writeln!(text, "[{date}] {} {}", capture.who, capture.ending);
+            if let Some(words) = capture.words() {
+                let _ = writeln!(text, "  {words}");
+            }
+            if capture.last.count == 0 {
+                continue;
+            }
             let _ = writeln!(text, "  {}:", capture.read());
             let first = capture.last.count - capture.last.bytes.len();
             dump(&mut text, &capture.last.bytes, first);
@@ -73,6 +79,12 @@ impl Captures {
 }
 
 impl Capture {
+    /// Why it panicked, if it did, in one line.
+    pub fn words(&self) -> Option<String> {
+        let words = &self.last.words;
+        (!words.is_empty()).then(|| words.iter().map(|byte| escape(*byte)).collect())
+    }
+
     /// What was read last, in one line.
     pub fn read(&self) -> String {
         let Last { peer, when, client, count, .. } = &self.last;
@@ -142,6 +154,7 @@ mod tests {
                 client: "192.0.2.1:5".parse().ok(),
                 count,
                 bytes: bytes.to_vec(),
+                words: Vec::new(),
             },
         }
     }
@@ -208,5 +221,19 @@ Total captures: 1, 1 of them kept
         let mut captures = Captures::default();
         captures.push(capture(b"\n\n\r\n\n", 5));
         assert!(!captures.show(Zone::utc()).contains("\n\n"));
+    }
+
+    #[test]
+    fn who_panicked_has_said_why_and_its_words_are_escaped() {
+        let mut captures = Captures::default();
+        let mut capture = capture(b"GET", 3);
+        capture.last.words = b"panicked at x.rs:1:2: left\n\x1b".to_vec();
+        captures.push(capture.clone());
+        capture.last.count = 0;
+        captures.push(capture);
+        let shown = captures.show(Zone::utc());
+        let words = "  panicked at x.rs:1:2: left\\n\\e\n";
+        assert_eq!(shown.matches(words).count(), 2, "{shown}");
+        assert_eq!(shown.matches("last read").count(), 1, "{shown}");
     }
 }

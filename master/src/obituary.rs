@@ -98,8 +98,11 @@ impl Master {
             && (ending.is_fault() || ended.hung)
         {
             let capture = Capture { ending: ending.to_string(), ..(**capture).clone() };
-            let line = format!("Worker ({}): {} (show captures)", ended.pid, capture.read());
-            self.say(LogLevel::Alert, &line);
+            let words = capture.words();
+            let read = (capture.last.count > 0).then(|| capture.read() + " (show captures)");
+            for line in words.into_iter().chain(read) {
+                self.say(LogLevel::Alert, &format!("Worker ({}): {line}", ended.pid));
+            }
             self.captures.push(capture);
         }
     }

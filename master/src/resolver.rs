@@ -102,7 +102,8 @@ fn converse(
     let mut say = |message: &ToResolver| {
         channel.send(message, &[]).map_err(|error| format!("the resolver is not told: {error}"))
     };
-    say(&ToResolver::Become { user: whom(asked.user), group: whom(asked.group) })?;
+    let (user, group) = (whom(asked.user), whom(asked.group));
+    say(&ToResolver::Become { user, group, sandbox: asked.sandbox })?;
     let names: Vec<String> = asked.names.iter().cloned().collect();
     for some in names.chunks(NAMES_MAX) {
         say(&ToResolver::Names(some.to_vec()))?;
@@ -151,6 +152,7 @@ mod tests {
 
     use portolan_shared::channel::Channel;
     use portolan_shared::message::resolver::FromResolver;
+    use portolan_shared::model::SandboxMode;
 
     use super::{Ask, Hosts, converse};
 
@@ -171,7 +173,7 @@ mod tests {
         });
         let names = BTreeSet::from(["one".to_owned()]);
         let within = Duration::from_millis(50);
-        let asked = Ask { names, user: None, group: None, within };
+        let asked = Ask { names, user: None, group: None, sandbox: SandboxMode::On, within };
         let mut found = Hosts::new();
         let answer = converse(ours, &asked, Instant::now() + within, &mut found);
         assert!(answer.is_err_and(|why| why.starts_with("no answer within")));

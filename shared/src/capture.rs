@@ -3,17 +3,20 @@
 //! Shell: creates, maps and reads memfds.
 //!
 //! ```text
-//! a page of words: how many bytes, when, from where | the bytes, as they were received
+//! a page of words: how many bytes, when, from where; last words | the bytes, as they were received
 //! ```
 //!
 //! - A worker receives everything into the [`Scratch`] behind the page and notes each read there, with
 //!   a few stores. When it has died the master reads the file, with [`last`].
 //! - What is found there is a stranger's, twice over: bytes of a peer, noted by a process that went wrong.
 //!   Every number is bounded by the reader, and nothing is ever printed raw.
+//! - A process that panics writes into the page why ([`leave`]): the only call that takes the file's descriptor
+//!   after the start.
 //! - A file belongs to a lane and is used again by the lane's next owner, which begins by clearing the page.
 //! - What the kernel moves by itself (splice) is not seen.
 //!
-//! Limits: [`BYTES_MAX`] a buffer, and a file is sparse; at most [`LAST_MAX`] bytes of a read are given.
+//! Limits: [`BYTES_MAX`] a buffer, and a file is sparse; at most [`LAST_MAX`] bytes of a read are given,
+//! and [`LAST_WORDS_MAX`] of last words.
 
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -31,6 +34,11 @@ const PAGE_BYTES: usize = PAGE * WORD;
 pub const FILE_BYTES: usize = PAGE_BYTES + BYTES_MAX;
 /// Most bytes of the last read that are given: the whole of it, with buffers of the usual size.
 pub const LAST_MAX: usize = 16 * 1024;
+
+/// Most bytes of last words: a message, a place, and a name of either.
+pub const LAST_WORDS_MAX: usize = 1024;
+/// In the page: where last words stand, up to a zero or to their limit.
+const LAST_WORDS_AT: usize = PAGE_BYTES - LAST_WORDS_MAX;
 
 /// Words of the page.
 const COUNT: usize = 0;
@@ -73,6 +81,8 @@ pub struct Last {
     pub count: usize,
     /// The last of them, at most [`LAST_MAX`].
     pub bytes: Vec<u8>,
+    /// Why it panicked; empty where it did not.
+    pub words: Vec<u8>,
 }
 
 /// A file for one lane.
@@ -137,7 +147,14 @@ impl DerefMut for Scratch {
     }
 }
 
-/// What the process that had this file read last; `None` where it has read nothing.
+/// Leaves last words in such a file, as many bytes as there is room for.
+pub fn leave(file: impl AsFd, words: &[u8]) {
+    let length = words.len().min(LAST_WORDS_MAX);
+    // Nobody is left to be told.
+    let _ = rustix::io::pwrite(file, &words[..length], LAST_WORDS_AT as u64);
+}
+
+/// What the process that had this file read last; `None` where it has read and said nothing.
 pub fn last(file: impl AsFd) -> io::Result<Option<Last>> {
     let mut page = [0_u8; WORDS * 8];
     read_all(&file, &mut page, 0)?;
@@ -146,7 +163,10 @@ pub fn last(file: impl AsFd) -> io::Result<Option<Last>> {
         *word = u64::from_ne_bytes(*bytes);
     }
     let count = usize::try_from(words[COUNT]).unwrap_or(BYTES_MAX).min(BYTES_MAX);
-    if count == 0 {
+    let mut said = vec![0; LAST_WORDS_MAX];
+    read_all(&file, &mut said, LAST_WORDS_AT as u64)?;
+    said.truncate(said.iter().position(|byte| *byte == 0).unwrap_or(LAST_WORDS_MAX));
+    if count == 0 && said.is_empty() {
         return Ok(None);
     }
     let from = words[FROM];
@@ -162,7 +182,7 @@ pub fn last(file: impl AsFd) -> io::Result<Option<Last>> {
         }
     });
     let peer = if from & SERVER == 0 { Peer::Client } else { Peer::Server };
-    Ok(Some(Last { peer, when: words[WHEN], client, count, bytes }))
+    Ok(Some(Last { peer, when: words[WHEN], client, count, bytes, words: said }))
 }
 
 fn read_all(file: impl AsFd, into: &mut [u8], from: u64) -> io::Result<()> {
@@ -229,6 +249,19 @@ mod tests {
         let file = create("capture").expect("a memfd");
         Scratch::attach(&file, 1024).expect("a mapping").note(9, 9, Peer::Client, None);
         let _next = Scratch::attach(&file, 2048).expect("a mapping");
+        assert_eq!(last(&file).expect("a file"), None);
+    }
+
+    #[test]
+    fn who_panics_leaves_why_whether_it_has_read_anything_or_not() {
+        let file = create("capture").expect("a memfd");
+        let scratch = Scratch::attach(&file, 1024).expect("a mapping");
+        leave(&file, b"why");
+        assert_eq!((read(&file).count, read(&file).words), (0, b"why".to_vec()));
+        scratch.note(7, 0, Peer::Client, None);
+        leave(&file, &[b'x'; 5000]);
+        assert_eq!((read(&file).count, read(&file).words.len()), (7, LAST_WORDS_MAX));
+        let _next = Scratch::attach(&file, 1024).expect("a mapping");
         assert_eq!(last(&file).expect("a file"), None);
     }
 

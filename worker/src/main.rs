@@ -17,6 +17,7 @@ mod handover;
 mod http;
 mod http1;
 mod kept;
+mod last_words;
 mod left;
 mod listener;
 mod log;

@@ -15,7 +15,8 @@ use nix::unistd::{Gid, Uid, chdir, chroot, getegid, geteuid, setgroups, setresgi
 use portolan_shared::message::StartStep;
 use portolan_shared::model::{Process, SandboxMode};
 use portolan_shared::sandbox::capabilities::{self, Capability};
-use portolan_shared::sandbox::landlock::{self, Rules};
+use portolan_shared::sandbox::deny;
+use portolan_shared::sandbox::landlock::{self, Files, Ports, Rules};
 use portolan_shared::sandbox::worker::{self, Needs};
 use portolan_shared::sandbox::{Facts, Refused, Report};
 use portolan_shared::sys::trap;
@@ -74,12 +75,32 @@ pub fn confine(
     Ok(sandbox.report)
 }
 
-/// The runner.
-pub fn runner(process: &Process) -> Result<(), Refusal> {
+/// The runner and, by inheritance, its commands. They keep the root directory: commands lie where they lie.
+pub fn runner(process: &Process) -> Result<Report, Refusal> {
+    let mut sandbox = Sandbox { mode: process.sandbox, report: Report::default() };
+    let rules = Rules { files: Files::Commands, bind: Ports::None, connect: Ports::Any };
     forbid_core_dumps(process)?;
     change_groups(process)?;
     change_user(process, false)?;
-    give_up_new_privileges()
+    sandbox.keep_capabilities(&[])?;
+    give_up_new_privileges()?;
+    sandbox.restrict_reach(&rules)?;
+    sandbox.refuse_calls(deny::Role::Runner)?;
+    Ok(sandbox.report)
+}
+
+/// The resolver, which reads what the system's library wants to: it knows no root directory but the system's.
+pub fn resolver(process: &Process) -> Result<Report, Refusal> {
+    let mut sandbox = Sandbox { mode: process.sandbox, report: Report::default() };
+    let rules = Rules { files: Files::Read, bind: Ports::None, connect: Ports::Any };
+    forbid_core_dumps(process)?;
+    change_groups(process)?;
+    change_user(process, false)?;
+    sandbox.keep_capabilities(&[])?;
+    give_up_new_privileges()?;
+    sandbox.restrict_reach(&rules)?;
+    sandbox.refuse_calls(deny::Role::Resolver)?;
+    Ok(sandbox.report)
 }
 
 /// The layers that a system may not have.
@@ -111,6 +132,7 @@ impl Sandbox {
         needs: Needs,
         capture: Option<BorrowedFd<'_>>,
     ) -> Result<(), Refusal> {
+        self.report.identify();
         if self.mode == SandboxMode::Off {
             return Ok(());
         }
@@ -122,6 +144,15 @@ impl Sandbox {
             capture: capture.map(|capture| capture.as_raw_fd() as u32),
         };
         self.note(worker::put_on(needs, facts).err())
+    }
+
+    fn refuse_calls(&mut self, role: deny::Role) -> Result<(), Refusal> {
+        self.report.identify();
+        if self.mode == SandboxMode::Off {
+            return Ok(());
+        }
+        self.report.filter = Some(deny::summary(role));
+        self.note(deny::put_on(role).err())
     }
 
     /// What the system has refused; an error where that is fatal.

@@ -12,15 +12,15 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use portolan_shared::channel::Channel;
 use portolan_shared::message::resolver::{ADDRESSES_MAX, FromResolver, ToResolver};
+use portolan_shared::model::{Identity, Process, SandboxMode};
 use portolan_shared::signal::block_all;
 use portolan_shared::sys;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustix::thread::set_no_new_privs;
 
+use crate::last_words;
+use crate::privileges;
 use crate::start::CHANNEL_FD;
 
 /// Most names that are asked for at once: a name server that is silent holds each thread for its whole
@@ -39,6 +39,7 @@ struct Work {
 
 /// The role.
 pub fn main() -> ExitCode {
+    last_words::arm();
     if let Err(error) = block_all() {
         eprintln!("portolan-worker: cannot block signals: {error}");
         return ExitCode::FAILURE;
@@ -47,6 +48,10 @@ pub fn main() -> ExitCode {
         eprintln!("portolan-worker: there is no channel at descriptor {CHANNEL_FD}");
         return ExitCode::FAILURE;
     };
+    if let Err(error) = sys::close_from(CHANNEL_FD + 1) {
+        eprintln!("portolan-worker: cannot close what was not meant for it: {error}");
+        return ExitCode::FAILURE;
+    }
     let mut channel = Channel::from(socket);
     match hear(&channel).and_then(|names| resolve(names, &mut channel)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -66,10 +71,10 @@ fn hear(channel: &Channel) -> Result<VecDeque<String>, String> {
         let received = channel.receive_within::<ToResolver>(PATIENCE);
         received.map(|received| received.message).map_err(|error| error.to_string())
     };
-    let ToResolver::Become { user, group } = next()? else {
+    let ToResolver::Become { user, group, sandbox } = next()? else {
         return Err("who to be comes first".to_owned());
     };
-    confine(user, group)?;
+    confine(user, group, sandbox)?;
     let mut names = VecDeque::new();
     loop {
         match next()? {
@@ -80,20 +85,16 @@ fn hear(channel: &Channel) -> Result<VecDeque<String>, String> {
     }
 }
 
-fn confine(user: Option<u32>, group: Option<u32>) -> Result<(), String> {
-    let none = Rlimit { current: Some(0), maximum: getrlimit(Resource::Core).maximum };
-    setrlimit(Resource::Core, none)
-        .map_err(|error| format!("cannot forbid core dumps: {error}"))?;
-    if user.is_some() || group.is_some() {
-        setgroups(&[]).map_err(|error| format!("cannot give up groups: {error}"))?;
-    }
-    if let Some(gid) = group.map(Gid::from_raw) {
-        setresgid(gid, gid, gid).map_err(|error| format!("cannot become group {gid}: {error}"))?;
-    }
-    if let Some(uid) = user.map(Uid::from_raw) {
-        setresuid(uid, uid, uid).map_err(|error| format!("cannot become user {uid}: {error}"))?;
-    }
-    set_no_new_privs(true).map_err(|error| format!("cannot give up new privileges: {error}"))
+/// With an empty list of groups, where it becomes another user.
+fn confine(user: Option<u32>, group: Option<u32>, sandbox: SandboxMode) -> Result<(), String> {
+    let name = |id: u32| id.to_string();
+    let process = Process {
+        user: user.map(|id| Identity { name: name(id), id }),
+        group: group.map(|id| Identity { name: name(id), id }),
+        sandbox,
+        ..Process::default()
+    };
+    privileges::resolver(&process).map(|_| ()).map_err(|(_, reason)| reason)
 }
 
 /// Asks for all of them, and waits until the asker has closed its end.

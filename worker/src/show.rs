@@ -64,7 +64,7 @@ impl Worker {
             Query::Tasks => tasks(&self.tasks, self.clock.now(), from),
             Query::Descriptors => descriptors(&self.descriptors, from),
             Query::Streams => listing(self.show_streams(from)),
-            Query::Sandbox => (String::new(), true),
+            Query::Sandbox => (self.confined.show(&self.name()), true),
         });
         self.tell(&reply);
         if !applet.done {

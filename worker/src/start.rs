@@ -2,12 +2,13 @@
 //!
 //! Shell.
 //!
-//! 1. Everything comes over the channel (descriptor 3): who it is, shared memory, doorbells, log
+//! 1. Whatever is open beyond the channel (descriptor 3) is closed. A panic aborts from here on.
+//! 2. Everything comes over the channel: who it is, shared memory, doorbells, log
 //!    sockets, listeners, the configuration in pieces, `Done`.
-//! 2. The time zone and everything else that lies outside the chroot is read.
-//! 3. The poller is opened, the tables are made, signals are let in.
-//! 4. Limits, chroot, groups, user, sandbox (`privileges`): nothing is opened any more.
-//! 5. `Ready`, and accepting begins. A step that fails is told with its reason, and the process ends.
+//! 3. The time zone and everything else that lies outside the chroot is read.
+//! 4. The poller is opened, the tables are made, signals are let in.
+//! 5. Limits, chroot, groups, user, sandbox (`privileges`): nothing is opened any more.
+//! 6. `Ready`, and accepting begins. A step that fails is told with its reason, and the process ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
@@ -39,6 +40,7 @@ use crate::handover::Handover;
 use crate::http::auth::Gate;
 use crate::http::capture::Plan;
 use crate::http::route::Routes;
+use crate::last_words;
 use crate::left;
 use crate::listener::{Serving, bind_places};
 use crate::poller::{self, Poller};
@@ -99,6 +101,7 @@ pub fn main() -> ExitCode {
 }
 
 fn work() -> ExitCode {
+    last_words::arm();
     if let Err(error) = block_all() {
         eprintln!("portolan-worker: cannot block signals: {error}");
         return ExitCode::FAILURE;
@@ -107,6 +110,10 @@ fn work() -> ExitCode {
         eprintln!("portolan-worker: there is no channel to a master at descriptor {CHANNEL_FD}");
         return ExitCode::FAILURE;
     };
+    if let Err(error) = sys::close_from(CHANNEL_FD + 1) {
+        eprintln!("portolan-worker: cannot close what was not meant for it: {error}");
+        return ExitCode::FAILURE;
+    }
     let mut channel = Channel::from(socket);
     let (role, told) = match hear(&mut channel) {
         Ok(heard) => heard,
@@ -120,8 +127,8 @@ fn work() -> ExitCode {
 }
 
 fn serve(mut told: Told, mut channel: Channel) -> ExitCode {
-    let capture = told.capture.take();
-    let parts = match become_worker(told, capture.as_ref()) {
+    let capture = told.capture.take().map(last_words::keep);
+    let parts = match become_worker(told, capture) {
         Ok(parts) => parts,
         Err(refusal) => return refuse(&mut channel, &refusal),
     };
@@ -131,7 +138,7 @@ fn serve(mut told: Told, mut channel: Channel) -> ExitCode {
     };
     sys::title::set(&worker.name());
     let left = left::worker(&worker.config, worker.hello.slot, worker.hello.slots);
-    match privileges::confine(&worker.config.process, &left, capture.as_ref().map(AsFd::as_fd)) {
+    match privileges::confine(&worker.config.process, &left, capture.map(AsFd::as_fd)) {
         Ok(report) => worker.confined = Confined::new(report),
         Err(refusal) => return refuse(&mut worker.channel, &refusal),
     }

@@ -49,7 +49,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portolan_shared::model::Config;
+use portolan_shared::model::{Config, SandboxMode};
 use portolan_shared::sys::landlock;
 
 use crate::resolver;
@@ -96,6 +96,8 @@ pub struct Ask {
     pub user: Option<u32>,
     /// See `user`.
     pub group: Option<u32>,
+    /// How the one is confined who asks for them.
+    pub sandbox: SandboxMode,
     /// For all of them together.
     pub within: Duration,
 }
@@ -208,6 +210,7 @@ pub fn read(sources: &Sources) -> Result<Loaded, Vec<Diagnostic>> {
             names: finished.names,
             user: config.process.user.as_ref().map(|user| user.id),
             group: config.process.group.as_ref().map(|group| group.id),
+            sandbox: config.process.sandbox,
             within: finished.resolve_timeout,
         };
         // What was read once is not read again: it may have changed.

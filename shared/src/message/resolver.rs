@@ -10,6 +10,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::SandboxMode;
+
 /// Most names in one [`ToResolver::Names`]: none is longer than 255 bytes.
 pub const NAMES_MAX: usize = 200;
 /// Most addresses of one name that are told.
@@ -24,6 +26,8 @@ pub enum ToResolver {
         user: Option<u32>,
         /// Group number.
         group: Option<u32>,
+        /// How it is confined.
+        sandbox: SandboxMode,
     },
     /// Find these.
     Names(Vec<String>),

@@ -16,13 +16,13 @@ mod filter;
 pub mod landlock;
 pub mod names;
 pub mod ports;
+mod report;
 pub mod worker;
 
 pub use filter::Facts;
+pub use report::Report;
 
-use std::fmt::{self, Display, Write as _};
-
-use crate::model::SandboxMode;
+use std::fmt::{self, Display};
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,42 +69,5 @@ impl Display for Refused {
     }
 }
 
-/// What was put on a process, and what the system has refused.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// The filter of system calls, in a line; `None`: there is none.
-    pub filter: Option<String>,
-    /// Landlock's rules; `None`: there are none.
-    pub rules: Option<landlock::Rules>,
-    /// Layers that the system does not give.
-    pub refused: Vec<Refused>,
-}
-
-impl Report {
-    /// Takes note of what became of a layer.
-    pub fn note(&mut self, outcome: Result<(), Refused>) -> bool {
-        outcome.map_err(|refused| self.refused.push(refused)).is_ok()
-    }
-
-    /// All that was refused, where the configuration insists on it.
-    pub fn fatal(&self, mode: SandboxMode) -> Option<String> {
-        let refused: Vec<String> = self.refused.iter().map(ToString::to_string).collect();
-        (mode == SandboxMode::Require && !refused.is_empty()).then(|| refused.join("; "))
-    }
-
-    /// Lines `key: value` for people.
-    pub fn show(&self) -> String {
-        let mut text = String::new();
-        let version = crate::sys::landlock::version();
-        let none = || "none".to_owned();
-        let rules = self.rules.as_ref().map_or_else(none, ToString::to_string);
-        // A string takes everything.
-        let _ = writeln!(text, "filter: {}", self.filter.clone().unwrap_or_else(none));
-        let _ = writeln!(text, "landlock: {rules}");
-        let _ = writeln!(text, "landlock_version: {version}");
-        for refused in &self.refused {
-            let _ = writeln!(text, "not_given: {refused}");
-        }
-        text
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 
 pub mod block;
 pub mod command;
+pub mod descriptors;
 pub mod landlock;
 pub mod listen;
 pub mod poller;
@@ -36,6 +37,18 @@ pub fn inherited(number: RawFd) -> Option<OwnedFd> {
     rustix::io::fcntl_setfd(borrowed, flags | rustix::io::FdFlags::CLOEXEC).ok()?;
     // SAFETY: it is open, and by this function's contract nobody else owns it.
     Some(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Closes every descriptor from this number on.
+///
+/// To be called once, first thing in a main that takes what it was given by fixed numbers below
+/// ([`inherited`]): nothing else that is open belongs to anybody yet.
+pub fn close_from(first: RawFd) -> io::Result<()> {
+    // SAFETY: by this function's contract nobody owns a descriptor from there on.
+    let result = unsafe {
+        libc::syscall(libc::SYS_close_range, first as libc::c_uint, libc::c_uint::MAX, 0)
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Duplicates a descriptor that the configuration names by number (`fd@N`); an error where nothing

@@ -75,7 +75,7 @@ fn resolve(mut channel: Channel) -> Result<()> {
     let known = fs::read_to_string(beside("names")).unwrap_or_default();
     loop {
         match channel.receive_within::<ToResolver>(Duration::from_secs(20))?.message {
-            ToResolver::Become { user, group } => {
+            ToResolver::Become { user, group, .. } => {
                 note(&format!("0 0 {} become {user:?} {group:?}", std::process::id()));
                 match words.first().map(String::as_str) {
                     Some("fail") => {

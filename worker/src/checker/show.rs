@@ -22,9 +22,8 @@ impl Checker {
             Query::Tasks => tasks(&self.tasks, self.clock.now(), from),
             Query::Descriptors => descriptors(&self.descriptors, from),
             // It has none.
-            Query::Streams | Query::Listeners | Query::Pools | Query::Sandbox => {
-                (String::new(), true)
-            }
+            Query::Streams | Query::Listeners | Query::Pools => (String::new(), true),
+            Query::Sandbox => (self.confined.show(&self.name()), true),
         });
         self.tell(&reply);
         if !applet.done {

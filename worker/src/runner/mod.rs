@@ -3,8 +3,9 @@
 //! Shell. The checker says whose check is due, the runner's own copy of the configuration says what is
 //! run: a checker that was taken over runs nothing that the operator has not named.
 //!
-//! - It is confined as a worker is, but for the root directory: commands are found where they lie.
-//!   No new privileges, neither here nor in any command.
+//! - It is confined before it hears of any command (`privileges::runner`), and every command inherits that:
+//!   no new privileges, no capabilities, writing below a few directories only, a filter of system calls.
+//!   Each command has limits of its own beside (`commands`).
 //! - The pair to the checker ends: what runs is killed. The master gives both a new pair.
 //! - The channel to the master ends, or an order to stop comes: everything is killed, it leaves.
 //!
@@ -31,6 +32,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::adopt;
 use crate::clock::Millis;
+use crate::confined::Confined;
 use crate::event_loop::BEAT_MS;
 use crate::privileges::{self, Refusal};
 use crate::start::{Basis, Told, refuse, understand};
@@ -43,6 +45,8 @@ const ORDERS_MAX: usize = 256;
 #[derive(Debug)]
 pub struct Runner {
     hello: Hello,
+    /// How it is confined.
+    confined: Confined,
     config: Config,
     lane: OwnLane,
     log: Log,
@@ -67,6 +71,11 @@ pub(crate) fn start(told: Told, mut channel: Channel) -> ExitCode {
     match Runner::new(basis, channel, peer) {
         Ok(mut runner) => {
             title::set(&runner.name());
+            match privileges::runner(&runner.config.process) {
+                Ok(report) => runner.confined = Confined::new(report),
+                Err(refusal) => return refuse(&mut runner.channel, &refusal),
+            }
+            runner.confined.tell_lack(&mut runner.log);
             runner.tell(&ToMaster::Ready);
             runner.run()
         }
@@ -77,7 +86,6 @@ pub(crate) fn start(told: Told, mut channel: Channel) -> ExitCode {
 fn become_runner(mut told: Told) -> Result<(Basis, Option<OwnedFd>), Refusal> {
     let mut basis = understand(&mut told)?;
     basis.log.speak_as("runner");
-    privileges::runner(&basis.config.process)?;
     Ok((basis, told.peer))
 }
 
@@ -93,6 +101,7 @@ impl Runner {
         match Signals::new() {
             Ok(signals) => Ok(Self {
                 hello,
+                confined: Confined::default(),
                 config,
                 lane,
                 log,
@@ -211,6 +220,7 @@ impl Runner {
             ToWorker::Query { id, what } => {
                 let text = match what {
                     Query::Activity => self.show_activity(),
+                    Query::Sandbox => self.confined.show(&self.name()),
                     _ => String::new(),
                 };
                 self.tell(&ToMaster::Reply { id, text, last: true });
