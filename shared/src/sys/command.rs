@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getppid};
 
@@ -23,4 +24,18 @@ pub fn dies_with_us(command: &mut Command) {
     // SAFETY: between fork and exec only prctl(2) and getppid(2) are called, both async-signal-safe;
     // nothing is allocated.
     unsafe { command.pre_exec(tie) };
+}
+
+/// The command has these limits at most, soft and hard, for good.
+pub fn limited(command: &mut Command, limits: &'static [(Resource, u64)]) {
+    let limit = move || {
+        for (resource, limit) in limits {
+            let (_, hard) = getrlimit(*resource)?;
+            let limit = hard.min(*limit);
+            setrlimit(*resource, limit, limit)?;
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec only getrlimit(2) and setrlimit(2) are called; nothing is allocated.
+    unsafe { command.pre_exec(limit) };
 }

@@ -7,7 +7,7 @@
 //! - Its deadline counts from when it was asked for, so that one who waits too long has timed out too.
 //! - Nothing is inherited: standard input, output and error are /dev/null, the directory is `/`.
 //!
-//! Limits: [`RUNNING_MAX`] at once; how many may wait is the runner's to say.
+//! Limits: [`RUNNING_MAX`] at once; how many may wait is the runner's to say. Of each command: [`LIMITS`].
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,6 +16,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use nix::sys::resource::Resource;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use portolan_shared::message::runner::{CommandEnd, FromRunner};
@@ -29,6 +30,26 @@ use crate::clock::Millis;
 /// Most commands at once: so many processes that only wait cost little, and a slow script checking
 /// hundreds of servers does not fill the process table.
 pub const RUNNING_MAX: usize = 64;
+
+/// Bytes of a file that a command may write: notes to its next run, not an archive.
+const FILE_BYTES: u64 = 16 * 1024 * 1024;
+/// Descriptors of a command.
+const DESCRIPTORS: u64 = 256;
+/// Seconds of computing: a check asks and compares. Whoever runs wild is ended even where its own timeout is
+/// a day.
+const COMPUTING_S: u64 = 60;
+/// Processes of its user, ours and all others' included, beyond which a command starts none: a bound to what
+/// a script can do that starts itself. It does not hold for root.
+const PROCESSES: u64 = 4096;
+
+/// What a command may use, beside what the runner's sandbox leaves it.
+const LIMITS: &[(Resource, u64)] = &[
+    (Resource::RLIMIT_CORE, 0),
+    (Resource::RLIMIT_FSIZE, FILE_BYTES),
+    (Resource::RLIMIT_NOFILE, DESCRIPTORS),
+    (Resource::RLIMIT_CPU, COMPUTING_S),
+    (Resource::RLIMIT_NPROC, PROCESSES),
+];
 
 /// One command that is to run.
 #[derive(Debug)]
@@ -155,6 +176,7 @@ fn spawn(request: &Request) -> io::Result<(Child, OwnedFd)> {
         .stderr(Stdio::null())
         .process_group(0);
     sys::command::dies_with_us(&mut command);
+    sys::command::limited(&mut command, LIMITS);
     let mut child = command.spawn()?;
     let pidfd = rustix::process::Pid::from_raw(child.id() as i32)
         .ok_or(Errno::SRCH)

@@ -76,6 +76,21 @@ fn it_is_given_its_arguments_its_environment_and_nothing_else() {
 }
 
 #[test]
+fn it_has_limits_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let seen = directory.path().join("seen");
+    let text = format!("{{ ulimit -c; ulimit -n; ulimit -t; ulimit -f; }} > {}", seen.display());
+    let command = script(&directory, &text);
+    let mut commands = Commands::default();
+    commands.ask(request(1, &command, PATIENCE_MS));
+    assert_eq!(wait(&mut commands), ended(1, CommandEnd::Exited(0)));
+    // The last in blocks of 512 bytes.
+    let blocks = FILE_BYTES / 512;
+    let limits = format!("0\n{DESCRIPTORS}\n{COMPUTING_S}\n{blocks}\n");
+    assert_eq!(fs::read_to_string(seen).unwrap(), limits);
+}
+
+#[test]
 fn one_that_is_killed_says_by_what() {
     let directory = tempfile::tempdir().unwrap();
     let command = script(&directory, "kill -15 $$");
