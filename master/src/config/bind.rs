@@ -41,7 +41,7 @@ enum Needs {
 }
 
 /// An entry while it is read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Draft {
     addresses: Vec<Placed>,
     address_given: bool,

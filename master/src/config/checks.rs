@@ -99,7 +99,7 @@ const OF_TYPES: &[(&str, &[Type])] = &[
 ];
 
 /// A check while it is read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Draft {
     kind: Type,
     log: bool,
@@ -129,7 +129,11 @@ const KEYS: &[Row] = &[
     // Read before the others, which depend on it.
     Row::new(
         "type",
-        |_, _, _| {},
+        |_, node, reading| {
+            if reading.survey.is_some() {
+                reading.choice(node, TYPES);
+            }
+        },
         "
 What is said and expected: \"tcp\", a connection or a script of bytes; \"http\", a request and its
 response or a script of those; \"mysql\", \"pgsql\", \"redis\", \"smtp\", \"ldap\", a greeting of
@@ -326,6 +330,9 @@ pub fn read(into: &mut Placed, node: &Node<'_>, reading: &mut Reading<'_>) {
         return;
     };
     let mut draft = Draft::default();
+    if reading.survey.is_some() {
+        return CHECK.read(&mut draft, &entries, EVERYWHERE, reading);
+    }
     let Some(entry) = entries.iter().find(|entry| entry.key == "type") else {
         let names = TYPES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
         reading.report(

@@ -89,7 +89,8 @@ impl Entry<'_> {
     }
 }
 
-fn entries<'d>(source: &'d Arc<SourceText>, table: &'d DeTable<'d>) -> Vec<Entry<'d>> {
+/// The keys of a table of a file, in the order of the text.
+pub fn entries<'d>(source: &'d Arc<SourceText>, table: &'d DeTable<'d>) -> Vec<Entry<'d>> {
     let mut entries: Vec<_> = table
         .iter()
         .map(|(key, value)| Entry {

@@ -17,7 +17,7 @@ pub use keys::GLOBAL;
 pub use tune::TUNE;
 
 /// `[global]` while it is read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Global {
     /// As in the model.
     pub process: Process,

@@ -72,7 +72,7 @@ const FACILITIES: &[(&str, Facility)] = &[
 ];
 
 /// A target while it is read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Draft {
     endpoint: Option<LogEndpoint>,
     format: Option<LogFormat>,

@@ -31,10 +31,12 @@ mod names;
 mod nearest;
 mod proxy;
 mod reading;
+mod schema;
 mod sections;
 mod server;
 mod source;
 mod source_address;
+mod survey;
 mod table;
 mod units;
 mod unsupported;
@@ -56,6 +58,7 @@ use crate::resolver;
 
 pub use diagnostic::{Diagnostic, Place, Severity, render};
 pub use manual::reference;
+pub use schema::schema;
 pub use source::SourceText;
 pub use units::spelled;
 

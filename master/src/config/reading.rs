@@ -20,6 +20,7 @@ use super::document::{Entry, Node};
 use super::expand::{ExpandError, expand};
 use super::files::Files;
 use super::lookups::{Account, Lookups};
+use super::survey::{Asked, Survey};
 use super::table::{EVERYWHERE, Places};
 use super::units::{self, Bare};
 use super::{Hosts, Last, Sources};
@@ -48,6 +49,8 @@ pub struct Reading<'s> {
     pub resolve_timeout: Duration,
     /// Version of Landlock that the kernel has, 0: none.
     pub landlock: u32,
+    /// Where nothing is read, and readers are only asked what they take.
+    pub survey: Option<Survey<'s>>,
     environment: &'s BTreeMap<String, String>,
     lookups: Lookups<'s>,
     files: Files<'s>,
@@ -132,6 +135,7 @@ impl<'s> Reading<'s> {
             environment: &sources.environment,
             resolve_timeout: RESOLVE_TIMEOUT,
             landlock: sources.landlock,
+            survey: None,
             lookups: Lookups::new(hosts, &sources.last),
             files: Files::new(files),
         }
@@ -146,6 +150,23 @@ impl<'s> Reading<'s> {
             taken: self.lookups.taken,
             resolve_timeout: self.resolve_timeout,
         }
+    }
+
+    /// Says what a value is taken for, to who wants to know.
+    pub fn asked(&mut self, asked: Asked) {
+        if let Some(survey) = &mut self.survey {
+            survey.asked.push(asked);
+        }
+    }
+
+    /// Says which words a string may be, beside what else is asked of it.
+    pub fn offer(&mut self, words: &[&str]) {
+        self.asked(Asked::Offer(words.iter().map(|word| (*word).to_owned()).collect()));
+    }
+
+    /// Names some of the words that a string may begin with.
+    pub fn suggest(&mut self, words: &[&str]) {
+        self.asked(Asked::Suggest(words.iter().map(|word| (*word).to_owned()).collect()));
     }
 
     /// An error at a place.
@@ -201,6 +222,7 @@ impl<'s> Reading<'s> {
             self.mismatch(node, expected);
             return None;
         };
+        self.asked(Asked::Text);
         let whole = |text| Text { text, node: node.clone() };
         match expand(written, self.environment) {
             Ok(text) => Some(whole(text)),
@@ -253,8 +275,9 @@ impl<'s> Reading<'s> {
     /// `true` or `false`.
     pub fn boolean(&mut self, node: &Node<'_>) -> Option<bool> {
         let value = node.value.as_bool();
-        if value.is_none() {
-            self.mismatch(node, "true or false");
+        match value {
+            Some(_) => self.asked(Asked::Boolean),
+            None => self.mismatch(node, "true or false"),
         }
         value
     }
@@ -262,6 +285,9 @@ impl<'s> Reading<'s> {
     /// A whole number within bounds; digits in a string count too, so that a variable can hold it.
     pub fn integer(&mut self, node: &Node<'_>, bounds: RangeInclusive<i64>) -> Option<i64> {
         let (low, high) = (*bounds.start(), *bounds.end());
+        if matches!(node.value, DeValue::Integer(_) | DeValue::String(_)) {
+            self.asked(Asked::Integer(low, high));
+        }
         let parsed = match node.value {
             DeValue::Integer(integer) => {
                 i64::from_str_radix(integer.as_str(), integer.radix()).ok()
@@ -303,6 +329,7 @@ impl<'s> Reading<'s> {
         match self.duration_as_written(node, Bare::Milliseconds) {
             Some(Duration::ZERO) => *into = None,
             Some(duration) => {
+                self.asked(Asked::OrZero);
                 if let Some(duration) = self.bounded(node, duration, bounds) {
                     *into = Some(duration);
                 }
@@ -319,6 +346,7 @@ impl<'s> Reading<'s> {
         (finite, infinite): (impl FnOnce(Duration) -> T, T),
     ) -> Option<T> {
         let expected = "a duration as \"5s\", or \"infinite\"";
+        self.offer(&["infinite"]);
         if let DeValue::String(_) = node.value
             && self.text_as(node, expected)?.text == "infinite"
         {
@@ -344,6 +372,7 @@ impl<'s> Reading<'s> {
         duration: Duration,
         bounds: RangeInclusive<Duration>,
     ) -> Option<Duration> {
+        self.asked(Asked::Between(*bounds.start(), *bounds.end()));
         if bounds.contains(&duration) {
             return Some(duration);
         }
@@ -362,6 +391,7 @@ impl<'s> Reading<'s> {
             }
             _ => self.text_as(node, expected)?.text,
         };
+        self.asked(Asked::Duration(bare));
         match units::duration(&text, bare) {
             Ok(duration) => Some(duration),
             Err(error) => {
@@ -378,6 +408,7 @@ impl<'s> Reading<'s> {
             DeValue::Integer(integer) if integer.radix() == 10 => Cow::Borrowed(integer.as_str()),
             _ => self.text_as(node, expected)?.text,
         };
+        self.asked(Asked::Size(*bounds.start(), *bounds.end()));
         match units::size(&text) {
             Ok(size) => {
                 let size = u32::try_from(size).ok().filter(|size| bounds.contains(size));
@@ -397,6 +428,7 @@ impl<'s> Reading<'s> {
     /// One of some words.
     pub fn choice<T: Copy>(&mut self, node: &Node<'_>, choices: &[(&str, T)]) -> Option<T> {
         let text = self.text(node)?;
+        self.asked(Asked::Choice(choices.iter().map(|(name, _)| (*name).to_owned()).collect()));
         self.chosen(&text.text, text.place(), choices)
     }
 
@@ -443,8 +475,9 @@ impl<'s> Reading<'s> {
     /// The keys of a table.
     pub fn table<'d>(&mut self, node: &Node<'d>, expected: &str) -> Option<Vec<Entry<'d>>> {
         let entries = node.entries();
-        if entries.is_none() {
-            self.mismatch(node, expected);
+        match entries {
+            Some(_) => self.asked(Asked::Table),
+            None => self.mismatch(node, expected),
         }
         entries
     }

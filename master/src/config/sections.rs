@@ -12,9 +12,10 @@ use super::check::{self, Kind, Proxy};
 use super::diagnostic::{Diagnostic, Place};
 use super::document::{Document, Entry, is_first};
 use super::global::{GLOBAL, Global};
-use super::proxy::{Draft, PROXY, read_set, refuse_two_lines};
+use super::proxy::{Draft, HTTP_ERRORS, PROXY, read_set, refuse_two_lines};
 use super::reading::{Reading, head_bytes_max};
-use super::table::{BACKEND, DEFAULTS, EVERYWHERE, FRONTEND, unknown};
+use super::table::{BACKEND, DEFAULTS, EVERYWHERE, FRONTEND, Places, unknown};
+use super::userlist::USERLIST;
 use super::{names, unsupported, userlist};
 
 /// One row of the registry.
@@ -25,14 +26,26 @@ struct Section {
     named: bool,
     /// Puts it where it belongs.
     sort: for<'d> fn(&mut Sorted<'d>, Entry<'d>, &mut Vec<Diagnostic>),
+    /// Asks its keys what they take.
+    survey: fn(&mut Reading<'_>),
+    /// What it is, for the schema.
+    doc: &'static str,
 }
 
 const SECTIONS: &[Section] = &[
-    Section { name: "global", named: false, sort: |sorted, entry, _| sorted.global = Some(entry) },
+    Section {
+        name: "global",
+        named: false,
+        sort: |sorted, entry, _| sorted.global = Some(entry),
+        survey: |reading| GLOBAL.read(&mut Global::default(), &[], EVERYWHERE, reading),
+        doc: "The processes, their limits, and the common log.",
+    },
     Section {
         name: "defaults",
         named: false,
         sort: |sorted, entry, _| sorted.defaults = Some(entry),
+        survey: |reading| survey_proxy(DEFAULTS, reading),
+        doc: "What holds for every frontend, backend and listen section that does not say otherwise.",
     },
     Section {
         name: "named_defaults",
@@ -42,6 +55,8 @@ const SECTIONS: &[Section] = &[
                 sorted.named_order.push(entry);
             }
         },
+        survey: |reading| survey_proxy(DEFAULTS, reading),
+        doc: "What holds, instead of [defaults], for the sections that name it with `from`.",
     },
     Section {
         name: "http_errors",
@@ -51,12 +66,49 @@ const SECTIONS: &[Section] = &[
                 sorted.http_errors_order.push(entry);
             }
         },
+        survey: |reading| HTTP_ERRORS.read(&mut Vec::new(), &[], EVERYWHERE, reading),
+        doc: "Error pages that other sections take with `errorfiles`.",
     },
-    Section { name: "userlist", named: true, sort: |s, entry, d| s.userlist(entry, d) },
-    Section { name: "frontend", named: true, sort: |s, e, d| s.proxy(Kind::Frontend, e, d) },
-    Section { name: "backend", named: true, sort: |s, e, d| s.proxy(Kind::Backend, e, d) },
-    Section { name: "listen", named: true, sort: |s, e, d| s.proxy(Kind::Listen, e, d) },
+    Section {
+        name: "userlist",
+        named: true,
+        sort: |sorted, entry, diagnostics| sorted.userlist(entry, diagnostics),
+        survey: |reading| USERLIST.read(&mut userlist::Draft::default(), &[], EVERYWHERE, reading),
+        doc: "Users and their passwords, whom `auth` in other sections asks for.",
+    },
+    Section {
+        name: "frontend",
+        named: true,
+        sort: |sorted, entry, diagnostics| sorted.proxy(Kind::Frontend, entry, diagnostics),
+        survey: |reading| survey_proxy(FRONTEND, reading),
+        doc: "Addresses that clients come to, and what holds for their connections.",
+    },
+    Section {
+        name: "backend",
+        named: true,
+        sort: |sorted, entry, diagnostics| sorted.proxy(Kind::Backend, entry, diagnostics),
+        survey: |reading| survey_proxy(BACKEND, reading),
+        doc: "Servers, and how one is chosen.",
+    },
+    Section {
+        name: "listen",
+        named: true,
+        sort: |sorted, entry, diagnostics| sorted.proxy(Kind::Listen, entry, diagnostics),
+        survey: |reading| survey_proxy(FRONTEND | BACKEND, reading),
+        doc: "A frontend and a backend of one name.",
+    },
 ];
+
+fn survey_proxy(places: Places, reading: &mut Reading<'_>) {
+    reading.section = places;
+    PROXY.read(&mut Draft::default(), &[], places, reading);
+}
+
+/// Every kind of section: its name, whether it is `[name.NAME]`, what it is, and who asks its keys what
+/// they take.
+pub fn kinds() -> impl Iterator<Item = (&'static str, bool, &'static str, fn(&mut Reading<'_>))> {
+    SECTIONS.iter().map(|section| (section.name, section.named, section.doc, section.survey))
+}
 
 /// The sections by what they are.
 #[derive(Debug, Default)]

@@ -60,7 +60,7 @@ pub struct Said {
 }
 
 /// A server while it is read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Draft {
     server: Server,
     said: Said,

@@ -23,7 +23,7 @@ const USESRC: &[(&str, SourceAddress)] =
     &[("client", SourceAddress::Client), ("clientip", SourceAddress::ClientIp)];
 
 /// A source while it is read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Draft {
     address: Option<SourceAddress>,
     usesrc: Option<(SourceAddress, Place)>,

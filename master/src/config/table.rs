@@ -3,7 +3,8 @@
 //! - Unknown keys are errors that name the nearest known one; keys of HAProxy's that this version does
 //!   not support say so; keys that belong in another kind of section say where.
 //! - Rows are read in the order of the table, so that a row may rely on those above it.
-//! - The rows' `doc` is the reference in the manual page.
+//! - The rows' `doc` is the reference in the manual page, and the descriptions in the schema; what else the schema
+//!   knows it learns by asking the rows' readers ([`super::survey`]).
 
 use std::fmt::Write;
 
@@ -82,7 +83,7 @@ pub struct Table<T: 'static> {
 }
 
 impl<T> Table<T> {
-    fn rows(&self) -> impl Iterator<Item = &'static Key<T>> {
+    pub(super) fn rows(&self) -> impl Iterator<Item = &'static Key<T>> {
         self.keys.iter().copied().flatten()
     }
 
@@ -93,7 +94,12 @@ impl<T> Table<T> {
         entries: &[Entry<'_>],
         place: Places,
         reading: &mut Reading<'_>,
-    ) {
+    ) where
+        T: Clone,
+    {
+        if reading.survey.is_some() {
+            return self.survey(into, place, reading);
+        }
         let mut known: Vec<(usize, &Key<T>, &Entry<'_>)> = Vec::with_capacity(entries.len());
         for entry in entries {
             match self.rows().enumerate().find(|(_, row)| row.name == entry.key) {
@@ -120,7 +126,9 @@ impl<T> Table<T> {
         node: &Node<'_>,
         place: Places,
         reading: &mut Reading<'_>,
-    ) {
+    ) where
+        T: Clone,
+    {
         if let Some(entries) = reading.table(node, "a table") {
             self.read(into, &entries, place, reading);
         }

@@ -13,6 +13,7 @@ mod http;
 mod init_addr;
 mod manual;
 mod requests;
+mod schema;
 mod semantics;
 
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ use std::path::PathBuf;
 
 use portolan_shared::model::Config;
 
-use super::{Ask, Diagnostic, Hosts, Input, Last, Loaded, Resolve, Sources, Text, read, render};
+use super::{Ask, Diagnostic, Hosts, Input, Last, Loaded, Resolve, Sources, Text, render};
 
 const EVERYTHING: &str = include_str!("tests/everything.toml");
 const EVERYTHING_HTTP: &str = include_str!("tests/everything_http.toml");
@@ -30,6 +31,13 @@ const EVERYTHING_CHECKS: &str = include_str!("tests/everything_checks.toml");
 /// Together they set every key.
 const SAMPLES: &[&str] =
     &[EVERYTHING, EVERYTHING_HTTP, EVERYTHING_REQUESTS, EVERYTHING_BALANCE, EVERYTHING_CHECKS];
+
+/// What is accepted is accepted by the schema, too, in all of these tests.
+fn read(sources: &Sources) -> Result<Loaded, Vec<Diagnostic>> {
+    let loaded = super::read(sources)?;
+    loaded.texts.iter().for_each(schema::accepts);
+    Ok(loaded)
+}
 
 /// Reads texts as files of these names.
 fn read_files(files: &[(&str, &str)]) -> Result<Loaded, Vec<Diagnostic>> {

@@ -22,21 +22,21 @@ const CREDENTIAL_MAX: usize = 1024;
 type Named = (String, Place);
 
 /// A list while it is read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Draft {
     groups: Vec<GroupDraft>,
     users: Vec<UserDraft>,
 }
 
 /// A group while it is read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct GroupDraft {
     name: Option<Named>,
     users: Vec<Named>,
 }
 
 /// A user while it is read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct UserDraft {
     name: Option<Named>,
     password: Option<Password>,
@@ -247,7 +247,7 @@ impl Draft {
 }
 
 /// Reads a table that must have a name; whether it has.
-fn read_named<T>(
+fn read_named<T: Clone>(
     table: &Table<T>,
     into: &mut T,
     node: &Node<'_>,

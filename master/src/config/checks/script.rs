@@ -27,6 +27,7 @@ use crate::config::diagnostic::{Diagnostic, Place};
 use crate::config::document::Node;
 use crate::config::nearest::nearest;
 use crate::config::reading::Reading;
+use crate::config::survey::Asked;
 use crate::config::table::unknown;
 
 /// Steps of one script.
@@ -113,6 +114,7 @@ struct Draft<'d> {
 
 fn step(node: &Node<'_>, protocol: Protocol, reading: &mut Reading<'_>) -> Option<Step> {
     let Some(entries) = node.entries() else { return line(node, protocol, reading) };
+    reading.asked(Asked::Names(["do", "comment"].map(str::to_owned).into()));
     let mut draft = Draft::default();
     for entry in &entries {
         match entry.key {

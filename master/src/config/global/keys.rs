@@ -14,6 +14,7 @@ use crate::config::log::{self, LOG_TAG_MAX};
 use crate::config::lookups::Lookups;
 use crate::config::reading::{DURATION_MAX, DURATION_MIN, Reading, assign, set};
 use crate::config::table::{EVERYWHERE, Key, Table};
+use crate::config::survey::Asked;
 use crate::config::units::Bare;
 use crate::config::{MAXCONN_MAX, unsupported};
 
@@ -483,6 +484,8 @@ fn read_workers(global: &mut Global, node: &Node<'_>, reading: &mut Reading<'_>)
         return;
     }
     let Some(text) = reading.text(node) else { return };
+    reading.asked(Asked::Integer(1, i64::from(WORKERS_MAX)));
+    reading.offer(&["auto"]);
     match text.text.parse::<u16>() {
         _ if text.text == "auto" => global.process.workers = cores(),
         Ok(count) if (1..=WORKERS_MAX as u16).contains(&count) => global.process.workers = count,
@@ -508,6 +511,7 @@ fn read_chroot(global: &mut Global, node: &Node<'_>, reading: &mut Reading<'_>) 
     global.process.chroot = Some(path);
 }
 
+#[derive(Clone, Debug)]
 struct ControlSocket(Option<PathBuf>);
 
 const CONTROL_SOCKET: Table<ControlSocket> = Table {

@@ -184,7 +184,7 @@ const ALGORITHMS: &[Algorithm] = &[
 const OTHERS: &[&str] = &["hash", "log-hash", "sticky"];
 
 /// A `balance` while it is read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Draft {
     algorithm: Option<(String, Place)>,
     draws: Option<u32>,
@@ -203,6 +203,7 @@ const KEYS: &[Key<Draft>] = &[
         "algorithm",
         |draft, node, reading| {
             let text = reading.text(node);
+            reading.offer(&ALGORITHMS.iter().map(|known| known.name).collect::<Vec<_>>());
             draft.algorithm = text.map(|text| (text.text.clone().into_owned(), text.place()));
         },
         "
@@ -323,6 +324,7 @@ fn read(node: &Node<'_>, reading: &mut Reading<'_>) -> Option<Balance> {
         TABLE.read_node(&mut draft, node, EVERYWHERE, reading);
     } else if node.value.is_str() {
         let text = reading.text(node)?;
+        reading.suggest(&ALGORITHMS.iter().map(|known| known.name).collect::<Vec<_>>());
         draft.read_line(&text, reading);
     } else {
         reading.mismatch(node, "the name of an algorithm, or a table");

@@ -15,6 +15,7 @@ use crate::config::document::Node;
 use crate::config::log::{self, LOG_TAG_MAX};
 use crate::config::reading::{Reading, assign, set};
 use crate::config::table::{BACKEND, DEFAULTS, FRONTEND, Key, Table};
+use crate::config::survey::Asked;
 use crate::config::units::Bare;
 use crate::config::{MAXCONN_MAX, bind, checks, names, server, source_address, unsupported};
 
@@ -55,7 +56,7 @@ const KEYS: &[Row] = &[
     // Followed before the other keys are read, by whoever makes the draft.
     Row::new(
         "from",
-        |_, _, _| {},
+        |_, _, reading| reading.asked(Asked::Text),
         "
 Name of the
 .Li [named_defaults.NAME]
@@ -430,6 +431,7 @@ fn probe_time(node: &Node<'_>, reading: &mut Reading<'_>) -> Option<u32> {
 
 fn mode(node: &Node<'_>, reading: &mut Reading<'_>) -> Option<Mode> {
     let text = reading.text(node)?;
+    reading.offer(&["tcp", "http"]);
     match &*text.text {
         "tcp" => return Some(Mode::Tcp),
         "http" => return Some(Mode::Http),

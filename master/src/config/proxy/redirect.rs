@@ -12,7 +12,7 @@ use crate::config::table::{EVERYWHERE, Key, Table};
 const COOKIE_MAX: usize = 4096;
 
 /// A redirect while it is read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Draft {
     to: Option<RedirectTo>,
     to_at: Option<Place>,

@@ -15,7 +15,7 @@ const CONTENT_MAX: u64 = 1 << 20;
 const FIELDS_MAX: usize = 100;
 
 /// A response while it is read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Draft {
     status: u16,
     content_type: Option<String>,

@@ -57,7 +57,7 @@ pub enum To {
 }
 
 /// A route while it is read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Draft {
     hosts: Option<Vec<(RouteHost, Place)>>,
     paths: Option<Vec<(String, Place)>>,

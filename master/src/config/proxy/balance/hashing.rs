@@ -34,7 +34,7 @@ With a consistent hash.
 Default: \\(dqalways\\(dq.";
 
 /// `hash_type` while it is read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Draft {
     method: HashMethod,
     function: Option<HashFunction>,

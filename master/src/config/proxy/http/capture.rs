@@ -62,7 +62,7 @@ HAProxy's capture cookie.",
 };
 
 /// A captured field or cookie while it is read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Draft {
     name: Option<String>,
     prefix: bool,

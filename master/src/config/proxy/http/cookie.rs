@@ -54,7 +54,7 @@ Default: none.",
 ];
 
 /// `cookie` while it is read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Draft {
     cookie: Cookie,
     dynamic_at: Option<Place>,

@@ -17,6 +17,7 @@ use crate::config::http_file;
 use crate::config::http_syntax;
 use crate::config::nearest::nearest;
 use crate::config::reading::{Reading, set};
+use crate::config::survey::Asked;
 use crate::config::table::{EVERYWHERE, Key, Table};
 
 /// Statuses of answers that we give ourselves.
@@ -125,7 +126,8 @@ pub const HTTP_ERRORS: Table<Pages> = Table {
             }
         },
         "
-As in other sections; required.",
+As in other sections.
+Default: none, with a warning.",
     )]],
     unsupported: "http_error",
 };
@@ -144,7 +146,7 @@ pub fn read_set(section: &Entry<'_>, reading: &mut Reading<'_>) {
 }
 
 /// One item of `errorfiles`.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Taken {
     name: Option<(String, Place)>,
     /// Empty: all of them.
@@ -249,6 +251,7 @@ fn pages(
 /// The entries of a table whose keys are statuses.
 fn statuses<'d>(node: &Node<'d>, reading: &mut Reading<'_>) -> Vec<(Entry<'d>, u16)> {
     let entries = reading.table(node, "a table as { 503 = ... }").unwrap_or_default();
+    reading.asked(Asked::Names(STATUSES.iter().map(u16::to_string).collect()));
     let mut found = Vec::new();
     for entry in entries {
         if let Some(status) = STATUSES.iter().find(|status| status.to_string() == entry.key) {

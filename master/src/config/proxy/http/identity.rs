@@ -117,7 +117,7 @@ fn read_field(
 }
 
 /// What `forwarded` asks for.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Told {
     proto: bool,
     host: bool,

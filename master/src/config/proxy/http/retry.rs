@@ -10,6 +10,15 @@ use crate::config::reading::Reading;
 
 /// Statuses after which a request may be tried again, HAProxy's.
 const STATUSES: [u16; 12] = [401, 403, 404, 408, 421, 425, 429, 500, 501, 502, 503, 504];
+/// What is no status.
+const WORDS: [&str; 6] = [
+    "none",
+    "conn-failure",
+    "empty-response",
+    "response-timeout",
+    "junk-response",
+    "all-retryable-errors",
+];
 /// Those of `all-retryable-errors`.
 const SERVER_FAULTS: [u16; 4] = [500, 502, 503, 504];
 
@@ -76,6 +85,7 @@ fn status(on: &mut RetryOn, node: &Node<'_>, reading: &mut Reading<'_>) {
 /// Whether the word is `none`.
 fn word(on: &mut RetryOn, node: &Node<'_>, reading: &mut Reading<'_>) -> Option<bool> {
     let text = reading.text(node)?;
+    reading.offer(&WORDS);
     match &*text.text {
         "none" => return Some(true),
         "conn-failure" => on.conn_failure = true,
@@ -97,10 +107,8 @@ fn word(on: &mut RetryOn, node: &Node<'_>, reading: &mut Reading<'_>) -> Option<
         }
         digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => status(on, node, reading),
         other => reading.report(
-            Diagnostic::error(text.place(), format!("unknown failure `{other}`")).help(
-                "one of none, conn-failure, empty-response, response-timeout, junk-response, \
-                 all-retryable-errors, or a status",
-            ),
+            Diagnostic::error(text.place(), format!("unknown failure `{other}`"))
+                .help(format!("one of {}, or a status", WORDS.join(", "))),
         ),
     }
     Some(false)
