@@ -10,7 +10,9 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use lexopt::{Arg, Parser, ValueExt};
-use portolan_shared::model::Config;
+use portolan_shared::model::{Config, Mode};
+
+use crate::init::Init;
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +22,8 @@ pub const HELP: &str = "\
 Usage: portolan [-f FILE|DIR]... [OPTION]... [-- FILE...]
        portolan reload [-S SOCKET | -f FILE|DIR]
        portolan show|get|set|enable|disable|shutdown WORD... [-S SOCKET | -f FILE|DIR]
+       portolan init [FILE|DIR] [--listen ADDRESS] [--server ADDRESS]... [--mode http|tcp]
+       portolan schema
        portolan demo
 
 Configuration
@@ -46,6 +50,13 @@ Limits and system
   -de, -dk, -dp, -ds     do not use the poller epoll, polling, poll, select
   -dS                    do not use splice
 
+A configuration to begin with (init)
+  --listen ADDRESS       where clients come to; may be repeated (:8080)
+  --server ADDRESS       a server to send them to; may be repeated (127.0.0.1:3000)
+  --mode http|tcp        what is spoken (http)
+  --part                 only a frontend and a backend, for a directory beside a configuration
+  --print                print it instead of writing a file
+
 Messages
   -q, --quiet            with -c: print nothing; with reload: print errors only
   -V, --verbose          with -c: say so when the configuration is valid
@@ -54,7 +65,7 @@ Messages
 ";
 
 /// Commands of the control socket that are commands here too.
-const VERBS: [&str; 6] = ["show", "get", "set", "enable", "disable", "shutdown"];
+pub const VERBS: [&str; 6] = ["show", "get", "set", "enable", "disable", "shutdown"];
 
 /// What to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,9 +86,21 @@ pub enum Command {
     Reload,
     /// Ask a running master for something.
     Ask(Vec<String>),
+    /// Write a configuration to begin with.
+    Init,
+    /// Print the JSON Schema of the configuration.
+    Schema,
     /// Serve the embedded demonstration.
     Demo,
 }
+
+/// The words of [`Command`] that stand alone, beside [`VERBS`].
+pub const SUBCOMMANDS: &[(&str, Command)] = &[
+    ("reload", Command::Reload),
+    ("init", Command::Init),
+    ("schema", Command::Schema),
+    ("demo", Command::Demo),
+];
 
 /// How the processes are started; where several are given, the later variant holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,6 +157,8 @@ pub struct Arguments {
     pub maxconn: Option<u32>,
     /// `-N`.
     pub frontend_maxconn: Option<u32>,
+    /// What `init` writes.
+    pub init: Init,
     /// `-sf`: to be soft-stopped.
     pub finish: Vec<i32>,
     /// `-st`: to be terminated.
@@ -150,15 +175,126 @@ pub struct Arguments {
     pub check_state: Option<i32>,
 }
 
-/// What a flag without a value does.
-type Apply = fn(&mut Arguments);
+/// What follows a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Follows {
+    /// Nothing.
+    Nothing,
+    /// A file or a directory.
+    Path,
+    /// A directory.
+    Directory,
+    /// A number.
+    Number,
+    /// An address.
+    Address,
+    /// One of these.
+    Words(&'static [&'static str]),
+}
+
+/// What a flag that nothing follows does.
+type Switch = fn(&mut Arguments);
+/// What a flag does with what follows it.
+type Apply = fn(&mut Arguments, &OsStr) -> Result<(), lexopt::Error>;
+
+/// A flag of one letter, of a long name, or both.
+#[derive(Clone, Copy, Debug)]
+pub struct Flag {
+    /// Without dash; empty: none.
+    pub letter: &'static str,
+    /// Without dashes; empty: none.
+    pub name: &'static str,
+    /// What follows it.
+    pub follows: Follows,
+    apply: Apply,
+}
+
+/// All of them but those of [`WORDS`].
+pub const FLAGS: &[Flag] = &[
+    flag("f", "file", Follows::Path, |a, value| {
+        a.files.push(value.into());
+        Ok(())
+    }),
+    flag("C", "directory", Follows::Directory, |a, value| {
+        a.directory = Some(value.into());
+        Ok(())
+    }),
+    flag("c", "check", Follows::Nothing, |a, _| {
+        a.command = Command::Check;
+        Ok(())
+    }),
+    flag("W", "", Follows::Nothing, |a, _| a.start_as(Start::Wrapped)),
+    flag("D", "daemon", Follows::Nothing, |a, _| a.start_as(Start::Daemon)),
+    flag("d", "debug", Follows::Nothing, |a, _| a.start_as(Start::Debug)),
+    flag("", "foreground", Follows::Nothing, |a, _| a.start_as(Start::Foreground)),
+    flag("p", "pidfile", Follows::Path, |a, value| {
+        a.pidfile = Some(value.into());
+        Ok(())
+    }),
+    flag("S", "socket", Follows::Path, |a, value| {
+        a.socket = Some(value.into());
+        Ok(())
+    }),
+    flag("n", "maxconn", Follows::Number, |a, value| {
+        a.maxconn = Some(limit_of(value)?);
+        Ok(())
+    }),
+    flag("N", "", Follows::Number, |a, value| {
+        a.frontend_maxconn = Some(limit_of(value)?);
+        Ok(())
+    }),
+    flag("", "listen", Follows::Address, |a, value| {
+        a.init.listen.push(text_of(value)?);
+        Ok(())
+    }),
+    flag("", "server", Follows::Address, |a, value| {
+        a.init.servers.push(text_of(value)?);
+        Ok(())
+    }),
+    flag("", "mode", Follows::Words(&["http", "tcp"]), |a, value| {
+        a.init.mode = Some(match value.to_str() {
+            Some("http") => Mode::Http,
+            Some("tcp") => Mode::Tcp,
+            _ => return Err(format!("--mode is http or tcp, not {}", value.display()).into()),
+        });
+        Ok(())
+    }),
+    flag("", "part", Follows::Nothing, |a, _| {
+        a.init.part = true;
+        Ok(())
+    }),
+    flag("", "print", Follows::Nothing, |a, _| {
+        a.init.print = true;
+        Ok(())
+    }),
+    flag("q", "quiet", Follows::Nothing, |a, _| {
+        a.verbosity = Verbosity::Quiet;
+        Ok(())
+    }),
+    flag("V", "verbose", Follows::Nothing, |a, _| {
+        a.verbosity = Verbosity::Verbose;
+        Ok(())
+    }),
+    flag("v", "version", Follows::Nothing, |a, _| {
+        a.command = Command::Version { full: false };
+        Ok(())
+    }),
+    flag("h", "help", Follows::Nothing, |a, _| {
+        a.command = Command::Help;
+        Ok(())
+    }),
+];
+
+const fn flag(letter: &'static str, name: &'static str, follows: Follows, apply: Apply) -> Flag {
+    Flag { letter, name, follows, apply }
+}
 
 /// HAProxy's flags of several letters.
-const WORDS: &[(&str, Apply)] = &[
+pub const WORDS: &[(&str, Switch)] = &[
     ("-vv", |arguments| arguments.command = Command::Version { full: true }),
-    ("-Ws", |arguments| arguments.start_as(Start::WrappedNotify)),
-    ("-Ds", |arguments| arguments.start_as(Start::Supervised)),
-    ("-db", |arguments| arguments.start_as(Start::Foreground)),
+    ("-Ws", |arguments| arguments.start = arguments.start.max(Start::WrappedNotify)),
+    ("-Ds", |arguments| arguments.start = arguments.start.max(Start::Supervised)),
+    ("-db", |arguments| arguments.start = arguments.start.max(Start::Foreground)),
     ("-dW", |arguments| arguments.warnings_are_errors = true),
     ("-dS", |arguments| arguments.nosplice = true),
     ("-de", |arguments| arguments.disabled_pollers.push("epoll")),
@@ -211,6 +347,10 @@ impl Arguments {
             };
             return Err(message.into());
         }
+        if parsed.command != Command::Init && parsed.init != Init::default() {
+            let message = "--listen, --server, --mode, --part and --print go with `portolan init`";
+            return Err(message.into());
+        }
         Ok(parsed)
     }
 
@@ -250,51 +390,45 @@ impl Arguments {
     fn subcommand(&mut self, word: String) -> Result<(), lexopt::Error> {
         match (&mut self.command, word.as_str()) {
             (Command::Ask(words), _) => words.push(word),
-            (Command::Run, "reload") => self.command = Command::Reload,
+            (Command::Init, _) if self.init.target.is_none() => {
+                self.init.target = Some(word.into());
+            }
             (Command::Run, verb) if VERBS.contains(&verb) => {
                 self.command = Command::Ask(vec![word]);
             }
-            (Command::Run, "demo") => self.command = Command::Demo,
-            _ => {
-                let message = format!("unexpected '{word}' (a configuration is given with -f)");
+            (Command::Run, name) => match SUBCOMMANDS.iter().find(|(known, _)| *known == name) {
+                Some((_, command)) => self.command = command.clone(),
+                None => return Err(unexpected(&word)),
+            },
+            _ => return Err(unexpected(&word)),
+        }
+        Ok(())
+    }
+
+    fn option(&mut self, name: &str, parser: &mut Parser) -> Result<(), lexopt::Error> {
+        let is_letter = name.chars().count() == 1;
+        let named = |flag: &&Flag| if is_letter { flag.letter == name } else { flag.name == name };
+        match (FLAGS.iter().find(named), name) {
+            (Some(flag), _) if flag.follows == Follows::Nothing => {
+                (flag.apply)(self, OsStr::new(""))?;
+            }
+            (Some(flag), _) => (flag.apply)(self, &parser.value()?)?,
+            (None, "wrapper-channel") => self.wrapper_channel = true,
+            (None, "state") => self.state = Some(parser.value()?.parse()?),
+            (None, "check-state") => self.check_state = Some(parser.value()?.parse()?),
+            (None, _) => {
+                let dashes = if is_letter { "-" } else { "--" };
+                let message = format!("unknown option '{dashes}{name}'; 'portolan -h' lists them");
                 return Err(message.into());
             }
         }
         Ok(())
     }
 
-    fn option(&mut self, name: &str, parser: &mut Parser) -> Result<(), lexopt::Error> {
-        match name {
-            "f" | "file" => self.files.push(parser.value()?.into()),
-            "C" | "directory" => self.directory = Some(parser.value()?.into()),
-            "c" | "check" => self.command = Command::Check,
-            "W" => self.start_as(Start::Wrapped),
-            "D" | "daemon" => self.start_as(Start::Daemon),
-            "d" | "debug" => self.start_as(Start::Debug),
-            "foreground" => self.start_as(Start::Foreground),
-            "p" | "pidfile" => self.pidfile = Some(parser.value()?.into()),
-            "S" | "socket" => self.socket = Some(parser.value()?.into()),
-            "n" | "maxconn" => self.maxconn = Some(limit_of(&parser.value()?)?),
-            "N" => self.frontend_maxconn = Some(limit_of(&parser.value()?)?),
-            "q" | "quiet" => self.verbosity = Verbosity::Quiet,
-            "V" | "verbose" => self.verbosity = Verbosity::Verbose,
-            "v" | "version" => self.command = Command::Version { full: false },
-            "h" | "help" => self.command = Command::Help,
-            "wrapper-channel" => self.wrapper_channel = true,
-            "state" => self.state = Some(parser.value()?.parse()?),
-            "check-state" => self.check_state = Some(parser.value()?.parse()?),
-            _ if name.chars().count() == 1 => {
-                return Err(format!("unknown option '-{name}'; 'portolan -h' lists them").into());
-            }
-            _ => {
-                return Err(format!("unknown option '--{name}'; 'portolan -h' lists them").into());
-            }
-        }
-        Ok(())
-    }
-
-    fn start_as(&mut self, start: Start) {
+    #[allow(clippy::unnecessary_wraps, reason = "it is what a flag does")]
+    fn start_as(&mut self, start: Start) -> Result<(), lexopt::Error> {
         self.start = self.start.max(start);
+        Ok(())
     }
 
     /// Puts what the command line overrides into a configuration.
@@ -320,6 +454,21 @@ impl Arguments {
             }
         }
     }
+}
+
+fn unexpected(word: &str) -> lexopt::Error {
+    let message = format!("unexpected '{word}'");
+    let help = if word.contains(['.', '/']) {
+        format!(" (a configuration is given with -f {word})")
+    } else {
+        let names = SUBCOMMANDS.iter().map(|(name, _)| *name).chain(VERBS);
+        format!(" (commands are {})", names.collect::<Vec<_>>().join(", "))
+    };
+    format!("{message}{help}").into()
+}
+
+fn text_of(word: &OsStr) -> Result<String, lexopt::Error> {
+    word.to_str().map(str::to_owned).ok_or_else(|| format!("not UTF-8: {}", word.display()).into())
 }
 
 fn pid_of(word: &OsStr) -> Result<i32, lexopt::Error> {

@@ -9,7 +9,7 @@
 //! - Limits: [`CLIENTS_MAX`] clients, [`LINE_MAX`] bytes a line, [`IDLE_MAX`] without a line.
 
 pub mod client;
-mod command;
+pub mod command;
 mod server;
 
 use std::collections::BTreeMap;

@@ -16,6 +16,8 @@ mod aides;
 mod answer;
 mod captures;
 mod coalesce;
+#[cfg(test)]
+mod completions;
 mod control;
 mod generation;
 mod handover;

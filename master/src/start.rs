@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use portolan_master::arguments::{Arguments, Command, HELP, Start, Verbosity};
 use portolan_master::config::{self, Sources};
-use portolan_master::demo;
+use portolan_master::{demo, init};
 use portolan_shared::channel::Channel;
 use portolan_shared::log::{Log, Zone};
 use portolan_shared::message::wrapper::WRAPPER_FD;
@@ -71,6 +71,15 @@ fn obey(arguments: Arguments) -> Result<u8, String> {
         Command::Check => Ok(check(&arguments)),
         Command::Reload => ask(&arguments, "reload"),
         Command::Ask(words) => ask(&arguments, &words.join(" ")),
+        Command::Init => {
+            change_directory(&arguments)?;
+            print!("{}", init::run(&arguments.init)?);
+            Ok(0)
+        }
+        Command::Schema => {
+            print!("{}", config::schema());
+            Ok(0)
+        }
         Command::Demo => demo::run(&sibling("portolan-wrapper")?),
         Command::Run if arguments.check_state.is_some() => check_state(&arguments),
         Command::Run if arguments.wrapper_channel => serve_wrapped(arguments),
@@ -173,6 +182,8 @@ fn check(arguments: &Arguments) -> u8 {
     }
 }
 
+/// The control socket of what a package installs.
+const CONTROL_SOCKET: &str = "/run/portolan/control.sock";
 /// How the answer to a question begins that is none.
 const REFUSALS: [&str; 4] = ["error:", "No such ", "Can't find ", "Require "];
 
@@ -220,9 +231,15 @@ fn ask(arguments: &Arguments, line: &str) -> Result<u8, String> {
 /// The control socket that the configuration names.
 fn configured_socket(arguments: &Arguments) -> Result<PathBuf, String> {
     if arguments.files.is_empty() {
-        return Err("the control socket is not known: give it with -S, or the configuration with \
-                    -f"
-        .to_owned());
+        let installed = PathBuf::from(CONTROL_SOCKET);
+        return if installed.exists() {
+            Ok(installed)
+        } else {
+            Err(format!(
+                "there is no {CONTROL_SOCKET}, where the service listens while it runs: give the \
+                 control socket with -S, or the configuration with -f"
+            ))
+        };
     }
     let loaded =
         config::read(&Sources::from_paths(arguments.files.iter().cloned())).map_err(|found| {

@@ -73,7 +73,10 @@ fn subcommands_take_their_options_on_either_side() {
 fn what_is_not_known_is_refused_by_name() {
     assert_eq!(refused("-Q"), "unknown option '-Q'; 'portolan -h' lists them");
     assert_eq!(refused("--sock x"), "unknown option '--sock'; 'portolan -h' lists them");
-    assert_eq!(refused("x.toml"), "unexpected 'x.toml' (a configuration is given with -f)");
+    assert_eq!(refused("x.toml"), "unexpected 'x.toml' (a configuration is given with -f x.toml)");
+    let commands =
+        "commands are reload, init, schema, demo, show, get, set, enable, disable, shutdown";
+    assert_eq!(refused("start"), format!("unexpected 'start' ({commands})"));
     assert_eq!(refused("-x /run/s"), "HAProxy's option '-x' is not supported");
     assert_eq!(refused("-f"), "missing argument for option '-f'");
 }

@@ -172,6 +172,30 @@ pub fn parse(text: &str) -> Result<Address<'_>, AddressError> {
     }
 }
 
+/// Whether one can listen on it, or reach a server by it; if not, why.
+pub fn check(text: &str, is_server: bool) -> Result<(), String> {
+    let example = if is_server { "10.0.0.1:8080" } else { ":80" };
+    if text.parse::<u16>().is_ok() {
+        let host = if is_server { "127.0.0.1" } else { "" };
+        return Err(format!("a port is written \"{host}:{text}\""));
+    }
+    match parse(text).map_err(|error| error.to_string())? {
+        Address::Host { port: Port::Missing | Port::Offset(_), .. } => {
+            Err(format!("`{text}` needs a port, as in \"{example}\""))
+        }
+        Address::Host { host: Host::Ip(ip), .. } if is_server && ip.is_unspecified() => {
+            Err("a server needs an address: the wildcard is none".to_owned())
+        }
+        Address::Host { port: Port::Range(..), .. } if is_server => {
+            Err("a server has one port".to_owned())
+        }
+        Address::Fd(_) | Address::Systemd(_) if is_server => {
+            Err("a server is reached by an address".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
 fn unix(path: &str) -> Result<Address<'_>, AddressError> {
     let fits = (1..=UNIX_PATH_MAX).contains(&path.len()) && !path.contains('\0');
     if fits { Ok(Address::Unix(path)) } else { Err(AddressError::BadPath) }

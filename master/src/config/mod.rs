@@ -56,6 +56,7 @@ use portolan_shared::sys::landlock;
 
 use crate::resolver;
 
+pub use address::check as is_address;
 pub use diagnostic::{Diagnostic, Place, Severity, render};
 pub use manual::reference;
 pub use schema::schema;

@@ -9,7 +9,7 @@
 
 mod prose;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -24,7 +24,7 @@ const NAME: &str = "^[A-Za-z0-9_.:-]{1,255}$";
 /// A variable in a string.
 const VARIABLE: &str = r"\$\{";
 /// Bytes from which on something that stands in several places is written once.
-const SHARED_FROM: usize = 400;
+const SHARED_FROM: usize = 200;
 
 /// The schema, as it is installed.
 pub fn schema() -> String {
@@ -56,8 +56,12 @@ pub fn schema() -> String {
         "properties": properties,
         "additionalProperties": false,
     });
-    let definitions = shared(&mut root);
-    root["definitions"] = Value::Object(definitions);
+    let mut shared = Shared::default();
+    shared.count(&root["properties"]);
+    for section in root["properties"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+        shared.take_out(section);
+    }
+    root["definitions"] = Value::Object(shared.definitions);
     let mut text = serde_json::to_string_pretty(&root).unwrap_or_default();
     text.push('\n');
     text
@@ -208,64 +212,79 @@ fn object(asked: &[&Asked]) -> Value {
     known.unwrap_or_else(|| json!({ "type": "object" }))
 }
 
-/// Takes what stands in several places out, from the inside to the outside; what was taken, by name.
-fn shared(root: &mut Value) -> Map<String, Value> {
-    let mut definitions = Map::new();
-    loop {
-        let mut seen: BTreeMap<String, (String, usize)> = BTreeMap::new();
-        count(root, &mut seen);
-        for definition in definitions.values() {
-            count(definition, &mut seen);
-        }
-        let shortest = seen
-            .into_iter()
-            .filter(|(text, (_, times))| *times > 1 && text.len() >= SHARED_FROM)
-            .min_by_key(|(text, _)| text.len());
-        let Some((text, (key, _))) = shortest else { return definitions };
-        let same_name = definitions.keys().filter(|name| {
-            name.as_str() == key || name.rsplit_once('_').is_some_and(|(stem, _)| stem == key)
-        });
-        let name = match same_name.count() {
-            0 => key,
-            some => format!("{key}_{}", some + 1),
-        };
-        let reference = json!({ "$ref": format!("#/definitions/{name}") });
-        let value: Value = serde_json::from_str(&text).unwrap_or_default();
-        replace(root, &value, &reference);
-        for definition in definitions.values_mut() {
-            replace(definition, &value, &reference);
-        }
-        definitions.insert(name, value);
-    }
+/// What stands in several places, taken out by name.
+#[derive(Default)]
+struct Shared {
+    /// How often each schema of a key stands somewhere, those inside it not counted again.
+    times: HashMap<String, usize>,
+    /// The names that they got.
+    names: HashMap<String, String>,
+    definitions: Map<String, Value>,
 }
 
-/// How often each schema of a key stands in this one.
-fn count(schema: &Value, seen: &mut BTreeMap<String, (String, usize)>) {
-    if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
-        for (key, value) in properties {
-            let text = value.to_string();
-            seen.entry(text).or_insert_with(|| (key.clone(), 0)).1 += 1;
+impl Shared {
+    fn count(&mut self, schema: &Value) {
+        let properties = schema.get("properties").and_then(Value::as_object);
+        for value in properties.into_iter().flat_map(Map::values) {
+            let times = self.times.entry(value.to_string()).or_default();
+            *times += 1;
+            if *times == 1 {
+                self.count(value);
+            }
+        }
+        match schema {
+            Value::Object(members) => {
+                let others = members.iter().filter(|(name, _)| *name != "properties");
+                others.for_each(|(_, one)| self.count(one));
+            }
+            Value::Array(items) => items.iter().for_each(|one| self.count(one)),
+            _ => {}
         }
     }
-    inside(schema).for_each(|value| count(value, seen));
-}
 
-fn inside(schema: &Value) -> Box<dyn Iterator<Item = &Value> + '_> {
-    match schema {
-        Value::Object(members) => Box::new(members.values()),
-        Value::Array(items) => Box::new(items.iter()),
-        _ => Box::new(std::iter::empty()),
+    fn take_out(&mut self, schema: &mut Value) {
+        match schema {
+            Value::Object(members) => {
+                for (name, member) in members.iter_mut() {
+                    match (name.as_str(), member) {
+                        ("properties", Value::Object(keys)) => {
+                            keys.iter_mut().for_each(|(key, value)| self.refer(key, value));
+                        }
+                        (_, member) => self.take_out(member),
+                    }
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(|one| self.take_out(one)),
+            _ => {}
+        }
     }
-}
 
-fn replace(schema: &mut Value, value: &Value, by: &Value) {
-    if schema == value {
-        *schema = by.clone();
-        return;
+    fn refer(&mut self, key: &str, value: &mut Value) {
+        let text = value.to_string();
+        let is_shared = text.len() >= SHARED_FROM && self.times.get(&text) > Some(&1);
+        if !is_shared {
+            return self.take_out(value);
+        }
+        if !self.names.contains_key(&text) {
+            let name = self.free_name(key);
+            self.names.insert(text.clone(), name.clone());
+            self.definitions.insert(name.clone(), Value::Null);
+            let mut definition = value.take();
+            self.take_out(&mut definition);
+            self.definitions.insert(name, definition);
+        }
+        let name = &self.names[&text];
+        *value = json!({ "$ref": format!("#/definitions/{name}") });
     }
-    match schema {
-        Value::Object(members) => members.values_mut().for_each(|one| replace(one, value, by)),
-        Value::Array(items) => items.iter_mut().for_each(|one| replace(one, value, by)),
-        _ => {}
+
+    fn free_name(&self, key: &str) -> String {
+        let mut name = key.to_owned();
+        for number in 2..=self.definitions.len() + 1 {
+            if !self.definitions.contains_key(&name) {
+                break;
+            }
+            name = format!("{key}_{number}");
+        }
+        name
     }
 }

@@ -120,13 +120,8 @@ impl<T> Table<T> {
     }
 
     /// As [`Self::read`], for a value that must be a table.
-    pub fn read_node(
-        &self,
-        into: &mut T,
-        node: &Node<'_>,
-        place: Places,
-        reading: &mut Reading<'_>,
-    ) where
+    pub fn read_node(&self, into: &mut T, node: &Node<'_>, place: Places, reading: &mut Reading<'_>)
+    where
         T: Clone,
     {
         if let Some(entries) = reading.table(node, "a table") {

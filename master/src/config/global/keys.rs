@@ -13,8 +13,8 @@ use crate::config::document::Node;
 use crate::config::log::{self, LOG_TAG_MAX};
 use crate::config::lookups::Lookups;
 use crate::config::reading::{DURATION_MAX, DURATION_MIN, Reading, assign, set};
-use crate::config::table::{EVERYWHERE, Key, Table};
 use crate::config::survey::Asked;
+use crate::config::table::{EVERYWHERE, Key, Table};
 use crate::config::units::Bare;
 use crate::config::{MAXCONN_MAX, unsupported};
 

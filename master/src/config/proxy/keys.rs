@@ -14,8 +14,8 @@ use crate::config::diagnostic::Diagnostic;
 use crate::config::document::Node;
 use crate::config::log::{self, LOG_TAG_MAX};
 use crate::config::reading::{Reading, assign, set};
-use crate::config::table::{BACKEND, DEFAULTS, FRONTEND, Key, Table};
 use crate::config::survey::Asked;
+use crate::config::table::{BACKEND, DEFAULTS, FRONTEND, Key, Table};
 use crate::config::units::Bare;
 use crate::config::{MAXCONN_MAX, bind, checks, names, server, source_address, unsupported};
 

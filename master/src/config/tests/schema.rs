@@ -101,7 +101,10 @@ fn what_is_wrong_in_itself_is_found_where_it_stands() {
         ("[backend.b]\ncookie = true", "/backend/b/cookie"),
         ("[backend.b]\nserver = { name = 'a', address = ':1' }", "/backend/b/server"),
         ("[backend.b]\nserver = [{ name = 'a' }]", "/backend/b/server/0"),
-        ("[[backend.b.server]]\nname = 'a'\naddress = 'x'\nweight = 300", "/backend/b/server/0/weight"),
+        (
+            "[[backend.b.server]]\nname = 'a'\naddress = 'x'\nweight = 300",
+            "/backend/b/server/0/weight",
+        ),
         ("[backend.b]\nserver_defaults = { name = 'x' }", "/backend/b/server_defaults"),
         ("[userlist.u]\nuser = [{ password = 'x' }]", "/userlist/u/user"),
     ];
