@@ -153,20 +153,20 @@ impl<'s> Reading<'s> {
     }
 
     /// Says what a value is taken for, to who wants to know.
-    pub fn asked(&mut self, asked: Asked) {
+    pub fn asked(&mut self, asked: impl FnOnce() -> Asked) {
         if let Some(survey) = &mut self.survey {
-            survey.asked.push(asked);
+            survey.asked.push(asked());
         }
     }
 
     /// Says which words a string may be, beside what else is asked of it.
     pub fn offer(&mut self, words: &[&str]) {
-        self.asked(Asked::Offer(words.iter().map(|word| (*word).to_owned()).collect()));
+        self.asked(|| Asked::Offer(words.iter().map(|word| (*word).to_owned()).collect()));
     }
 
     /// Names some of the words that a string may begin with.
     pub fn suggest(&mut self, words: &[&str]) {
-        self.asked(Asked::Suggest(words.iter().map(|word| (*word).to_owned()).collect()));
+        self.asked(|| Asked::Suggest(words.iter().map(|word| (*word).to_owned()).collect()));
     }
 
     /// An error at a place.
@@ -222,7 +222,7 @@ impl<'s> Reading<'s> {
             self.mismatch(node, expected);
             return None;
         };
-        self.asked(Asked::Text);
+        self.asked(|| Asked::Text);
         let whole = |text| Text { text, node: node.clone() };
         match expand(written, self.environment) {
             Ok(text) => Some(whole(text)),
@@ -276,7 +276,7 @@ impl<'s> Reading<'s> {
     pub fn boolean(&mut self, node: &Node<'_>) -> Option<bool> {
         let value = node.value.as_bool();
         match value {
-            Some(_) => self.asked(Asked::Boolean),
+            Some(_) => self.asked(|| Asked::Boolean),
             None => self.mismatch(node, "true or false"),
         }
         value
@@ -286,7 +286,7 @@ impl<'s> Reading<'s> {
     pub fn integer(&mut self, node: &Node<'_>, bounds: RangeInclusive<i64>) -> Option<i64> {
         let (low, high) = (*bounds.start(), *bounds.end());
         if matches!(node.value, DeValue::Integer(_) | DeValue::String(_)) {
-            self.asked(Asked::Integer(low, high));
+            self.asked(|| Asked::Integer(low, high));
         }
         let parsed = match node.value {
             DeValue::Integer(integer) => {
@@ -329,7 +329,7 @@ impl<'s> Reading<'s> {
         match self.duration_as_written(node, Bare::Milliseconds) {
             Some(Duration::ZERO) => *into = None,
             Some(duration) => {
-                self.asked(Asked::OrZero);
+                self.asked(|| Asked::OrZero);
                 if let Some(duration) = self.bounded(node, duration, bounds) {
                     *into = Some(duration);
                 }
@@ -372,7 +372,7 @@ impl<'s> Reading<'s> {
         duration: Duration,
         bounds: RangeInclusive<Duration>,
     ) -> Option<Duration> {
-        self.asked(Asked::Between(*bounds.start(), *bounds.end()));
+        self.asked(|| Asked::Between(*bounds.start(), *bounds.end()));
         if bounds.contains(&duration) {
             return Some(duration);
         }
@@ -391,7 +391,7 @@ impl<'s> Reading<'s> {
             }
             _ => self.text_as(node, expected)?.text,
         };
-        self.asked(Asked::Duration(bare));
+        self.asked(|| Asked::Duration(bare));
         match units::duration(&text, bare) {
             Ok(duration) => Some(duration),
             Err(error) => {
@@ -408,7 +408,7 @@ impl<'s> Reading<'s> {
             DeValue::Integer(integer) if integer.radix() == 10 => Cow::Borrowed(integer.as_str()),
             _ => self.text_as(node, expected)?.text,
         };
-        self.asked(Asked::Size(*bounds.start(), *bounds.end()));
+        self.asked(|| Asked::Size(*bounds.start(), *bounds.end()));
         match units::size(&text) {
             Ok(size) => {
                 let size = u32::try_from(size).ok().filter(|size| bounds.contains(size));
@@ -428,7 +428,7 @@ impl<'s> Reading<'s> {
     /// One of some words.
     pub fn choice<T: Copy>(&mut self, node: &Node<'_>, choices: &[(&str, T)]) -> Option<T> {
         let text = self.text(node)?;
-        self.asked(Asked::Choice(choices.iter().map(|(name, _)| (*name).to_owned()).collect()));
+        self.asked(|| Asked::Choice(choices.iter().map(|(name, _)| (*name).to_owned()).collect()));
         self.chosen(&text.text, text.place(), choices)
     }
 
@@ -476,7 +476,7 @@ impl<'s> Reading<'s> {
     pub fn table<'d>(&mut self, node: &Node<'d>, expected: &str) -> Option<Vec<Entry<'d>>> {
         let entries = node.entries();
         match entries {
-            Some(_) => self.asked(Asked::Table),
+            Some(_) => self.asked(|| Asked::Table),
             None => self.mismatch(node, expected),
         }
         entries

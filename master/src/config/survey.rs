@@ -151,7 +151,7 @@ impl<T: Clone> Table<T> {
         if let Some(survey) = &mut reading.survey {
             survey.asked = outside;
         }
-        reading.asked(Asked::Keys(schema::table(keys)));
+        reading.asked(|| Asked::Keys(schema::table(keys)));
     }
 }
 

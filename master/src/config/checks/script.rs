@@ -114,7 +114,7 @@ struct Draft<'d> {
 
 fn step(node: &Node<'_>, protocol: Protocol, reading: &mut Reading<'_>) -> Option<Step> {
     let Some(entries) = node.entries() else { return line(node, protocol, reading) };
-    reading.asked(Asked::Names(["do", "comment"].map(str::to_owned).into()));
+    reading.asked(|| Asked::Names(["do", "comment"].map(str::to_owned).into()));
     let mut draft = Draft::default();
     for entry in &entries {
         match entry.key {

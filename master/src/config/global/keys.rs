@@ -484,7 +484,7 @@ fn read_workers(global: &mut Global, node: &Node<'_>, reading: &mut Reading<'_>)
         return;
     }
     let Some(text) = reading.text(node) else { return };
-    reading.asked(Asked::Integer(1, i64::from(WORKERS_MAX)));
+    reading.asked(|| Asked::Integer(1, i64::from(WORKERS_MAX)));
     reading.offer(&["auto"]);
     match text.text.parse::<u16>() {
         _ if text.text == "auto" => global.process.workers = cores(),

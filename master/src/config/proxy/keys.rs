@@ -56,7 +56,7 @@ const KEYS: &[Row] = &[
     // Followed before the other keys are read, by whoever makes the draft.
     Row::new(
         "from",
-        |_, _, reading| reading.asked(Asked::Text),
+        |_, _, reading| reading.asked(|| Asked::Text),
         "
 Name of the
 .Li [named_defaults.NAME]

@@ -251,7 +251,7 @@ fn pages(
 /// The entries of a table whose keys are statuses.
 fn statuses<'d>(node: &Node<'d>, reading: &mut Reading<'_>) -> Vec<(Entry<'d>, u16)> {
     let entries = reading.table(node, "a table as { 503 = ... }").unwrap_or_default();
-    reading.asked(Asked::Names(STATUSES.iter().map(u16::to_string).collect()));
+    reading.asked(|| Asked::Names(STATUSES.iter().map(u16::to_string).collect()));
     let mut found = Vec::new();
     for entry in entries {
         if let Some(status) = STATUSES.iter().find(|status| status.to_string() == entry.key) {
