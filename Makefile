@@ -16,6 +16,7 @@ run: build
 
 # The end-to-end tests run the real programs, with Redis, MariaDB, PostgreSQL and nginx among others
 # behind them (as root, missing ones are installed; PORTOLAN_SKIP_NOTHING=1 makes a missing one fail).
+# The Debian package is tried in guests of Debian 12 and 13 with their own systemd: tests/tests/package.rs.
 test:
 	tests/install-peers.sh
 	$(CARGO) fmt --all --check

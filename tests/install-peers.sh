@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what the end-to-end tests talk to besides their own peers: Redis, MariaDB, PostgreSQL,
-# slapd, Exim, nginx and HAProxy, clients of all kinds and a browser, ss, ip and nft, from Debian's
-# packages. Without root it only says what is missing; the tests then say which parts they leave out.
+# slapd, Exim, nginx and HAProxy, clients of all kinds and a browser, ss, ip and nft, and what boots
+# guests with a systemd, from Debian's packages. Without root it only says what is missing; the tests
+# then say which parts they leave out.
 set -eu
 
 missing=""
@@ -25,6 +26,10 @@ need openssl openssl
 need ss iproute2
 need ip iproute2
 need nft nftables
+need mmdebstrap mmdebstrap
+need systemd-nspawn systemd-container
+need strip binutils
+need dpkg-parsechangelog dpkg-dev
 need slapd slapd
 need exim4 exim4-daemon-light
 need lintian lintian

@@ -29,7 +29,7 @@ use crate::handover::Handover;
 use crate::heartbeat::Looks;
 use crate::kept::{Clocks, Facts, Living};
 use crate::link::Link;
-use crate::listeners::unix::FileId;
+use crate::listeners::unix::{self, FileId};
 use crate::listeners::{self, Passed, Table};
 use crate::master::{FAILED, Master};
 use crate::obituary::Obituaries;
@@ -325,7 +325,9 @@ impl Inheritance {
             REGISTRY => self.registry = Some(descriptor),
             BINARY => self.binary = Some(descriptor),
             CONTROL => {
-                if let Ok((path, file)) = postcard::from_bytes::<(PathBuf, FileId)>(value) {
+                // One that left in order has taken the file away; nobody would find the socket.
+                let there = |(path, file): &(PathBuf, FileId)| unix::is_at(path, *file);
+                if let Some((path, file)) = postcard::from_bytes(value).ok().filter(there) {
                     self.control = Some(Control::adopt(path, file, descriptor));
                 }
             }

@@ -15,6 +15,7 @@ pub mod client;
 pub mod control;
 pub mod deadline;
 pub mod fake;
+pub mod guest;
 pub mod http;
 pub mod instance;
 #[cfg(target_arch = "x86_64")]
