@@ -7,6 +7,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use rustix::process::Signal;
 use crate::notify::Notices;
 use crate::processes::{self, Process, Worker};
 use crate::setup::{Setup, open_to_all};
-use crate::{binaries, deadline};
+use crate::{binaries, deadline, refusals};
 
 /// How long an instance may take to end when it is told to at the end of a test.
 const END_LIMIT: Duration = Duration::from_secs(3);
@@ -48,6 +49,7 @@ pub struct Portolan {
     /// Processes that had another wrapper, its master first if it had one.
     former: Vec<i32>,
     former_master: Option<i32>,
+    refusals_expected: AtomicBool,
 }
 
 impl Portolan {
@@ -62,7 +64,13 @@ impl Portolan {
     pub(crate) fn adopt(setup: Setup, child: Child, notices: Option<Notices>) -> Self {
         let wrapper = child.id() as i32;
         let child = Mutex::new(child);
-        Self { setup, child, notices, wrapper, former: Vec::new(), former_master: None }
+        let (former, refusals_expected) = (Vec::new(), AtomicBool::new(false));
+        Self { setup, child, notices, wrapper, former, former_master: None, refusals_expected }
+    }
+
+    /// Says that in this test the sandbox has something to refuse.
+    pub fn expect_refusals(&self) {
+        self.refusals_expected.store(true, Ordering::Relaxed);
     }
 
     /// Kills the wrapper.
@@ -419,6 +427,9 @@ impl Drop for Portolan {
             {
                 processes::signal(pid, Signal::KILL);
             }
+        }
+        if !self.refusals_expected.load(Ordering::Relaxed) {
+            refusals::expect_none(self.errors().lines());
         }
     }
 }

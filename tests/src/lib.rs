@@ -30,6 +30,7 @@ pub mod processes;
 pub mod proof;
 pub mod proxy_header;
 pub mod real;
+pub mod refusals;
 pub mod rig;
 pub mod section;
 pub mod setup;

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::deadline;
 use crate::http::HttpLog;
 use crate::tcp_log::TcpLog;
+use crate::{deadline, refusals};
 
 /// Between two looks at whether to stop.
 const POLL: Duration = Duration::from_millis(50);
@@ -189,6 +189,9 @@ impl Drop for Syslog {
         if let Some(path) = &self.path {
             // Already gone when the test removed it.
             let _ = std::fs::remove_file(path);
+        }
+        if let Ok(lines) = self.lines.lock() {
+            refusals::expect_none(lines.iter().map(String::as_str));
         }
     }
 }

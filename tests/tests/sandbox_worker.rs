@@ -18,6 +18,7 @@ fn what_a_worker_does_not_need_is_refused_and_it_serves_on() {
         return;
     }
     let stage = Stage::confined(|setup| setup.workers(2));
+    stage.portolan.expect_refusals();
     let worker = stage.portolan.whole().remove(0);
     let scene = stage.scene(worker.pid);
     let mut intruder = Intruder::into(worker.pid);
@@ -35,6 +36,7 @@ fn what_nobody_does_by_mistake_ends_the_worker_and_is_told() {
         return;
     }
     let stage = Stage::confined(|setup| setup.workers(20));
+    stage.portolan.expect_refusals();
     let portolan = &stage.portolan;
     let master = portolan.master();
     let workers = portolan.whole();
