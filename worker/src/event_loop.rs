@@ -398,6 +398,7 @@ impl Worker {
         self.abandon_handover();
         self.kill_streams();
         self.kill_sessions();
+        self.confined.tell_refusals(&mut self.log);
         self.log.finish(Duration::from_millis(200));
         // The master sees the end of the process itself.
         let _ = self.channel.flush();

@@ -335,6 +335,7 @@ impl Checker {
 
     /// The last things before the process ends.
     fn leave(&mut self) {
+        self.confined.tell_refusals(&mut self.log);
         self.log.finish(Duration::from_millis(200));
         // The master sees the end of the process itself.
         let _ = self.channel.flush();
