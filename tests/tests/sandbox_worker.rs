@@ -3,9 +3,13 @@
 
 #![cfg(target_arch = "x86_64")]
 
+use std::net::SocketAddr;
+
+use nix::errno::Errno;
+use nix::libc;
 use portolan_tests::Stage;
-use portolan_tests::attempts::{Column, Promise};
-use portolan_tests::intruder::{Intruder, possible};
+use portolan_tests::attempts::{Column, Promise, address};
+use portolan_tests::intruder::{Arg, Intruder, Outcome, possible};
 
 /// Fails with all findings at once.
 fn none(findings: &[String]) {
@@ -58,6 +62,97 @@ fn what_nobody_does_by_mistake_ends_the_worker_and_is_told() {
     let whole = portolan.whole();
     assert!(whole.contains(bystander), "{whole:?}");
     stage.expect_served_by(bystander.pid);
+}
+
+/// Makes a TCP socket from within and has it connect there.
+fn connect(intruder: &mut Intruder, to: SocketAddr) -> Outcome {
+    let socket = tcp(intruder);
+    let to = [socket.into(), Arg::At(address(to)), 16.into()];
+    let outcome = intruder.call(libc::SYS_connect, &to);
+    intruder.call(libc::SYS_close, &[socket.into()]);
+    outcome
+}
+
+fn tcp(intruder: &mut Intruder) -> i64 {
+    let make = [libc::AF_INET.into(), libc::SOCK_STREAM.into(), 0.into()];
+    intruder.call(libc::SYS_socket, &make).value()
+}
+
+#[test]
+fn with_strict_connect_no_port_is_reached_that_is_no_servers() {
+    if !possible() {
+        return;
+    }
+    let start = |strict: bool| {
+        let stage = Stage::confined(|setup| setup.workers(2).global("strict_connect", strict));
+        stage.portolan.expect_refusals();
+        stage
+    };
+    let stage = start(false);
+    let worker = stage.portolan.whole().remove(0);
+    let stranger = stage.scene(worker.pid).stranger;
+    let mut intruder = Intruder::into(worker.pid);
+    assert_eq!(connect(&mut intruder, stranger), Outcome::Done(0));
+    intruder.leave();
+
+    let stage = start(true);
+    let worker = stage.portolan.whole().remove(0);
+    let stranger = stage.scene(worker.pid).stranger;
+    let mut intruder = Intruder::into(worker.pid);
+    let denied = Outcome::Failed(Errno::EACCES);
+    assert_eq!(connect(&mut intruder, stranger), denied);
+    assert_eq!(connect(&mut intruder, stage.front), denied);
+    assert_eq!(connect(&mut intruder, stage.origin.address), Outcome::Done(0));
+    // The ways round: data in the first packet connects without connect(2), or puts it off.
+    let refused = Outcome::Failed(Errno::EPERM);
+    let socket = tcp(&mut intruder);
+    let fast = Arg::from(libc::MSG_FASTOPEN);
+    let to = Arg::At(address(stranger));
+    let send = [socket.into(), "x".into(), 1.into(), fast.clone(), to.clone(), 16.into()];
+    assert_eq!(intruder.call(libc::SYS_sendto, &send), refused);
+    let header = Arg::At(vec![0; 56]);
+    let send = [socket.into(), header.clone(), fast.clone()];
+    assert_eq!(intruder.call(libc::SYS_sendmsg, &send), refused);
+    let send = [socket.into(), header, 1.into(), fast];
+    assert_eq!(intruder.call(libc::SYS_sendmmsg, &send), refused);
+    let late = [
+        socket.into(),
+        libc::IPPROTO_TCP.into(),
+        libc::TCP_FASTOPEN_CONNECT.into(),
+        Arg::At(vec![1, 0, 0, 0]),
+        4.into(),
+    ];
+    assert_eq!(intruder.call(libc::SYS_setsockopt, &late), Outcome::Done(0));
+    let to = [socket.into(), to, 16.into()];
+    assert_eq!(intruder.call(libc::SYS_connect, &to), denied);
+    intruder.leave();
+    stage.expect_served_by(worker.pid);
+}
+
+#[test]
+fn with_a_source_only_its_ports_are_bound_and_nobody_listens() {
+    if !possible() {
+        return;
+    }
+    let stage = Stage::with(
+        |listen| listen.line("source = \"127.0.0.1\""),
+        |setup| setup.workers(2).global("user", "\"nobody\"").global("group", "\"nogroup\""),
+    );
+    stage.portolan.expect_refusals();
+    let worker = stage.portolan.whole().remove(0);
+    let mut intruder = Intruder::into(worker.pid);
+    let socket = tcp(&mut intruder);
+    let bind = |port: u16| {
+        let to = SocketAddr::from(([127, 0, 0, 1], port));
+        [socket.into(), Arg::At(address(to)), 16.into()]
+    };
+    let denied = Outcome::Failed(Errno::EACCES);
+    assert_eq!(intruder.call(libc::SYS_bind, &bind(7777)), denied);
+    assert_eq!(intruder.call(libc::SYS_bind, &bind(0)), Outcome::Done(0));
+    let listen = [socket.into(), 1.into()];
+    assert_eq!(intruder.call(libc::SYS_listen, &listen), Outcome::Failed(Errno::EPERM));
+    intruder.leave();
+    stage.expect_served_by(worker.pid);
 }
 
 #[test]
