@@ -458,8 +458,19 @@ impl Master {
         serve.then(|| format!("Worker ({}) is deputy for slot {}", worker.pid, slot + 1))
     }
 
+    /// Of what we alone write into shared memory nothing stays that somebody else has written.
+    fn put_memory_right(&mut self) {
+        let words = self.memory.memory().put_right();
+        if words > 0 {
+            let text =
+                format_args!("{words} words of shared memory were not as written: put right");
+            self.log.say_limited(Kind::Sandbox, LogLevel::Alert, text);
+        }
+    }
+
     fn expire(&mut self, now: Instant) {
         if let Some(since) = self.looks.look(now) {
+            self.put_memory_right();
             self.check_heartbeats(since);
             self.check_orphans(since, now);
         }

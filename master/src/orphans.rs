@@ -6,6 +6,8 @@
 //! - They are not our children: a pidfd tells their end, their lane's counter that they live.
 //! - They left by themselves when their channel ended. One whose loop stands still never heard of that:
 //!   it is ended, for the places it holds in limits would stay taken.
+//! - Who they are stands in memory that a taken-over worker may write. So nobody is ended who
+//!   does not call itself one of ours.
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -37,6 +39,13 @@ pub struct Orphan {
     ending: bool,
 }
 
+/// Whether a process calls itself as ours do; what others call themselves a worker cannot change.
+fn is_ours(pid: i32) -> bool {
+    let title = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let names = [&b"portolan: worker "[..], b"portolan: checker ", b"portolan: runner "];
+    names.iter().any(|name| title.starts_with(name))
+}
+
 impl Master {
     /// Finds the owners of lanes that are none of ours.
     pub fn watch_orphans(&mut self, now: Instant) {
@@ -58,7 +67,7 @@ impl Master {
         let pidfd = pidfd_open(Pid::from_raw(owner.pid)?, PidfdFlags::empty()).ok()?;
         let heartbeat = Heartbeat::new(self.memory.memory().heartbeat(lane));
         // Asked again: the pid may have come to somebody else before it was opened.
-        owner.lives().then_some(Orphan {
+        (owner.lives() && is_ours(owner.pid)).then_some(Orphan {
             lane,
             slot: owner.slot,
             pidfd,

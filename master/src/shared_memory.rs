@@ -74,8 +74,10 @@ impl Left {
 impl SharedMemory {
     /// Makes new memory.
     pub fn create() -> io::Result<Self> {
+        let mut memory = Memory::create()?;
+        memory.keep_record();
         Ok(Self {
-            memory: Memory::create()?,
+            memory,
             read_only: Vec::new(),
             registry: Registry::default(),
             doorbells: BTreeMap::new(),
@@ -93,6 +95,7 @@ impl SharedMemory {
             memory.attach_chunk(number, chunk)?;
             memory.attach_states(number, states)?;
         }
+        memory.keep_record();
         let Left { doorbells, captures, .. } = left;
         let mut adopted = Self { memory, read_only: Vec::new(), registry, doorbells, captures };
         adopted.reopen()?;

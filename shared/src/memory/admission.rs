@@ -358,7 +358,7 @@ impl Word for AtomicU64 {
     }
     #[inline]
     fn bump(&self) {
-        self.store(self.load(Relaxed) + 1, Relaxed);
+        self.store(self.load(Relaxed).wrapping_add(1), Relaxed);
     }
 }
 

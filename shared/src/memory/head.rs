@@ -4,6 +4,9 @@
 //! lane's first line, the owner alone its second.
 //! - A live bit is set before the owner is told its lane, and cleared after everything of the dead
 //!   owner was zeroed: a lane that is not live is clean.
+//! - All processes map the head for writing. So the master decides by its own [`Record`] of what it
+//!   wrote there, never by what it finds, and puts right what somebody else has written
+//!   ([`Memory::put_right`]): a worker that was taken over takes no lane away for good.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -21,7 +24,12 @@ use super::{Lane, Memory, MemoryError, Object};
 pub struct Head {
     map: Map,
     fd: Option<OwnedFd>,
+    record: Option<Record>,
 }
+
+/// What the master has written into the head, for itself alone: as long as the head, with the words that
+/// others write left out.
+type Record = Box<[AtomicU64]>;
 
 /// Writes what [`check_start`] looks for.
 pub fn write_start(words: &[AtomicU64], magic: u64, identity: u64, number: u64) {
@@ -73,13 +81,43 @@ impl Head {
         let mut identity = [0; 8];
         rustix::rand::getrandom(&mut identity, rustix::rand::GetRandomFlags::empty())?;
         write_start(map.words(), layout::HEAD_MAGIC, u64::from_ne_bytes(identity), 0);
-        Ok(Self { map, fd: Some(fd) })
+        Ok(Self { map, fd: Some(fd), record: None })
     }
 
     pub fn attach(fd: OwnedFd) -> Result<Self, MemoryError> {
         let map = map::attach(&fd, HEAD_WORDS)?;
         check_start(|at| map.words()[at].load(SeqCst), layout::HEAD_MAGIC)?;
-        Ok(Self { map, fd: Some(fd) })
+        Ok(Self { map, fd: Some(fd), record: None })
+    }
+
+    /// From now on this process is the master, which knows what it writes here.
+    fn keep_record(&mut self) {
+        let words = self.map.words().iter();
+        self.record = Some(words.map(|word| AtomicU64::new(word.load(SeqCst))).collect());
+    }
+
+    /// A word that the master alone writes.
+    fn known(&self, at: usize) -> u64 {
+        let words = self.record.as_deref().unwrap_or(self.map.words());
+        words[at].load(SeqCst)
+    }
+
+    /// Writes such a word (master).
+    fn put(&self, at: usize, value: u64) {
+        if let Some(record) = &self.record {
+            record[at].store(value, SeqCst);
+        }
+        self.map.words()[at].store(value, SeqCst);
+    }
+
+    /// All such words.
+    fn of_master() -> impl Iterator<Item = usize> {
+        let start = [head::MAGIC, head::VERSION, head::IDENTITY, head::NUMBER];
+        let counts = [head::LANES_USED, head::OBJECTS_USED, head::CHECKER];
+        let live = head::LIVE..head::LIVE + LANE_WORDS;
+        let owners = (0..LANES_MAX)
+            .flat_map(|lane| (0..at::HEARTBEAT).map(move |word| layout::lane_at(lane) + word));
+        start.into_iter().chain(counts).chain(live).chain(owners)
     }
 
     pub fn descriptor(&self) -> Option<&OwnedFd> {
@@ -91,21 +129,21 @@ impl Head {
     }
 
     pub fn identity(&self) -> u64 {
-        self.word(head::IDENTITY).load(Relaxed)
+        self.known(head::IDENTITY)
     }
 
     /// Lanes below this may hold totals.
     pub fn lanes_used(&self) -> Lane {
-        self.word(head::LANES_USED).load(Relaxed).min(LANES_MAX.into()) as Lane
+        self.known(head::LANES_USED).min(LANES_MAX.into()) as Lane
     }
 
     /// Objects below this may hold gauges.
     pub fn objects_used(&self) -> Object {
-        Object::try_from(self.word(head::OBJECTS_USED).load(Relaxed)).unwrap_or(Object::MAX)
+        Object::try_from(self.known(head::OBJECTS_USED)).unwrap_or(Object::MAX)
     }
 
     pub fn raise_objects_used(&self, objects: Object) {
-        self.word(head::OBJECTS_USED).fetch_max(objects.into(), SeqCst);
+        self.put(head::OBJECTS_USED, self.known(head::OBJECTS_USED).max(objects.into()));
     }
 
     /// One word of the live bitmap: bit n of word w is lane 64 w + n.
@@ -138,28 +176,64 @@ impl Memory {
     /// the owner is not started yet, see [`Self::set_owner`].
     pub fn claim_lane(&self, pid: i32) -> Option<Lane> {
         let lane = (0..LANES_MAX).find(|lane| !self.is_live(*lane))?;
-        let header = |at| self.head.of(lane, at);
-        header(at::INCARNATION).fetch_add(1, Relaxed);
-        for cleared in [at::SLOT, at::GENERATION, at::HEARTBEAT, at::ACCEPTING, at::STREAMS] {
-            header(cleared).store(0, Relaxed);
+        // It was left clean; nobody who has written into it since then is believed.
+        self.clean(lane);
+        self.put_of(lane, at::INCARNATION, self.known_of(lane, at::INCARNATION).wrapping_add(1));
+        for cleared in [at::HEARTBEAT, at::ACCEPTING, at::STREAMS] {
+            self.head.of(lane, cleared).store(0, Relaxed);
         }
+        self.describe_lane(lane, 0, 0);
         self.set_owner(lane, pid);
-        self.head.word(head::LANES_USED).fetch_max(u64::from(lane) + 1, SeqCst);
-        self.head.live(usize::from(lane / 64)).fetch_or(1 << (lane % 64), SeqCst);
+        let used = self.head.known(head::LANES_USED).max(u64::from(lane) + 1);
+        self.head.put(head::LANES_USED, used);
+        self.set_live(lane, true);
         Some(lane)
+    }
+
+    fn known_of(&self, lane: Lane, at: usize) -> u64 {
+        self.head.known(layout::lane_at(lane) + at)
+    }
+
+    fn put_of(&self, lane: Lane, at: usize, value: u64) {
+        self.head.put(layout::lane_at(lane) + at, value);
+    }
+
+    fn set_live(&self, lane: Lane, live: bool) {
+        let at = head::LIVE + usize::from(lane / 64);
+        let (word, bit) = (self.head.known(at), 1 << (lane % 64));
+        self.head.put(at, if live { word | bit } else { word & !bit });
+    }
+
+    /// From now on this process is the master: it decides by what it has written itself.
+    pub fn keep_record(&mut self) {
+        self.head.keep_record();
+    }
+
+    /// Writes once more what the master has written and finds changed: a process that was taken over
+    /// may write here. Answers how many words (master).
+    pub fn put_right(&self) -> usize {
+        let Some(record) = &self.head.record else { return 0 };
+        let wrong = |at: &usize| self.head.word(*at).load(SeqCst) != record[*at].load(SeqCst);
+        let head = Head::of_master().filter(wrong).inspect(|at| {
+            self.head.word(*at).store(record[*at].load(SeqCst), SeqCst);
+        });
+        let head = head.count();
+        let identity = self.identity();
+        let chunks = self.chunks.iter().zip(0..);
+        head + chunks.filter(|(chunk, number)| chunk.put_right(identity, *number)).count()
     }
 
     /// Notes who owns a lane, with the time it started: pids are used again, the pair is not.
     pub fn set_owner(&self, lane: Lane, pid: i32) {
         let start_time = owner::process_start_time(pid).unwrap_or(0);
-        self.head.of(lane, at::START_TIME).store(start_time, Relaxed);
-        self.head.of(lane, at::PID).store(pid.max(0) as u64, SeqCst);
+        self.put_of(lane, at::START_TIME, start_time);
+        self.put_of(lane, at::PID, pid.max(0) as u64);
     }
 
     /// Notes which slot and generation the owner of a lane serves.
     pub fn describe_lane(&self, lane: Lane, slot: u16, generation: u32) {
-        self.head.of(lane, at::SLOT).store(slot.into(), Relaxed);
-        self.head.of(lane, at::GENERATION).store(generation.into(), Relaxed);
+        self.put_of(lane, at::SLOT, slot.into());
+        self.put_of(lane, at::GENERATION, generation.into());
     }
 
     /// Takes a lane back from its dead owner: its gauges and waiters go, its totals stay, and all
@@ -167,19 +241,26 @@ impl Memory {
     ///
     /// The owner must be dead (its pidfd has ended), else it goes on counting in a lane of another.
     pub fn release_lane(&self, lane: Lane) {
+        self.clean(lane);
+        for cleared in [at::PID, at::START_TIME] {
+            self.put_of(lane, cleared, 0);
+        }
+        for cleared in [at::ACCEPTING, at::STREAMS] {
+            self.head.of(lane, cleared).store(0, Relaxed);
+        }
+        self.set_live(lane, false);
+    }
+
+    fn clean(&self, lane: Lane) {
         for object in 0..self.head.objects_used().min(self.objects_max()) {
             admission::release(self, lane, object);
         }
-        for cleared in [at::PID, at::START_TIME, at::ACCEPTING, at::STREAMS] {
-            self.head.of(lane, cleared).store(0, Relaxed);
-        }
-        self.head.live(usize::from(lane / 64)).fetch_and(!(1 << (lane % 64)), SeqCst);
     }
 
     /// Whether a lane has an owner.
     pub fn is_live(&self, lane: Lane) -> bool {
         lane < LANES_MAX
-            && self.head.live(usize::from(lane / 64)).load(SeqCst) & (1 << (lane % 64)) != 0
+            && self.head.known(head::LIVE + usize::from(lane / 64)) & (1 << (lane % 64)) != 0
     }
 
     /// Lanes that have an owner, lowest first.
@@ -189,7 +270,7 @@ impl Memory {
 
     /// Who owns a lane, or owned it last.
     pub fn owner(&self, lane: Lane) -> Owner {
-        let header = |at| self.head.of(lane, at).load(SeqCst);
+        let header = |at| self.known_of(lane, at);
         Owner {
             pid: header(at::PID) as i32,
             incarnation: header(at::INCARNATION),
@@ -201,13 +282,13 @@ impl Memory {
 
     /// The lane of the process that watches over servers; to be rung at an alarm.
     pub fn checker_lane(&self) -> Option<Lane> {
-        let lane = self.head.word(head::CHECKER).load(SeqCst).checked_sub(1)?;
+        let lane = self.head.known(head::CHECKER).checked_sub(1)?;
         Lane::try_from(lane).ok().filter(|lane| *lane < LANES_MAX)
     }
 
     /// Says who watches over servers (master).
     pub fn set_checker_lane(&self, lane: Option<Lane>) {
-        self.head.word(head::CHECKER).store(lane.map_or(0, |lane| u64::from(lane) + 1), SeqCst);
+        self.head.put(head::CHECKER, lane.map_or(0, |lane| u64::from(lane) + 1));
     }
 
     /// The lowest generation of a live lane: what no later one knows, nobody uses.

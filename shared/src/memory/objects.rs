@@ -34,6 +34,16 @@ impl Chunk {
         Ok(Self { map, fd: Some(fd) })
     }
 
+    /// Writes its beginning once more where that was changed; whether it was (master).
+    pub fn put_right(&self, identity: u64, number: u32) -> bool {
+        let load = |at: usize| self.map.words()[at].load(SeqCst);
+        let is_wrong = check_part(load, CHUNK_MAGIC, identity, number).is_err();
+        if is_wrong {
+            write_start(self.map.words(), CHUNK_MAGIC, identity, number.into());
+        }
+        is_wrong
+    }
+
     pub fn descriptor(&self) -> Option<&OwnedFd> {
         self.fd.as_ref()
     }

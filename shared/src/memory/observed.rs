@@ -24,7 +24,7 @@ pub fn observe<W: Word>(word: &W, ok: bool, limit: u32) -> bool {
         } else if ok {
             before & !ERRORS
         } else {
-            before + 1
+            before.wrapping_add(1)
         };
         if after == before || word.exchange(before, after) {
             return alarm;

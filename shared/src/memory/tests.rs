@@ -475,3 +475,52 @@ fn pages_that_nobody_wrote_cost_nothing() {
         assert!(blocks * 512 <= 128 * 1024, "{kind:?} holds {blocks} blocks");
     }
 }
+
+#[test]
+fn what_the_master_wrote_is_not_decided_by_others_and_put_right() {
+    let mut memory = Memory::create().expect("a head");
+    memory.keep_record();
+    let assigned = Assigned { chunks: 1, objects: 64, reused: Vec::new() };
+    memory.prepare(&assigned).expect("a chunk");
+    let first = memory.claim_lane(0).expect("a free lane");
+    memory.describe_lane(first, 3, 7);
+    memory.set_checker_lane(Some(first));
+    let identity = memory.identity();
+    let owner = memory.owner(first);
+    let mut descriptors = memory.descriptors().map(|(_, fd)| fd.try_clone_to_owned());
+    let (head, chunk) = (descriptors.next(), descriptors.next());
+    drop(descriptors);
+    let [head, chunk] = [head, chunk].map(|fd| File::from(fd.expect("one").expect("a copy")));
+    // As a worker may that was taken over.
+    for (file, bytes) in [(&head, HEAD_WORDS * WORD), (&chunk, 64)] {
+        std::os::unix::fs::FileExt::write_all_at(file, &vec![0xff; bytes], 0).expect("writable");
+    }
+    let expect = |memory: &Memory| {
+        assert_eq!(memory.lanes_live().collect::<Vec<_>>(), [first]);
+        assert_eq!((memory.owner(first), memory.identity()), (owner, identity));
+        assert_eq!((memory.checker_lane(), memory.oldest_generation()), (Some(first), Some(7)));
+    };
+    expect(&memory);
+    assert!(memory.put_right() > 0);
+    assert_eq!(memory.put_right(), 0);
+    expect(&memory);
+    // Others see it so too.
+    let copy = |file: &File| file.try_clone().expect("a copy").into();
+    let mut other = Memory::attach(copy(&head)).expect("a head");
+    other.attach_chunk(0, copy(&chunk)).expect("its chunk");
+    expect(&other);
+    let second = memory.claim_lane(0).expect("a free lane");
+    assert_ne!(second, first);
+    memory.release_lane(first);
+    assert_eq!(memory.lanes_live().collect::<Vec<_>>(), [second]);
+}
+
+#[test]
+fn a_lane_is_clean_when_it_is_claimed_whoever_wrote_into_it_meanwhile() {
+    let (memory, lanes) = lanes(1);
+    let next = lanes[0].number() + 1;
+    let gauge = memory.chunk(5).cell(next, 5, layout::cell::GAUGE);
+    gauge.store(u64::MAX, Relaxed);
+    assert_eq!(memory.claim_lane(0), Some(next));
+    assert_eq!(memory.current(5), 0);
+}
