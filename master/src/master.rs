@@ -459,7 +459,7 @@ impl Master {
     }
 
     /// Of what we alone write into shared memory nothing stays that somebody else has written.
-    fn put_memory_right(&mut self) {
+    pub fn put_memory_right(&mut self) {
         let words = self.memory.memory().put_right();
         if words > 0 {
             let text =

@@ -59,6 +59,8 @@ impl Master {
         post: Post,
         start_deadline: Instant,
     ) -> Result<WorkerId, String> {
+        // A new process finds what it needs, whatever another has left there.
+        self.put_memory_right();
         let lane = self
             .memory
             .claim(post.slot(), generation)
