@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use portolan_shared::log;
 use portolan_shared::message::wrapper::{CHANNEL, PIDFD, ToWrapper};
 use portolan_shared::message::{Role, ToMaster, ToWorker};
-use portolan_shared::model::{Config, LogLevel};
+use portolan_shared::model::{Config, LISTENER_SOCKETS_DEFAULT, LogLevel};
 use portolan_shared::sys;
 use rustix::process::{Signal, pidfd_send_signal};
 
@@ -120,7 +120,7 @@ impl Master {
         if facts.since_ms != 0 {
             self.since = self.clocks.instant(facts.since_ms);
         }
-        let _own_limit = limits::raise();
+        let _own_limit = limits::limit_own(LISTENER_SOCKETS_DEFAULT);
         for (generation, program) in generations {
             self.adopt_generation(generation, program);
         }
@@ -301,7 +301,7 @@ impl Master {
         self.reloads.1 += 1;
         self.say(LogLevel::Alert, &format!("Reload failed: {line}"));
         self.tell(&ToWrapper::ReloadFailed(line.clone()));
-        self.failure = Some((line.clone(), line));
+        self.failure = Some(line.into());
     }
 
     fn adopt_generation(&mut self, handed: HandedGeneration, program: Option<OwnedFd>) {

@@ -54,6 +54,7 @@ impl Master {
                     }
                     return;
                 }
+                Ok(Command::Sandbox) => return self.ask_sandbox(id, now),
                 Ok(Command::Version) => VERSION.to_owned(),
                 Ok(Command::Info) => self.info(),
                 Ok(Command::Processes) => self.processes(),
@@ -130,7 +131,7 @@ impl Master {
             return self.answer_later(id, "error: no such worker", now);
         }
         let workers: Vec<WorkerId> = asked.iter().map(|(worker, _)| *worker).collect();
-        let question = self.questions.ask(id, asked, now);
+        let question = self.questions.ask(id, String::new(), asked, now);
         for worker in workers {
             if let Some(worker) = self.workers.get_mut(&worker) {
                 worker.say(&ToWorker::Query { id: question, what }, &[]);
@@ -281,7 +282,8 @@ fn row(text: &mut String, worker: &Worker, deaths: &str, successor: Option<i32>)
     );
 }
 
-fn title(worker: &Worker) -> String {
+/// What a process is, above what it says.
+pub fn title(worker: &Worker) -> String {
     let Worker { pid, generation, .. } = worker;
     match worker.role {
         Role::Worker => format!("worker {} pid {pid} generation {generation}", worker.slot + 1),

@@ -1,6 +1,6 @@
 //! What workers had read last that died by a fault.
 //!
-//! Core: which deaths are faults' is said by [`Ending`](crate::worker::Ending), what was read by
+//! Core: which deaths are faults' is said by [`Ending`](crate::ending::Ending), what was read by
 //! [`capture::last`](portolan_shared::capture::last).
 //!
 //! - Bytes are a stranger's: they are printed escaped and never otherwise.

@@ -12,7 +12,8 @@ pub fn process(pid: i32) -> Vec<String> {
         lines.push(format!("stat {}", stat.trim_end()));
     }
     for name in ["wchan", "syscall"] {
-        if let Some(text) = read(name).filter(|text| !text.trim().is_empty()) {
+        // Of a process of another user the kernel tells neither to who lacks CAP_SYS_PTRACE, as we do.
+        if let Some(text) = read(name).filter(|text| !["", "0"].contains(&text.trim())) {
             lines.push(format!("{name} {}", text.trim_end()));
         }
     }

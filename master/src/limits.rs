@@ -1,6 +1,6 @@
 //! Descriptor limits: how many a worker needs, what the system allows, what `maxconn` follows from it.
 //!
-//! The reckoning is core; [`allowed`] and [`raise`] are its shell.
+//! The reckoning is core; [`allowed`] and [`limit_own`] are its shell.
 //!
 //! | descriptors of a worker | number |
 //! | --- | --- |
@@ -16,11 +16,14 @@
 mod fullconn;
 
 use portolan_shared::memory::LANES_MAX;
+use portolan_shared::message::wrapper::KEPT_MAX;
 use portolan_shared::model::Config;
 use rustix::process::{Resource, Rlimit};
 
 /// Descriptors of a process beside connections, listeners and doorbells.
 pub const OWN: u64 = 48;
+/// Descriptors of the master beside what the wrapper keeps: processes, clients, logs, files it reads.
+const OWN_OF_MASTER: u64 = 4096;
 /// The limit is not taken to be higher where `maxconn` follows from it: slabs are reserved for
 /// `maxconn` connections, and some systems allow a billion descriptors.
 const ALLOWED_MAX: u64 = 1 << 20;
@@ -163,12 +166,15 @@ pub fn allowed(configured: Option<u64>) -> u64 {
     }
 }
 
-/// Raises our own soft limit to the hard one: the master holds every listener of every slot.
-pub fn raise() -> u64 {
+/// Sets our own soft limit to what we may need, as far as the hard one goes, which stays as it is for our
+/// children: the master holds every listener of every slot, twice while they are sent.
+pub fn limit_own(listener_sockets_max: u32) -> u64 {
     let limit = rustix::process::getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let needed = 2 * u64::from(listener_sockets_max).max(KEPT_MAX as u64) + OWN_OF_MASTER;
+    let soft = limit.maximum.map_or(needed, |hard| hard.min(needed));
+    let wanted = Rlimit { current: Some(soft), maximum: limit.maximum };
     // A soft limit that stays is seen when a bind fails, by its number.
-    let _ = rustix::process::setrlimit(Resource::Nofile, raised);
+    let _ = rustix::process::setrlimit(Resource::Nofile, wanted);
     rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 

@@ -6,7 +6,7 @@
 //!    prepare (a generation on its way)      supervise (workers while they live)
 //!    aides (checker and runner, beside the workers)
 //!    listeners (the table of sockets)       slots, state, coalesce, heartbeat, questions (cores)
-//!    control, answer, servers, show_servers (the operator)         limits, status, shared_memory, captures
+//!    control, answer, servers, show_servers, show_sandbox, attested (the operator)         limits, status, shared_memory, captures
 //!    upgrade, handover (another program goes on in our place)
 //!    kept, adoption (another master goes on with our processes)    obituary
 //! ```
@@ -14,11 +14,13 @@
 mod adoption;
 mod aides;
 mod answer;
+mod attested;
 mod captures;
 mod coalesce;
 #[cfg(test)]
 mod completions;
 mod control;
+mod ending;
 mod generation;
 mod handover;
 mod heartbeat;
@@ -40,6 +42,7 @@ mod retire;
 mod sample;
 mod servers;
 mod shared_memory;
+mod show_sandbox;
 mod show_servers;
 mod slots;
 mod start;

@@ -17,9 +17,10 @@ use portolan_master::arguments::Arguments;
 use portolan_master::config::Last;
 use portolan_shared::log::{Kind, Log, monotonic_ms};
 use portolan_shared::memory::Lane;
-use portolan_shared::message::wrapper::{ALIVE_EVERY_MS, FromWrapper, ToWrapper};
+use portolan_shared::message::wrapper::{ALIVE_EVERY_MS, FromWrapper, MISCONFIGURED, ToWrapper};
 use portolan_shared::message::{Role, ToWorker};
 use portolan_shared::model::{Config, LogLevel};
+use portolan_shared::sandbox::Report;
 use portolan_shared::signal::Signals;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -34,7 +35,7 @@ use crate::link::Link;
 use crate::listeners::{Passed, Table};
 use crate::obituary::Obituaries;
 use crate::orphans::Orphan;
-use crate::prepare::{Accepted, Candidate};
+use crate::prepare::{Accepted, Candidate, Refusal};
 use crate::questions::{Questions, Waiting};
 use crate::reading::Reading;
 use crate::servers::Tally;
@@ -100,8 +101,10 @@ pub struct Master {
     pub aides: Aides,
     pub state: State,
     pub paused: bool,
-    /// Why the last start failed, in one line and at length.
-    pub failure: Option<(String, String)>,
+    /// Why the last start failed.
+    pub failure: Option<Refusal>,
+    /// How we have confined ourselves.
+    pub sandbox: Report,
     /// Reloads: how many succeeded and how many failed.
     pub reloads: (u32, u32),
     pub control: Option<Control>,
@@ -527,7 +530,7 @@ impl Master {
 
     fn leave(mut self) -> u8 {
         // After a failed start the wrapper may have another try with what it keeps.
-        let failed = self.exit_status == FAILED;
+        let failed = [FAILED, MISCONFIGURED].contains(&self.exit_status);
         if !failed {
             self.retire_last();
         }

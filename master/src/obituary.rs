@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use portolan_shared::model::LogLevel;
 
 use crate::captures::Capture;
+use crate::ending::Ending;
 use crate::master::Master;
-use crate::worker::Ending;
 
 /// How long a line waits for the wrapper's word. Without it the wrapper has been replaced, and who ended
 /// was another's child.

@@ -19,7 +19,7 @@ use std::time::Instant;
 use portolan_master::config::{self, Diagnostic, Hosts, Input as Text, Last, Loaded, Sources};
 use portolan_master::resolver;
 use portolan_shared::log;
-use portolan_shared::message::wrapper::ToWrapper;
+use portolan_shared::message::wrapper::{MISCONFIGURED, ToWrapper};
 use portolan_shared::model::{Config, LogLevel};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ use crate::generation::{Generation, Terms, encode, encode_for_aides, open_logs};
 use crate::limits;
 use crate::listeners::unix::Live;
 use crate::listeners::{How, Prepared};
-use crate::master::Master;
+use crate::master::{FAILED, Master};
 use crate::reading::{Read, Reading};
 use crate::shared_memory::{CHUNK, STATES};
 use crate::slots::WorkerId;
@@ -108,16 +108,27 @@ struct Completed {
     control: Option<Control>,
 }
 
-/// Why a generation cannot be started: in one line, and at length.
-#[derive(Debug)]
+/// Why a generation cannot be started.
+#[derive(Clone, Debug)]
 pub struct Refusal {
-    line: String,
-    text: String,
+    /// In one line.
+    pub line: String,
+    /// At length.
+    pub text: String,
+    /// What the first start ends with.
+    pub status: u8,
+}
+
+impl Refusal {
+    /// Where the configuration is to blame.
+    fn of_configuration(line: String, text: String) -> Self {
+        Self { line, text, status: MISCONFIGURED }
+    }
 }
 
 impl From<String> for Refusal {
     fn from(line: String) -> Self {
-        Self { text: line.clone(), line }
+        Self { text: line.clone(), line, status: FAILED }
     }
 }
 
@@ -189,15 +200,18 @@ impl Master {
 
     fn prepare(&mut self, sources: &Sources, read: Read, now: Instant) -> Result<(), Refusal> {
         let Loaded { mut config, warnings, texts, files, hosts, last } = read.map_err(|found| {
-            Refusal { line: in_one_line(&found), text: config::render(&found, false) }
+            let (line, text) = (in_one_line(&found), config::render(&found, false));
+            Refusal { line, text, status: config::exit_status(&found) }
         })?;
         for warning in &warnings {
             self.say(LogLevel::Warning, &warning.to_string());
         }
         if self.arguments.warnings_are_errors && !warnings.is_empty() {
             let line = format!("{} (-dW: warnings are errors)", warnings[0]);
-            return Err(Refusal { line, text: config::render(&warnings, false) });
+            return Err(Refusal::of_configuration(line, config::render(&warnings, false)));
         }
+        self.check_sandbox(&config)
+            .map_err(|line| Refusal::of_configuration(line.clone(), line))?;
         self.arguments.apply(&mut config);
         let number = self.last_generation + 1;
         let slots = config.process.workers;
@@ -211,7 +225,7 @@ impl Master {
         }
 
         let binary = self.worker_program()?;
-        let own_limit = limits::raise();
+        let own_limit = limits::limit_own(config.process.listener_sockets_max);
         let logs = open_logs(&config, &self.passed)?;
         let prepared = self.bind(&config, own_limit)?;
         let complete = self.complete(&mut config, number, &prepared);
@@ -302,7 +316,7 @@ impl Master {
             let more = text.len() - 1;
             let line =
                 if more == 0 { text[0].clone() } else { format!("{} (and {more} more)", text[0]) };
-            Refusal { line, text: text.join("\n") }
+            Refusal { line, text: text.join("\n"), status: FAILED }
         })
     }
 
@@ -381,7 +395,7 @@ impl Master {
 
     /// The candidate cannot become ready.
     pub fn fail_start(&mut self, refusal: Refusal, now: Instant) {
-        self.failure = Some((refusal.line, refusal.text));
+        self.failure = Some(refusal);
         self.input(Input::StartFailed, now);
     }
 
@@ -392,7 +406,8 @@ impl Master {
 
     /// Another program was to go on with it, and does not.
     pub fn fail_with(&mut self, line: &str, text: &str, now: Instant) {
-        self.fail_start(Refusal { line: line.to_owned(), text: text.to_owned() }, now);
+        let (line, text) = (line.to_owned(), text.to_owned());
+        self.fail_start(Refusal { line, text, status: FAILED }, now);
     }
 
     /// Ends a start that takes too long.

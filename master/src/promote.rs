@@ -19,8 +19,8 @@ use crate::control::Control;
 use crate::generation::name;
 use crate::kept::{GENERATION, PROGRAM};
 use crate::listeners::Prepared;
-use crate::master::{FAILED, Master};
-use crate::prepare::{ACCEPTED, Accepted, BINARY, CONTROL, sealed};
+use crate::master::Master;
+use crate::prepare::{ACCEPTED, Accepted, BINARY, CONTROL, Refusal, sealed};
 use crate::servers::Tally;
 use crate::slots::Slots;
 use crate::worker::Phase;
@@ -133,7 +133,7 @@ impl Master {
     /// The candidate does not serve: what was made for it goes, the reason is told.
     pub fn discard(&mut self, now: Instant) {
         self.reloads.1 += 1;
-        let (line, text) = self.failure.clone().unwrap_or_default();
+        let Refusal { line, text, .. } = self.failure_told();
         self.end_candidate(now);
         self.say(LogLevel::Alert, &format!("Reload failed: {line}"));
         self.tell(&ToWrapper::ReloadFailed(line.clone()));
@@ -192,10 +192,14 @@ impl Master {
         self.listeners.discard(prepared, used.as_ref());
     }
 
+    fn failure_told(&self) -> Refusal {
+        self.failure.clone().unwrap_or_else(|| String::new().into())
+    }
+
     /// The first generation could not be started.
     pub fn report_failed_start(&mut self) {
-        let (line, text) = self.failure.clone().unwrap_or_default();
-        self.exit_status = FAILED;
+        let Refusal { line, text, status } = self.failure_told();
+        self.exit_status = status;
         if text.contains('\n') {
             // Already laid out for people.
             eprintln!("{}", text.trim_end());

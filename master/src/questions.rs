@@ -41,6 +41,7 @@ pub struct Questions {
 #[derive(Debug)]
 struct Question {
     client: ClientId,
+    preface: String,
     deadline: Instant,
     parts: BTreeMap<WorkerId, Part>,
 }
@@ -60,10 +61,12 @@ enum PartState {
 }
 
 impl Questions {
-    /// A client asks these workers, each under its title; the number to ask them with.
+    /// A client asks these workers, each under its title; `preface` is known already, and comes first. The
+    /// number to ask them with.
     pub fn ask(
         &mut self,
         client: ClientId,
+        preface: String,
         workers: impl IntoIterator<Item = (WorkerId, String)>,
         now: Instant,
     ) -> QuestionId {
@@ -71,7 +74,7 @@ impl Questions {
         self.next = self.next.wrapping_add(1);
         let part = |title| Part { title, text: String::new(), state: PartState::Expected };
         let parts = workers.into_iter().map(|(worker, title)| (worker, part(title))).collect();
-        self.open.insert(id, Question { client, deadline: now + PATIENCE, parts });
+        self.open.insert(id, Question { client, preface, deadline: now + PATIENCE, parts });
         id
     }
 
@@ -126,7 +129,7 @@ fn is_harmless(c: char) -> bool {
 
 impl Question {
     fn text(&self) -> String {
-        let mut text = String::new();
+        let mut text = self.preface.clone();
         for part in self.parts.values() {
             let _ = writeln!(text, "# {}", part.title);
             text.push_str(&part.text);
@@ -153,7 +156,8 @@ mod tests {
     fn an_answer_is_complete_when_every_worker_has_said_its_last_part() {
         let now = Instant::now();
         let mut questions = Questions::default();
-        let id = questions.ask(7, [(1, "worker 1".into()), (2, "worker 2".into())], now);
+        let id =
+            questions.ask(7, String::new(), [(1, "worker 1".into()), (2, "worker 2".into())], now);
         questions.reply(id, 1, "a", false);
         questions.reply(id, 1, "b\n", true);
         assert_eq!(questions.finished(now), []);
@@ -167,7 +171,7 @@ mod tests {
     fn a_worker_that_ends_or_is_late_is_named() {
         let now = Instant::now();
         let mut questions = Questions::default();
-        questions.ask(7, [(1, "worker 1".into()), (2, "worker 2".into())], now);
+        questions.ask(7, String::new(), [(1, "worker 1".into()), (2, "worker 2".into())], now);
         questions.gone(1);
         assert_eq!(questions.finished(now), []);
         let answers = questions.finished(now + PATIENCE);
@@ -179,7 +183,7 @@ mod tests {
     fn what_was_not_asked_or_is_too_long_is_dropped() {
         let now = Instant::now();
         let mut questions = Questions::default();
-        let id = questions.ask(7, [(1, "worker 1".into())], now);
+        let id = questions.ask(7, String::new(), [(1, "worker 1".into())], now);
         questions.reply(id + 1, 1, "x", true);
         questions.reply(id, 2, "x", true);
         questions.reply(id, 1, &"é".repeat(ANSWER_MAX), true);
@@ -191,17 +195,26 @@ mod tests {
     fn what_a_terminal_would_obey_is_not_passed_on() {
         let now = Instant::now();
         let mut questions = Questions::default();
-        let id = questions.ask(7, [(1, "worker 1".into())], now);
+        let id = questions.ask(7, String::new(), [(1, "worker 1".into())], now);
         questions.reply(id, 1, "a\tb\n\x1b]0;x\x07\u{9b}2J\r", true);
         let text = "# worker 1\na\tb\n?]0;x??2J?\n".to_owned();
         assert_eq!(questions.finished(now), [(7, text)]);
     }
 
     #[test]
+    fn what_is_known_already_comes_first() {
+        let now = Instant::now();
+        let mut questions = Questions::default();
+        let id = questions.ask(7, "# master\n".into(), [(1, "worker 1".into())], now);
+        questions.reply(id, 1, "a", true);
+        assert_eq!(questions.finished(now), [(7, "# master\n# worker 1\na\n".to_owned())]);
+    }
+
+    #[test]
     fn nobody_to_ask_is_an_empty_answer() {
         let now = Instant::now();
         let mut questions = Questions::default();
-        questions.ask(7, [], now);
+        questions.ask(7, String::new(), [], now);
         assert_eq!(questions.finished(now), [(7, String::new())]);
     }
 }

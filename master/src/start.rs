@@ -15,8 +15,10 @@ use portolan_master::config::{self, Sources};
 use portolan_master::{demo, init};
 use portolan_shared::channel::Channel;
 use portolan_shared::log::{Log, Zone};
-use portolan_shared::message::wrapper::WRAPPER_FD;
+use portolan_shared::message::wrapper::{MISCONFIGURED, WRAPPER_FD};
 use portolan_shared::model::{Config, LogLevel};
+use portolan_shared::sandbox::Report;
+use portolan_shared::sandbox::supervisors::{self, Supervisor};
 use portolan_shared::signal::Signals;
 use portolan_shared::sys;
 use rustix::fs::{Mode, OFlags};
@@ -46,19 +48,17 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Does what the command line says; the exit status.
 pub fn run() -> u8 {
-    match Arguments::from_env() {
-        Ok(arguments) => match obey(arguments) {
-            Ok(status) => status,
-            Err(error) => {
-                eprintln!("portolan: {error}");
-                FAILED
-            }
-        },
+    let arguments = match Arguments::from_env() {
+        Ok(arguments) => arguments,
         Err(error) => {
             eprintln!("portolan: {error}");
-            FAILED
+            return MISCONFIGURED;
         }
-    }
+    };
+    obey(arguments).unwrap_or_else(|error| {
+        eprintln!("portolan: {error}");
+        FAILED
+    })
 }
 
 fn obey(arguments: Arguments) -> Result<u8, String> {
@@ -80,7 +80,12 @@ fn obey(arguments: Arguments) -> Result<u8, String> {
             print!("{}", config::schema());
             Ok(0)
         }
-        Command::Demo => demo::run(&sibling("portolan-wrapper")?),
+        Command::Demo => {
+            for refused in supervisors::confine(Supervisor::Wrapper).refused {
+                eprintln!("portolan: {}", refused.warning());
+            }
+            demo::run(&sibling("portolan-wrapper")?)
+        }
         Command::Run if arguments.check_state.is_some() => check_state(&arguments),
         Command::Run if arguments.wrapper_channel => serve_wrapped(arguments),
         Command::Run => match arguments.start {
@@ -167,7 +172,7 @@ fn check(arguments: &Arguments) -> u8 {
             tell(&config::render(&loaded.warnings, styled));
             if arguments.warnings_are_errors && !loaded.warnings.is_empty() {
                 tell("portolan: warnings are errors (-dW)\n");
-                return FAILED;
+                return MISCONFIGURED;
             }
             if arguments.verbosity == Verbosity::Verbose {
                 println!("Configuration file is valid");
@@ -177,7 +182,7 @@ fn check(arguments: &Arguments) -> u8 {
         Err(found) => {
             tell(&config::render(&found, styled));
             tell("portolan: the configuration is not valid\n");
-            FAILED
+            config::exit_status(&found)
         }
     }
 }
@@ -280,16 +285,21 @@ fn open_directory() -> Result<OwnedFd, String> {
 
 /// Without a wrapper: nobody restarts us, and our end is the workers' end.
 fn serve_alone(arguments: Arguments) -> Result<u8, String> {
+    // First of all: nothing that others have written was read yet, and what comes works as it will after
+    // any reload. Threads are started later and are confined with us.
+    let sandbox = supervisors::confine(Supervisor::Master);
     // Before anything is opened: what is open now was inherited.
     let passed = Passed::own();
     let link = Link::alone().map_err(|error| format!("NOTIFY_SOCKET: {error}"))?;
     let left = Inheritance { passed, ..Inheritance::default() };
-    serve(arguments, link, left, None)
+    serve(arguments, sandbox, link, left, None)
 }
 
 /// Under a wrapper, which may have kept what a former master had.
 fn serve_wrapped(arguments: Arguments) -> Result<u8, String> {
-    // First of all: its descriptor has a number that nothing else may get.
+    // As alone.
+    let sandbox = supervisors::confine(Supervisor::Master);
+    // Before anything is opened: its descriptor has a number that nothing else may get.
     let handed = arguments.state.map(upgrade::handed_over).transpose()?;
     let channel = sys::inherited(WRAPPER_FD)
         .map(Channel::from)
@@ -300,7 +310,7 @@ fn serve_wrapped(arguments: Arguments) -> Result<u8, String> {
     for (name, value, descriptor) in start.kept {
         left.keep(&name, &value, descriptor);
     }
-    serve(arguments, link, left, handed)
+    serve(arguments, sandbox, link, left, handed)
 }
 
 /// What a master finds when it starts.
@@ -345,6 +355,7 @@ impl Inheritance {
 
 fn serve(
     arguments: Arguments,
+    sandbox: Report,
     mut link: Link,
     left: Inheritance,
     handed: Option<Handover>,
@@ -354,7 +365,8 @@ fn serve(
     change_directory(&arguments)?;
     let directories = (first, open_directory()?);
     if arguments.files.is_empty() {
-        return Err("no configuration is given: -f FILE".to_owned());
+        eprintln!("portolan: no configuration is given: -f FILE");
+        return Ok(MISCONFIGURED);
     }
     let now = Instant::now();
     let log = Log::on_stderr(Zone::system());
@@ -403,6 +415,7 @@ fn serve(
         state: State::Booting { again: false },
         paused: false,
         failure: None,
+        sandbox,
         reloads: (0, 0),
         control: left.control,
         waiting: Waiting::default(),
@@ -429,6 +442,9 @@ fn serve(
         stop_deadline: None,
         arguments,
     };
+    for refused in master.sandbox.refused.clone() {
+        master.say(LogLevel::Warning, &refused.warning());
+    }
     if let Some(handed) = handed {
         master.adopt(handed, &left.living);
         drop(left.living);

@@ -67,7 +67,7 @@ impl Master {
         let generation = self.current.unwrap_or(0);
         let note = match (&self.failure, self.state) {
             (_, State::Reloading { .. }) => "reloading".to_owned(),
-            (Some((failure, _)), _) => format!("reload failed: {failure}"),
+            (Some(failure), _) => format!("reload failed: {}", failure.line),
             (None, _) if self.paused => "paused".to_owned(),
             (None, _) => String::new(),
         };

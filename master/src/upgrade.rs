@@ -28,6 +28,7 @@ use portolan_shared::channel::Channel;
 use portolan_shared::memory::LAYOUT;
 use portolan_shared::message::wrapper::ToWrapper;
 use portolan_shared::model::LogLevel;
+use portolan_shared::sandbox::environment::is_for_our_successor;
 use portolan_shared::signal::block_all;
 use portolan_shared::sys::{self, spawn};
 use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create};
@@ -143,7 +144,7 @@ impl Master {
             .write_all(&self.handover().encode()?)
             .map_err(|error| format!("storing the state: {error}"))?;
         let argv = arguments(&self.command_line, &["--check-state", &STATE_FD.to_string()])?;
-        let env = spawn::environment(|_| true);
+        let env = spawn::environment(is_for_our_successor);
         let what = spawn::Spawn {
             exe: program.as_fd(),
             argv: &argv,
@@ -233,7 +234,7 @@ impl Master {
         if let Err(error) = self.flush_link() {
             return error;
         }
-        let env = spawn::environment(|_| true);
+        let env = spawn::environment(is_for_our_successor);
         if let Err(error) = block_all() {
             return error.to_string();
         }

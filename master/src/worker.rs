@@ -23,11 +23,13 @@ use portolan_shared::channel::{Channel, ChannelError};
 use portolan_shared::memory::Lane;
 use portolan_shared::message::wrapper::WRAPPER_FD;
 use portolan_shared::message::{DESCRIPTORS_MAX, Hello, ListenerEntry, PIECE_MAX, Role, ToWorker};
+use portolan_shared::sandbox::environment::is_for_workers;
 use portolan_shared::sys::spawn::{self, Child, Spawn};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::aides::Post;
+use crate::ending::Ending;
 use crate::generation::Generation;
 use crate::handover::HandedWorker;
 use crate::heartbeat::Heartbeat;
@@ -38,12 +40,13 @@ use crate::slots::WorkerId;
 pub const KILL_AFTER: Duration = Duration::from_secs(1);
 /// Room for `ps` to show what a worker is doing: bytes of its first argument.
 const TITLE_LENGTH: usize = 64;
-/// The status with which a program leaves that panicked.
-const PANICKED: i32 = 101;
-/// What of our environment a worker may know.
-const ENVIRONMENT: [&str; 4] = ["PATH", "TZ", "LANG", "RUST_BACKTRACE"];
 /// A worker's end of its channel, under the same number as ours to the wrapper.
 const CHANNEL_FD: i32 = WRAPPER_FD;
+
+/// By so much the `oom_score_adj` of processes below the master is higher than its own, by proc(5).
+const OOM_SCORE_ABOVE_OURS: i32 = 500;
+/// The highest there is.
+const OOM_SCORE_MAX: i32 = 1000;
 
 /// What a process is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,7 +173,7 @@ impl Worker {
         };
         let title = CString::new(format!("{name:TITLE_LENGTH$}"))?;
         let argv = [title, c"--role".to_owned(), flag.to_owned()];
-        let env = spawn::environment(|name| ENVIRONMENT.contains(&name));
+        let env = spawn::environment(is_for_workers);
         let null = std::fs::File::options().write(true).open("/dev/null")?;
         let mut map = vec![(theirs.as_fd(), CHANNEL_FD)];
         if birth.silent {
@@ -183,6 +186,7 @@ impl Worker {
             map: &map,
             null_stdin: true,
         })?;
+        expose_to_oom(pid.as_raw());
         Ok(Self {
             id: birth.id,
             pid: pid.as_raw(),
@@ -366,73 +370,26 @@ impl Worker {
     pub fn reap(&self) -> Ending {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
         match rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
-            Ok(Some(status)) => {
-                let code = status.exit_status().or(status.terminating_signal()).unwrap_or(0);
-                Ending { code, by_signal: status.exit_status().is_none(), known: true }
-            }
+            Ok(Some(status)) => Ending::of_child(status.exit_status(), status.terminating_signal()),
             // Somebody else's child: the wrapper reaps it.
             Ok(None) | Err(_) => Ending::unknown(),
         }
     }
 }
 
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ending {
-    code: i32,
-    by_signal: bool,
-    known: bool,
+/// Where memory is short the kernel is to end such a process rather than us: it is respawned, and what we hold
+/// is not. Done before it is told anything, while its user is still ours; its commands inherit it.
+fn expose_to_oom(pid: i32) {
+    let own = std::fs::read_to_string("/proc/self/oom_score_adj");
+    let own = own.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    let text = exposed(own).to_string();
+    // Where /proc is hidden all are equal, as they were.
+    let _ = std::fs::write(format!("/proc/{pid}/oom_score_adj"), text);
 }
 
-impl Ending {
-    /// Nobody knows how.
-    pub fn unknown() -> Self {
-        Self { code: 0, by_signal: false, known: false }
-    }
-
-    /// As wait(2) reports it.
-    pub fn of_status(status: i32) -> Self {
-        match status & 0x7f {
-            0 => Self { code: status >> 8 & 0xff, by_signal: false, known: true },
-            signal => Self { code: signal, by_signal: true, known: true },
-        }
-    }
-
-    /// Whether anybody has said how.
-    pub fn is_known(self) -> bool {
-        self.known
-    }
-
-    /// By what a program does wrong, not by what somebody does to it: a signal of the processor's, or a
-    /// panic.
-    pub fn is_fault(self) -> bool {
-        let by = |signal: Signal| signal.as_raw() == self.code;
-        let signals = [Signal::SEGV, Signal::ABORT, Signal::BUS, Signal::ILL, Signal::FPE];
-        match (self.known, self.by_signal) {
-            (false, _) => false,
-            (true, true) => signals.into_iter().any(by),
-            (true, false) => self.code == PANICKED,
-        }
-    }
-
-    /// As after a soft-stop.
-    pub fn is_clean(self) -> bool {
-        self.known && !self.by_signal && self.code == 0
-    }
-}
-
-impl std::fmt::Display for Ending {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (self.known, self.by_signal) {
-            (false, _) => f.write_str("ended"),
-            (true, false) => write!(f, "exited with code {}", self.code),
-            (true, true) => {
-                let name = nix::sys::signal::Signal::try_from(self.code)
-                    .map_or("a signal", nix::sys::signal::Signal::as_str);
-                write!(f, "was killed by {name}")
-            }
-        }
-    }
+/// Only ever more than ours, which takes no privilege.
+fn exposed(own: i32) -> i32 {
+    own.saturating_add(OOM_SCORE_ABOVE_OURS).clamp(own, OOM_SCORE_MAX)
 }
 
 /// What comes next of what a new process is told.
@@ -530,18 +487,10 @@ impl Feed {
 
 #[cfg(test)]
 mod tests {
-    use super::Ending;
+    use super::exposed;
 
     #[test]
-    fn faults_are_the_processors_signals_aborts_and_panics_and_nothing_else() {
-        let faults: Vec<i32> =
-            (1..32).filter(|signal| Ending::of_status(*signal).is_fault()).collect();
-        // SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGSEGV; the bit of a core file changes nothing.
-        assert_eq!(faults, [4, 6, 7, 8, 11]);
-        assert!(Ending::of_status(11 + 0x80).is_fault());
-        let codes: Vec<i32> =
-            (0..256).filter(|code| Ending::of_status(code << 8).is_fault()).collect();
-        assert_eq!(codes, [101]);
-        assert!(!Ending::unknown().is_fault());
+    fn the_kernel_ends_a_worker_before_its_master_whatever_the_masters_score() {
+        assert_eq!([0, -900, 400, 700, 1000].map(exposed), [500, -400, 900, 1000, 1000]);
     }
 }

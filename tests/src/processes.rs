@@ -122,6 +122,17 @@ pub fn status(pid: i32, name: &str) -> Option<String> {
     Some(line.trim().to_owned())
 }
 
+/// Soft and hard limit, as `/proc/PID/limits` shows them.
+///
+/// # Panics
+/// When there is no such limit, or no such process.
+pub fn limits(pid: i32, name: &str) -> [String; 2] {
+    let text = fs::read_to_string(format!("/proc/{pid}/limits")).expect("the limits");
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("this limit");
+    let mut words = line.split_whitespace().map(str::to_owned);
+    [words.next().expect("a soft limit"), words.next().expect("a hard limit")]
+}
+
 /// Resident memory, kB.
 pub fn resident_kb(pid: i32) -> Option<u64> {
     status(pid, "VmRSS")?.split_whitespace().next()?.parse().ok()

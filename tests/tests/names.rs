@@ -69,7 +69,7 @@ fn a_name_that_stands_for_nothing_is_an_error_at_its_place_with_the_others() {
     let setup = Setup::new(servers(address::free(), &addresses));
     let output = check(&binaries::directory(), &setup.write());
     let text = told(&output);
-    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert_eq!(output.status.code(), Some(78), "of 127.0.0.1:x: {text}");
     for part in ["`nonexistent.invalid`", "`neither.invalid`", "127.0.0.1:x"] {
         assert!(text.contains(part), "{part} is not in {text}");
     }

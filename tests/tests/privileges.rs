@@ -92,16 +92,8 @@ fn workers_leave_no_core_file_unless_asked() {
     let (setup, _) = proxy(&origin);
     let portolan = setup.start();
     for worker in portolan.whole() {
-        assert_eq!(limits(worker.pid, "Max core file size")[0], "0");
+        assert_eq!(processes::limits(worker.pid, "Max core file size")[0], "0");
     }
-}
-
-/// Soft and hard limit, as `/proc/PID/limits` shows them.
-fn limits(pid: i32, name: &str) -> [String; 2] {
-    let text = fs::read_to_string(format!("/proc/{pid}/limits")).expect("the limits");
-    let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("this limit");
-    let mut words = line.split_whitespace().map(str::to_owned);
-    [words.next().expect("a soft limit"), words.next().expect("a hard limit")]
 }
 
 #[test]
@@ -111,7 +103,7 @@ fn the_limit_of_descriptors_follows_maxconn() {
         let (setup, _) = proxy(&origin);
         let portolan = setup.global("maxconn", maxconn).start();
         let worker = portolan.whole().swap_remove(0);
-        limits(worker.pid, "Max open files")[0].parse().expect("a number")
+        processes::limits(worker.pid, "Max open files")[0].parse().expect("a number")
     };
     let (small, large) = (soft(100), soft(2000));
     assert!(small >= 200 && large >= 4000, "two descriptors a connection: {small}, {large}");

@@ -5,6 +5,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
+use portolan_shared::message::wrapper::MISCONFIGURED;
 use portolan_tests::client::{self, Stream};
 use portolan_tests::{
     Listen, Origin, Poller, Portolan, Setup, Storm, address, binaries, deadline, processes, setup,
@@ -85,7 +86,7 @@ fn help_goes_to_stdout_and_nonsense_is_refused() {
     assert!(output.status.success() && out(&output).contains("-f"));
     for nonsense in [&["--frobnicate"][..], &["-f"], &["nonsense"], &["-n", "many"]] {
         let output = portolan(nonsense);
-        assert_eq!(output.status.code(), Some(1), "{nonsense:?}: {output:?}");
+        assert_eq!(output.status.code(), Some(MISCONFIGURED.into()), "{nonsense:?}: {output:?}");
         assert!(!err(&output).is_empty());
     }
 }
@@ -127,7 +128,7 @@ fn an_invalid_configuration_is_refused_with_every_error_and_its_place() {
                 .output()
                 .expect("the wrapper")
         };
-        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert_eq!(output.status.code(), Some(MISCONFIGURED.into()), "{output:?}");
         let errors = err(&output);
         for part in ["bnid", "bind", "adress", "address", &path] {
             assert!(errors.contains(part), "{part} is not in {errors}");
@@ -147,7 +148,7 @@ fn a_user_or_directory_that_does_not_exist_is_found_by_the_check() {
     ] {
         let (_directory, path) = file(&format!("[global]\n{line}\n{body}"));
         let output = portolan(&["-c", "-f", &path]);
-        assert_eq!(output.status.code(), Some(1), "{line}: {output:?}");
+        assert_eq!(output.status.code(), Some(MISCONFIGURED.into()), "{line}: {output:?}");
         assert!(err(&output).contains(named), "{output:?}");
     }
 }
@@ -155,7 +156,7 @@ fn a_user_or_directory_that_does_not_exist_is_found_by_the_check() {
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
     let output = portolan(&["-c", "-f", "/no/such/file.toml"]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(MISCONFIGURED.into()));
     assert!(err(&output).contains("/no/such/file.toml"), "{output:?}");
 }
 
@@ -272,7 +273,7 @@ fn as_a_daemon_it_leaves_the_terminal_and_serves() {
 fn a_daemon_that_cannot_start_says_so_before_it_leaves() {
     let (_directory, path) = file("[listen.x]\nbnid = \":1\"\n");
     let output = portolan(&["-D", "-f", &path]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(output.status.code(), Some(MISCONFIGURED.into()), "{output:?}");
     assert!(err(&output).contains("bnid"), "{output:?}");
 }
 
@@ -403,7 +404,7 @@ fn a_directory_is_read_in_order_as_one_configuration() {
     let listen = Listen::at("proxy", front).to_string();
     fs::write(directory.join("50-again.toml"), listen).expect("a file");
     let output = portolan(&["-c", "-f", &path]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(MISCONFIGURED.into()));
     assert!(err(&output).contains("20-proxy.toml") && err(&output).contains("50-again.toml"));
 }
 
@@ -508,5 +509,5 @@ fn warnings_are_always_printed_and_errors_where_that_is_asked() {
         );
     }
     let output = portolan(&["-c", "-dW", "-f", &path]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(output.status.code(), Some(MISCONFIGURED.into()), "{output:?}");
 }

@@ -156,7 +156,7 @@ fn version_and_help_need_no_master() {
 fn an_option_without_its_value_is_an_error() {
     let mut rig = Rig::new().argument("-p");
     rig.start_alone();
-    assert_eq!(rig.exit_code(), 1);
+    assert_eq!(rig.exit_code(), 78);
     assert!(rig.errors().contains("[ALERT]    ("), "{}", rig.errors());
     assert!(rig.errors().contains("'-p' wants a value"), "{}", rig.errors());
 }

@@ -167,12 +167,15 @@ impl Sandbox {
     }
 }
 
+/// Unless they are asked for: the master, from whom the limit comes, has forbidden its own.
 fn forbid_core_dumps(process: &Process) -> Result<(), Refusal> {
-    if process.core_dumps {
-        return Ok(());
-    }
-    let none = Rlimit { current: Some(0), maximum: getrlimit(Resource::Core).maximum };
-    setrlimit(Resource::Core, none).map_err(because(StartStep::Limits, "forbid core dumps"))
+    let maximum = getrlimit(Resource::Core).maximum;
+    let (current, what) = if process.core_dumps {
+        (maximum, "allow core dumps")
+    } else {
+        (Some(0), "forbid core dumps")
+    };
+    setrlimit(Resource::Core, Rlimit { current, maximum }).map_err(because(StartStep::Limits, what))
 }
 
 fn change_root(process: &Process) -> Result<(), Refusal> {

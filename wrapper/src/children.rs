@@ -49,6 +49,12 @@ impl std::fmt::Display for End {
             Self::Exited(status) => write!(f, "exited with status {status}"),
             Self::Unknown => f.write_str("has ended"),
             Self::Killed(signal) => match nix::sys::signal::Signal::try_from(i32::from(*signal)) {
+                Ok(name @ nix::sys::signal::Signal::SIGSYS) => {
+                    write!(
+                        f,
+                        "was killed by {name}: it tried a system call for which its sandbox ends it"
+                    )
+                }
                 Ok(name) => write!(f, "was killed by {name}"),
                 Err(_) => write!(f, "was killed by signal {signal}"),
             },

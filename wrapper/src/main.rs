@@ -30,7 +30,8 @@ use std::process::ExitCode;
 
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use portolan_shared::message::wrapper::KEPT_MAX;
+use portolan_shared::message::wrapper::{KEPT_MAX, MISCONFIGURED};
+use portolan_shared::sandbox::supervisors::{self, Supervisor};
 use portolan_shared::signal;
 
 use arguments::{Arguments, HELP, Mode};
@@ -42,7 +43,7 @@ use wrapper::{Begin, Wrapper};
 /// Exit status of what never came to serve.
 const FAILURE: u8 = 1;
 
-/// Soft limit of descriptors, where the hard one allows it: everything that can be kept, as it is
+/// Soft limit of descriptors, as far as the hard one goes, which stays as it is for our children: everything that can be kept, as it is
 /// twice while an upgrade lasts, and our own few.
 const DESCRIPTORS: u64 = 2 * KEPT_MAX as u64 + 64;
 
@@ -52,7 +53,10 @@ fn main() -> ExitCode {
     }
     let arguments = match Arguments::parse(std::env::args_os().skip(1)) {
         Ok(arguments) => arguments,
-        Err(error) => return failure(error),
+        Err(error) => {
+            log::alert(error);
+            return ExitCode::from(MISCONFIGURED);
+        }
     };
     let status = match arguments.mode {
         Mode::Version => {
@@ -80,6 +84,8 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> io::Result<u8> {
+    // First of all: nothing that others have written was read yet, and whoever is started inherits it.
+    confine();
     let (born, parcels) = born::take();
     let announcer = if arguments.daemon {
         match daemon::split()? {
@@ -103,9 +109,18 @@ fn run(arguments: Arguments) -> io::Result<u8> {
 }
 
 fn go_on(arguments: Arguments, saved: Saved) -> io::Result<u8> {
+    confine();
     settle()?;
     log::notice(format_args!("the wrapper was upgraded to version {}", portolan_shared::VERSION));
     Ok(Wrapper::go_on(arguments, saved)?.run(Begin::AsBefore))
+}
+
+/// Gives up what nobody of the set ever needs. What the kernel refuses is told; whether that is fatal is for the
+/// master to say, who reads the configuration and looks at us.
+fn confine() {
+    for refused in supervisors::confine(Supervisor::Wrapper).refused {
+        log::warning(refused.warning());
+    }
 }
 
 /// What the kernel is to know of this process.
@@ -113,8 +128,8 @@ fn settle() -> io::Result<()> {
     prctl::set_child_subreaper(true)?;
     // The kernel cuts it to 15 bytes; after an exec by descriptor it would be a number.
     prctl::set_name(c"portolan-wrapper")?;
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, soft.max(hard.min(DESCRIPTORS)), hard)?;
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard.min(DESCRIPTORS), hard)?;
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use portolan_shared::channel::{Channel, ChannelError};
 use portolan_shared::message::wrapper::{
     FromWrapper, SILENCE_AT_WORK_MAX, SILENCE_MAX, ToWrapper, WRAPPER_FD,
 };
-use portolan_shared::notify::is_for_the_service;
+use portolan_shared::sandbox::environment::is_for_the_master;
 use portolan_shared::sys::spawn::{Spawn, environment, spawn};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -57,7 +57,7 @@ impl Master {
         let child = spawn(&Spawn {
             exe: program,
             argv: &strings(words),
-            env: &environment(|name| !is_for_the_service(name)),
+            env: &environment(is_for_the_master),
             map: &[(theirs.as_fd(), WRAPPER_FD)],
             null_stdin: true,
         })?;

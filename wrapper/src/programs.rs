@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use portolan_shared::sandbox::supervisors::with_all;
 use rustix::fs::{Mode, OFlags};
 
 /// The master's file name.
@@ -35,9 +36,10 @@ pub fn open_own() -> io::Result<OwnedFd> {
     open(&path).map_err(|error| named(&error, &path))
 }
 
-/// Opens the program that a process runs; the kernel knows it even when its file is gone.
+/// Opens the program that a process of ours runs; the kernel knows it even when its file is gone. It shows it
+/// to nobody who can do less than that process.
 pub fn open_running(pid: i32) -> io::Result<OwnedFd> {
-    open(Path::new(&format!("/proc/{pid}/exe")))
+    with_all(|| open(Path::new(&format!("/proc/{pid}/exe"))))
 }
 
 /// Arguments as exec wants them; those with a zero byte in them cannot have come from one.

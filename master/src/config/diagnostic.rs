@@ -67,6 +67,8 @@ pub struct Diagnostic {
     pub other: Option<(Place, String)>,
     /// What to do about it.
     pub help: Option<String>,
+    /// Another try may succeed with nothing changed: a name server was not there.
+    pub passes: bool,
 }
 
 impl Diagnostic {
@@ -80,6 +82,7 @@ impl Diagnostic {
             label: String::new(),
             other: None,
             help: None,
+            passes: false,
         }
     }
 
@@ -103,6 +106,7 @@ impl Diagnostic {
             label: String::new(),
             other: None,
             help: None,
+            passes: false,
         }
     }
 
@@ -125,6 +129,12 @@ impl Diagnostic {
     pub fn other(mut self, place: Place, label: impl Into<String>) -> Self {
         self.other = Some((place, label.into()));
         self
+    }
+
+    /// What may have passed by the next try.
+    #[must_use]
+    pub fn passing(self) -> Self {
+        Self { passes: true, ..self }
     }
 
     /// Whether the configuration cannot be used.

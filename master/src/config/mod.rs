@@ -51,6 +51,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use portolan_shared::message::wrapper::MISCONFIGURED;
 use portolan_shared::model::{Config, SandboxMode};
 use portolan_shared::sys::landlock;
 
@@ -187,6 +188,13 @@ impl Sources {
             ..Self::default()
         }
     }
+}
+
+/// What a program ends with that cannot use a configuration because of this.
+pub fn exit_status(found: &[Diagnostic]) -> u8 {
+    let mut errors = found.iter().filter(|found| found.is_error());
+    // Where only names are missing, which may be there later, it is worth another try.
+    if errors.all(|error| error.passes) { 1 } else { MISCONFIGURED }
 }
 
 /// Reads everything and checks everything.

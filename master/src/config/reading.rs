@@ -491,10 +491,15 @@ impl<'s> Reading<'s> {
         match found {
             Ok(found) => Some(found),
             Err(error) => {
-                self.error(place.clone(), error);
+                self.unresolved(place.clone(), error);
                 None
             }
         }
+    }
+
+    /// A host name that stands for nothing now.
+    pub fn unresolved(&mut self, place: Place, why: String) {
+        self.report(Diagnostic::error(place, why).passing());
     }
 
     /// The addresses of a name, best first, at least one; or why there is none.

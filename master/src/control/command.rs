@@ -18,6 +18,7 @@ show fd [worker N]     their descriptors
 show sess [worker N]   their streams
 show listeners [worker N]  their listeners and states
 show pools [worker N]  their buffers and pipes
+show sandbox           how every process is confined: by the kernel's word, and by its own
 show captures          what workers had read last that died by a fault
 show backend           the names of the backends
 show servers state [BACKEND]  how servers stand, in HAProxy's columns
@@ -52,6 +53,8 @@ pub enum Command {
     Info,
     /// See [`HELP`].
     Processes,
+    /// See [`HELP`].
+    Sandbox,
     /// See [`HELP`].
     Captures,
     /// Of all workers of the current generation, or the one of a slot (from 0).
@@ -100,6 +103,7 @@ pub fn parse(line: &str) -> Result<Command, String> {
             let slot = slot.ok_or_else(|| format!("not the number of a worker: {number}"))?;
             query(what).map(|query| Command::Ask(query, Some(slot))).ok_or_else(unknown)
         }
+        ["show", "sandbox"] => Ok(Command::Sandbox),
         ["show", "captures"] => Ok(Command::Captures),
         ["show", "backend"] => Ok(Command::Backends),
         ["show", "servers", "state"] => Ok(Command::ServerStates(None)),

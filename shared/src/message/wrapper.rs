@@ -76,6 +76,10 @@ pub const KEPT_VALUE_MAX: usize = 4096;
 /// Most descriptors that the wrapper keeps.
 pub const KEPT_MAX: usize = 65_536;
 
+/// With this a program ends whose command line or configuration is not valid: starting it again as it is leads
+/// to nothing (sysexits' EX_CONFIG). Everything else that fails ends with 1.
+pub const MISCONFIGURED: u8 = 78;
+
 /// The name of a descriptor that the wrapper was started with, by its number there.
 pub fn born_name(number: i32) -> String {
     format!("born-{number}")

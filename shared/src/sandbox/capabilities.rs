@@ -111,7 +111,7 @@ impl Display for Capability {
     }
 }
 
-/// A set of them, shown by their names: `kill net_raw`, `all` or `none`.
+/// A set of them, shown by their names: `kill net_raw`, `all`, `all but sys_resource` or `none`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Set(u64);
 
@@ -124,6 +124,12 @@ impl Set {
     /// Whether it contains nothing.
     pub fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    /// Those that are not in the other.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// Whether one is in it.
@@ -147,8 +153,10 @@ impl Display for Set {
         if self.0 & known == known {
             return f.write_str("all");
         }
-        let mut between = "";
-        for number in (0..64).filter(|number| self.0 & (1 << number) != 0) {
+        let missing = known & !self.0;
+        let (shown, mut between) =
+            if missing.count_ones() < 8 { (missing, "all but ") } else { (self.0, "") };
+        for number in (0..64).filter(|number| shown & (1 << number) != 0) {
             write!(f, "{between}{}", Capability(number))?;
             between = " ";
         }
@@ -183,6 +191,24 @@ pub fn keep_permitted(permitted: &[Capability], effective: &[Capability]) -> Res
         inheritable: kept & now.inheritable,
     };
     set_capabilities(None, sets).map_err(refused("give up"))
+}
+
+/// Makes everything that is permitted effective; what was so before, for [`set_effective`], where that is
+/// less.
+pub fn raise() -> Result<Option<Set>, Refused> {
+    let now = capabilities(None).map_err(refused("read"))?;
+    if now.effective == now.permitted {
+        return Ok(None);
+    }
+    set_effective(Set(now.permitted.bits()))?;
+    Ok(Some(Set(now.effective.bits())))
+}
+
+/// Makes these effective, as far as they are permitted, and no other.
+pub fn set_effective(wanted: Set) -> Result<(), Refused> {
+    let now = capabilities(None).map_err(refused("read"))?;
+    let effective = now.permitted & CapabilitySet::from_bits_retain(wanted.0);
+    set_capabilities(None, CapabilitySets { effective, ..now }).map_err(refused("use"))
 }
 
 fn set_of(list: &[Capability]) -> CapabilitySet {
@@ -248,6 +274,7 @@ mod tests {
         assert_eq!(two.to_string(), "kill net_raw");
         assert!(two.contains(Capability::KILL) && !two.contains(Capability::SETUID));
         assert_eq!(Set::from_mask(1 << 50).to_string(), "50");
+        assert_eq!(Set::from_mask(0x1ff_feff_ffdf).to_string(), "all but kill sys_resource");
     }
 
     #[test]

@@ -12,11 +12,13 @@
 mod call;
 pub mod capabilities;
 pub mod deny;
+pub mod environment;
 mod filter;
 pub mod landlock;
 pub mod names;
 pub mod ports;
 mod report;
+pub mod supervisors;
 pub mod worker;
 
 pub use filter::Facts;
@@ -61,6 +63,13 @@ pub struct Refused {
     pub layer: Layer,
     /// Why, for people.
     pub reason: String,
+}
+
+impl Refused {
+    /// What is said of it at a start.
+    pub fn warning(&self) -> String {
+        format!("The kernel refuses a layer of the sandbox, {self}")
+    }
 }
 
 impl Display for Refused {

@@ -13,6 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::SigSet;
+use portolan_shared::sandbox::environment::is_for_our_successor;
 use portolan_shared::signal;
 use portolan_shared::sys::spawn::{self, Child, Spawn};
 use rustix::process::{Signal, pidfd_send_signal};
@@ -72,7 +73,7 @@ impl Wrapper {
         let child = spawn::spawn(&Spawn {
             exe: program.as_fd(),
             argv: &self.own_arguments(&[STATE, number.as_bytes(), CHECK]),
-            env: &spawn::environment(|_| true),
+            env: &spawn::environment(is_for_our_successor),
             map: &[(state.as_fd(), TRIAL_STATE)],
             null_stdin: true,
         })?;
@@ -129,7 +130,8 @@ impl Wrapper {
         }
         let number = saved::number(&state).to_string();
         let arguments = self.own_arguments(&[STATE, number.as_bytes()]);
-        let error = spawn::reexec(successor.as_fd(), &arguments, &spawn::environment(|_| true));
+        let error =
+            spawn::reexec(successor.as_fd(), &arguments, &spawn::environment(is_for_our_successor));
         match saved::set_inherited(handed, false) {
             Ok(()) => error,
             Err(error) => error,

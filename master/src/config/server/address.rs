@@ -150,7 +150,7 @@ impl Draft {
             }
         }
         let reason = failed.unwrap_or_else(|| format!("`{name}` has had no address before"));
-        reading.error(place, reason);
+        reading.unresolved(place, reason);
     }
 }
 
