@@ -34,8 +34,8 @@ pub enum Column {
     Master,
     /// Starts the master.
     Wrapper,
-    /// A worker with `sandbox = "off"`, started by root without another user.
-    Off,
+    /// A process of root's that nothing confines.
+    Bare,
 }
 
 /// What is to come of an attempt.
@@ -115,7 +115,7 @@ impl Attempt {
     /// When the table is not whole.
     pub fn promise(&self, column: Column) -> Promise {
         let signs: Vec<u8> = self.promises.bytes().filter(|sign| *sign != b' ').collect();
-        assert_eq!(signs.len(), Column::Off as usize + 1, "{}", self.what);
+        assert_eq!(signs.len(), Column::Bare as usize + 1, "{}", self.what);
         Promise::of(signs[column as usize])
     }
 

@@ -34,7 +34,7 @@ impl Stage {
         )
     }
 
-    /// As root, and not confined at all.
+    /// As root, with the sandbox off.
     pub fn open(configure: impl FnOnce(Setup) -> Setup) -> Self {
         Self::with(|listen| listen, |setup| configure(setup.global("sandbox", "\"off\"")))
     }
@@ -50,7 +50,9 @@ impl Stage {
         let origin = Origin::echo();
         let front = address::free();
         let body = listen(Listen::at("echo", front).server("one", origin.address)).to_string();
-        let portolan = configure(Setup::new(body)).start();
+        // Who is in our hands stands still, on a busy machine for a while.
+        let setup = Setup::new(body).global("heartbeat_timeout", "\"60s\"");
+        let portolan = configure(setup).start();
         // Not below /tmp, where commands may write.
         let directory = tempfile::Builder::new().prefix("portolan-").tempdir_in("/var");
         let directory = directory.expect("a directory");

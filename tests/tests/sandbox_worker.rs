@@ -4,12 +4,13 @@
 #![cfg(target_arch = "x86_64")]
 
 use std::net::SocketAddr;
+use std::process::{Child, Command};
 
 use nix::errno::Errno;
 use nix::libc;
-use portolan_tests::Stage;
 use portolan_tests::attempts::{Column, Promise, address};
 use portolan_tests::intruder::{Arg, Intruder, Outcome, possible};
+use portolan_tests::{Stage, deadline, processes};
 
 /// Fails with all findings at once.
 fn none(findings: &[String]) {
@@ -155,18 +156,45 @@ fn with_a_source_only_its_ports_are_bound_and_nobody_listens() {
     stage.expect_served_by(worker.pid);
 }
 
+/// A process of the test's own, which nothing confines.
+struct Bystander(Child);
+
+impl Drop for Bystander {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn without_a_sandbox_every_attempt_gets_to_the_kernel() {
     if !possible() {
         return;
     }
+    let stage = Stage::confined(|setup| setup.workers(2));
+    let worker = stage.portolan.whole().remove(0);
+    let scene = stage.scene(worker.pid);
+    let sleep = Command::new("/bin/sleep").arg("60").spawn();
+    let bystander = Bystander(sleep.expect("a process"));
+    let pid = bystander.0.id() as i32;
+    deadline::until("it has begun", || {
+        processes::process(pid).is_some_and(|one| one.title.starts_with("/bin/sleep"))
+    });
+    let mut intruder = Intruder::into(pid);
+    none(&scene.try_all(Column::Bare, &mut intruder));
+    none(&scene.try_lethal(Column::Bare, &mut intruder));
+}
+
+#[test]
+fn with_the_sandbox_off_a_worker_is_refused_what_the_wrapper_has_given_up_for_all() {
+    if !possible() {
+        return;
+    }
     let stage = Stage::open(|setup| setup.workers(2));
-    let workers = stage.portolan.whole();
-    let scene = stage.scene(workers[0].pid);
-    let mut intruder = Intruder::into(workers[0].pid);
-    none(&scene.try_all(Column::Off, &mut intruder));
+    let worker = stage.portolan.whole().remove(0);
+    let scene = stage.scene(worker.pid);
+    let mut intruder = Intruder::into(worker.pid);
+    none(&scene.try_all(Column::Master, &mut intruder));
     intruder.leave();
-    stage.expect_served_by(workers[0].pid);
-    let mut intruder = Intruder::into(workers[1].pid);
-    none(&scene.try_lethal(Column::Off, &mut intruder));
+    stage.expect_served_by(worker.pid);
 }

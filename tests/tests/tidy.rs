@@ -288,18 +288,17 @@ fn nothing_names_a_single_machine() {
 /// A test as the documentation names it: `file.rs` `name`, several names after one file.
 #[test]
 fn tests_that_are_shown_as_proof_exist() {
-    let text = fs::read_to_string(root().join("docs/processes.md")).expect("the page");
     let mut missing = Vec::new();
-    let mut file = String::new();
-    for (n, word) in text.split('`').enumerate() {
-        if n % 2 == 0 {
-            continue;
-        }
-        if Path::new(word).extension().is_some_and(|end| end == "rs") {
-            let at = if word.contains('/') { root() } else { root().join("tests/tests") };
-            file = fs::read_to_string(at.join(word)).unwrap_or_default();
-        } else if word.matches('_').count() >= 3 && !file.contains(&format!("fn {word}(")) {
-            missing.push(word.to_owned());
+    for page in ["docs/processes.md", "docs/sandbox.md"] {
+        let text = fs::read_to_string(root().join(page)).expect("the page");
+        let mut file = String::new();
+        for word in text.split('`').skip(1).step_by(2) {
+            if Path::new(word).extension().is_some_and(|end| end == "rs") {
+                let at = if word.contains('/') { root() } else { root().join("tests/tests") };
+                file = fs::read_to_string(at.join(word)).unwrap_or_default();
+            } else if word.matches('_').count() >= 3 && !file.contains(&format!("fn {word}(")) {
+                missing.push(format!("{page}: {word}"));
+            }
         }
     }
     none(&missing);
