@@ -86,6 +86,7 @@ fn build(directory: &str) -> PathBuf {
         Command::new(tree().join("packaging/debian/build"))
             .env("PORTOLAN_DEB_BIN", binaries::directory())
             .env("PORTOLAN_DEB_OUT", &out)
+            .env("PORTOLAN_DEB_LEVEL", "0")
             .env("VERSION", "")
             .env("SOURCE_DATE_EPOCH", "1800000000"),
     );
