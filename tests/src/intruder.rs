@@ -437,6 +437,12 @@ impl Intruder {
         self.pid.as_raw()
     }
 
+    /// Ends it by SIGKILL; its parent is told once we have let go of what is left.
+    pub fn kill(mut self) {
+        self.gone = true;
+        bury(self.pid);
+    }
+
     /// Lets it go on where it was.
     pub fn leave(self) {
         drop(self);

@@ -187,3 +187,54 @@ fn flood(channel: BorrowedFd<'_>, over: &AtomicBool) -> (u64, u64) {
     }
     (sent, full)
 }
+
+#[test]
+fn whatever_bytes_come_the_master_goes_on() {
+    if !possible() {
+        return;
+    }
+    let stage = Stage::confined(|setup| setup.workers(9));
+    let portolan = &stage.portolan;
+    let master = portolan.master();
+    let workers = portolan.whole();
+    let (bystander, victims) = workers.split_first().expect("workers");
+    let adopted = ToMaster::Adopted {
+        nonce: 1,
+        role: Role::Worker,
+        slot: 1,
+        generation: 1,
+        life: Life::Serving,
+        paused: false,
+        short: false,
+        streams: Some(1),
+        version: "1".to_owned(),
+    };
+    let reply = ToMaster::Reply { id: 1, text: "some text".to_owned(), last: true };
+    let valid = [adopted, reply, ToMaster::Draining { streams: 300 }].map(|one| encoded(&one));
+    // xorshift; another seed for each worker.
+    for (seed, victim) in (1_u64..).zip(victims) {
+        let channel = stolen::end(victim.pid);
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as usize
+        };
+        for _ in 0..200 {
+            let mut bytes = valid[next() % valid.len()].clone();
+            for _ in 0..=next() % 3 {
+                // The protocol's number stays, that what is behind it is looked at.
+                let at = 2 + next() % (bytes.len() - 2);
+                bytes[at] = next() as u8;
+            }
+            bytes.truncate(2 + next() % (2 * bytes.len()));
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            // Its end may have been closed by then, or be full.
+            let _ = rustix::net::send(&channel, &bytes, flags);
+        }
+    }
+    let ended = |pid: i32| format!("Worker ({pid}) is ended: a message has no known form");
+    assert!(victims.iter().any(|one| portolan.errors().contains(&ended(one.pid))));
+    expect_whole(&stage, master, &[bystander.pid]);
+}

@@ -5,13 +5,14 @@
 #![cfg(target_arch = "x86_64")]
 
 use std::fs;
+use std::os::unix::fs::FileExt;
+use std::process::Command;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
 use portolan_tests::intruder::{Intruder, Outcome, possible};
 use portolan_tests::{Stage, client, deadline, processes};
-use rustix::process::Signal;
 
 /// A piece of shared memory, as a process has mapped it.
 #[derive(Debug)]
@@ -83,8 +84,7 @@ fn garbage_in_shared_memory_costs_service_at_most_and_a_reload_ends_that() {
         }
     }
     // It has done what it wanted and goes no further.
-    processes::signal(attacker.pid, Signal::KILL);
-    drop(intruder);
+    intruder.kill();
     portolan.wait_error("words of shared memory were not as written: put right");
     // What the master alone writes holds again: the slot is filled, and nobody else has ended.
     deadline::until("the slot is filled again", || {
@@ -103,4 +103,56 @@ fn garbage_in_shared_memory_costs_service_at_most_and_a_reload_ends_that() {
         client::connect(stage.front).expect_echo(b"afterwards");
     }
     assert_eq!(portolan.master(), master);
+}
+
+/// Where the bit of a lane that lives is, and its owner's first words: layout 2 of shared memory.
+fn lane(number: u64) -> (u64, u64, u64) {
+    (8 * (8 + number / 64), 1 << (number % 64), 4096 + 128 * number)
+}
+
+#[test]
+fn a_master_that_follows_ends_nobody_whom_a_worker_has_named() {
+    if !possible() {
+        return;
+    }
+    let stage = Stage::confined(|setup| setup.workers(2).global("heartbeat_timeout", "\"500ms\""));
+    let portolan = &stage.portolan;
+    let workers = portolan.whole();
+    let mut stranger = Command::new("/bin/sleep").arg("60").spawn().expect("a stranger");
+    let pid = stranger.id() as i32;
+    let started = portolan_shared::memory::process_start_time(pid).expect("when it has begun");
+    let lanes = shared(workers[0].pid).into_iter().find(|one| one.name.contains("lanes"));
+    let lanes = lanes.expect("its lanes").at;
+    let (word, bit, owner) = lane(200);
+    // While the master cannot put it right, and then it dies.
+    let master = Intruder::into(portolan.master());
+    let intruder = Intruder::into(workers[0].pid);
+    let read = |at: u64| {
+        let bytes = intruder.read(lanes + at, 8);
+        u64::from_ne_bytes(bytes.try_into().expect("a word"))
+    };
+    assert_eq!(read(word) & bit, 0, "the lane is free");
+    for (at, value) in [(owner, pid as u64), (owner + 8, 1), (owner + 16, started)] {
+        intruder.write(lanes + at, &value.to_ne_bytes());
+    }
+    intruder.write(lanes + word, &(read(word) | bit).to_ne_bytes());
+    intruder.leave();
+    let former = master.pid();
+    master.kill();
+    deadline::until("another master", || portolan.try_master().is_some_and(|pid| pid != former));
+    portolan.wait_error("processes of a former master adopted");
+    deadline::until("the lane is free again", || {
+        let workers = portolan.workers();
+        let Some(worker) = workers.first() else { return false };
+        let lanes = shared(worker.pid).into_iter().find(|one| one.name.contains("lanes"));
+        let Some(lanes) = lanes else { return false };
+        let file = fs::File::open(format!("/proc/{}/mem", worker.pid)).expect("its memory");
+        let mut bytes = [0; 8];
+        let whole = file.read_exact_at(&mut bytes, lanes.at + word).is_ok();
+        whole && u64::from_ne_bytes(bytes) & bit == 0
+    });
+    assert!(processes::alive(pid), "the stranger was ended");
+    stranger.kill().expect("the stranger's end");
+    stranger.wait().expect("the stranger's end");
+    client::connect(stage.front).expect_echo(b"afterwards");
 }
