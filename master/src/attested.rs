@@ -1,6 +1,6 @@
 //! What the kernel says of a process's confinement, whatever the process itself would say.
 //!
-//! The reading of /proc/PID/status is core; [`of`], [`descriptors`] and [`lacking`] are its shell.
+//! The reading of /proc/PID/status is core; [`of`], [`descriptors_of`] and [`lacking`] are its shell.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -8,6 +8,7 @@ use std::fs;
 
 use portolan_shared::sandbox::capabilities::Set;
 use portolan_shared::sandbox::supervisors::KEPT;
+use portolan_shared::sys::descriptors;
 
 /// By proc_pid_status(5).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,16 +106,25 @@ pub fn lacking(wrapper: i32) -> Option<String> {
     of(wrapper)?.lacks()
 }
 
-/// The open descriptors of one of ours by kind: `3 memfd, 12 socket`. `None`: they are hidden from us.
-pub fn descriptors(pid: i32) -> Option<String> {
+/// The open descriptors of one of ours by kind: `15: 3 memfd, 12 socket`. `None`: they are hidden from us.
+pub fn descriptors_of(pid: i32) -> Option<String> {
     let mut kinds: BTreeMap<String, u32> = BTreeMap::new();
     for entry in fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten() {
         if let Ok(link) = fs::read_link(entry.path()) {
             *kinds.entry(kind(&link.to_string_lossy())).or_default() += 1;
         }
     }
+    Some(counted(&kinds))
+}
+
+/// Our own, which we know better than anybody else.
+pub fn own_descriptors() -> String {
+    counted(&descriptors::kinds())
+}
+
+fn counted<K: Display>(kinds: &BTreeMap<K, u32>) -> String {
     let shown: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-    Some(shown.join(", "))
+    format!("{}: {}", kinds.values().sum::<u32>(), shown.join(", "))
 }
 
 /// `socket:[1]`, `anon_inode:[eventfd]`, `/memfd:name (deleted)`, `/dev/null`.
@@ -170,8 +180,8 @@ mod tests {
         ] {
             assert_eq!(kind(link), expected);
         }
-        let own = descriptors(std::process::id() as i32).unwrap();
+        let own = descriptors_of(std::process::id() as i32).unwrap();
         assert!(own.contains("device") || own.contains("pipe") || own.contains("file"), "{own}");
-        assert_eq!(descriptors(i32::MAX), None);
+        assert_eq!(descriptors_of(i32::MAX), None);
     }
 }

@@ -132,9 +132,10 @@ impl Question {
         let mut text = self.preface.clone();
         for part in self.parts.values() {
             let _ = writeln!(text, "# {}", part.title);
-            text.push_str(&part.text);
-            if !part.text.is_empty() && !part.text.ends_with('\n') {
-                text.push('\n');
+            for line in part.text.lines() {
+                // Nobody speaks for others.
+                let own = if line.starts_with('#') { " " } else { "" };
+                let _ = writeln!(text, "{own}{line}");
             }
             match part.state {
                 PartState::Complete => {}
@@ -198,6 +199,16 @@ mod tests {
         let id = questions.ask(7, String::new(), [(1, "worker 1".into())], now);
         questions.reply(id, 1, "a\tb\n\x1b]0;x\x07\u{9b}2J\r", true);
         let text = "# worker 1\na\tb\n?]0;x??2J?\n".to_owned();
+        assert_eq!(questions.finished(now), [(7, text)]);
+    }
+
+    #[test]
+    fn nobody_speaks_for_others() {
+        let now = Instant::now();
+        let mut questions = Questions::default();
+        let id = questions.ask(7, String::new(), [(1, "worker 1".into())], now);
+        questions.reply(id, 1, "a\n# worker 2\nb", true);
+        let text = "# worker 1\na\n # worker 2\nb\n".to_owned();
         assert_eq!(questions.finished(now), [(7, text)]);
     }
 

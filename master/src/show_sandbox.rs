@@ -64,13 +64,16 @@ impl Master {
     fn preface(&self, asked: &[WorkerId]) -> String {
         let mut text = String::new();
         if let Some(wrapper) = self.wrapper_pid() {
-            let _ = write!(text, "# wrapper pid {wrapper}\n{}", with_descriptors(wrapper));
+            let hidden = || "hidden".to_owned();
+            let descriptors = attested::descriptors_of(wrapper).unwrap_or_else(hidden);
+            let _ = write!(text, "# wrapper pid {wrapper}\n{}", of(wrapper));
+            let _ = writeln!(text, "descriptors: {descriptors}");
         }
         let own = std::process::id() as i32;
         let generation = self.current.unwrap_or(0);
-        let _ =
-            write!(text, "# master pid {own} generation {generation}\n{}", with_descriptors(own));
+        let _ = write!(text, "# master pid {own} generation {generation}\n{}", of(own));
         let _ = write!(text, "{}", self.sandbox);
+        let _ = writeln!(text, "descriptors: {}", attested::own_descriptors());
         for worker in self.workers.values().filter(|worker| !asked.contains(&worker.id)) {
             let _ = write!(text, "# {}\n{}", heading(worker), of(worker.pid));
         }
@@ -89,9 +92,4 @@ fn of(pid: i32) -> String {
         let _ = writeln!(text, "OomScoreAdj: {score}");
     }
     text
-}
-
-fn with_descriptors(pid: i32) -> String {
-    let descriptors = attested::descriptors(pid).unwrap_or_else(|| "hidden".to_owned());
-    format!("{}descriptors: {descriptors}\n", of(pid))
 }

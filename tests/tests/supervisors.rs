@@ -223,7 +223,7 @@ fn show_sandbox_tells_of_every_process_by_the_kernels_word() {
     for pid in [portolan.wrapper(), portolan.master()] {
         let part = part_of(&shown, pid);
         let told = value(&part, "descriptors").unwrap_or_default();
-        assert!(told.contains("socket") && told.contains("pidfd"), "{part}");
+        assert!(told.contains("device") && told.contains("file"), "{part}");
     }
     let by_command = portolan.command(&["show", "sandbox"]);
     assert!(by_command.status.success());
