@@ -156,6 +156,39 @@ fn with_a_source_only_its_ports_are_bound_and_nobody_listens() {
     stage.expect_served_by(worker.pid);
 }
 
+#[test]
+fn a_transparent_source_leaves_one_capability_and_no_raw_socket() {
+    if !possible() {
+        return;
+    }
+    let stage = Stage::with(
+        |listen| listen.line("source = \"0.0.0.0 usesrc clientip\""),
+        |setup| setup.workers(2).global("user", "\"nobody\"").global("group", "\"nogroup\""),
+    );
+    stage.portolan.expect_refusals();
+    let worker = stage.portolan.whole().remove(0);
+    let shown = |set: &str| processes::status(worker.pid, set).expect("a set of capabilities");
+    for set in ["CapPrm", "CapEff", "CapBnd"] {
+        // CAP_NET_RAW, number 13.
+        assert_eq!(shown(set), "0000000000002000", "{set}");
+    }
+    let mut intruder = Intruder::into(worker.pid);
+    let refused = Outcome::Failed(Errno::EPERM);
+    for (family, kind) in [(libc::AF_INET, libc::SOCK_RAW), (libc::AF_PACKET, libc::SOCK_RAW)] {
+        let make = [family.into(), kind.into(), libc::IPPROTO_ICMP.into()];
+        assert_eq!(intruder.call(libc::SYS_socket, &make), refused, "{family}");
+    }
+    let socket = tcp(&mut intruder);
+    let option = |name: i32| {
+        let on = Arg::At(vec![1, 0, 0, 0]);
+        [socket.into(), libc::IPPROTO_IP.into(), name.into(), on, 4.into()]
+    };
+    let done = Outcome::Done(0);
+    assert_eq!(intruder.call(libc::SYS_setsockopt, &option(libc::IP_TRANSPARENT)), done);
+    assert_eq!(intruder.call(libc::SYS_setsockopt, &option(libc::IP_HDRINCL)), refused);
+    intruder.leave();
+}
+
 /// A process of the test's own, which nothing confines.
 struct Bystander(Child);
 
