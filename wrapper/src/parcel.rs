@@ -224,7 +224,7 @@ impl Parcel {
 
     fn begin(&mut self, notifier: &Notifier, view: &View<'_>) -> io::Result<()> {
         let (ours, theirs) = Channel::pair()?;
-        // Others than root have what the system allows anybody: enough for some hundreds.
+        // Without CAP_NET_ADMIN, which the wrapper gives up, it is what the system allows anybody.
         if sockopt::set_socket_send_buffer_size_force(&ours, ROOM).is_err() {
             sockopt::set_socket_send_buffer_size(&ours, ROOM)?;
         }
