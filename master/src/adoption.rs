@@ -74,6 +74,11 @@ impl Master {
         // Of another version's model nothing is said until the next reload.
         let config = self.current().map(|current| postcard::from_bytes(&current.configuration));
         self.config = config.and_then(Result::ok).map(Rc::new);
+        // The reload that follows may fail, and then all goes on as it is.
+        if let Some(config) = self.config.clone() {
+            self.take_logs(&config);
+        }
+        sys::title::set(&format!("portolan: master gen {}", handed.current));
         if let Some(control) = &mut self.control {
             for client in handed.clients {
                 let waits = client.waits;

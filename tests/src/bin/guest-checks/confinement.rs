@@ -3,10 +3,14 @@
 use portolan_tests::processes;
 
 use super::Check;
+use super::journal::Mark;
 use super::system;
 use super::world::World;
 
-pub const CHECKS: &[Check] = &[("every process is confined as its role is", layers)];
+pub const CHECKS: &[Check] = &[
+    ("every process is confined as its role is", layers),
+    ("show sandbox tells of every process", show_sandbox),
+];
 
 fn status(pid: i32, name: &str) -> String {
     processes::status(pid, name).unwrap_or_else(|| panic!("{name} of {pid}"))
@@ -48,4 +52,17 @@ fn layers(world: &mut World) {
         let filters: u32 = status(worker, "Seccomp_filters").parse().expect("a number");
         assert!(filters >= 2, "{filters}");
     }
+}
+
+fn show_sandbox(world: &mut World) {
+    world.serving();
+    let text = system::ask("show sandbox").expect("an answer");
+    println!("{text}");
+    for role in ["wrapper", "master", "worker", "checker"] {
+        assert!(text.contains(role), "{role}");
+    }
+    let pids: Vec<String> = system::workers().into_iter().map(|pid| pid.to_string()).collect();
+    assert!(pids.iter().all(|pid| text.contains(pid)), "{pids:?}");
+    let refused = Mark::beginning().count("has refused");
+    assert_eq!(refused, 0, "the sandbox has refused something");
 }

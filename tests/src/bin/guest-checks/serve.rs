@@ -9,6 +9,7 @@ use super::world::World;
 pub const CHECKS: &[Check] = &[
     ("it serves clients of all kinds", serves),
     ("systemctl status shows what matters", status_line),
+    ("workers are the first to go when memory is short", oom_scores),
     ("each role has the limit of descriptors that it needs", descriptor_limits),
     ("systemd-analyze security says OK or better", exposure),
 ];
@@ -26,6 +27,19 @@ fn status_line(world: &mut World) {
     let line = line.unwrap_or_else(|| panic!("no status: {text}"));
     let generation = system::info("Generation").expect("an answer");
     assert!(line.contains(&format!("gen {generation}, 2 workers, 0 servers down")), "{line}");
+}
+
+fn oom_scores(world: &mut World) {
+    world.serving();
+    let score = |pid: i32| -> i32 {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).expect("a score");
+        text.trim().parse().expect("a number")
+    };
+    let others = [system::wrapper(), system::role("master").expect("a master")].map(score);
+    let workers: Vec<i32> = system::workers().into_iter().map(score).collect();
+    println!("wrapper and master {others:?}, workers {workers:?}");
+    let most = others.into_iter().max().unwrap_or_default();
+    assert!(!workers.is_empty() && workers.iter().all(|one| *one > most));
 }
 
 fn descriptor_limits(world: &mut World) {

@@ -17,6 +17,7 @@ pub const CHECKS: &[Check] = &[
     ("a restart refuses no connection", restart),
     ("kill -s USR1 finishes what is in flight and stays down", soft_stop),
     ("a stop leaves no process", stop),
+    ("a stop behind a killed wrapper leaves no process", stop_without_wrapper),
     ("a stop in the middle of a reload leaves no process", stop_in_reload),
     ("a restart behind a killed wrapper serves with one set of processes", restart_without_wrapper),
 ];
@@ -87,6 +88,22 @@ fn stop(world: &mut World) {
     systemctl(&["stop", system::UNIT]);
     down(world);
     assert_eq!(system::property("Result"), "success");
+    world.leave();
+}
+
+fn stop_without_wrapper(world: &mut World) {
+    world.under_load();
+    system::kill(system::wrapper(), Signal::KILL);
+    systemctl(&["stop", system::UNIT]);
+    down(world);
+    world.leave();
+    // And when the next wrapper has just begun.
+    world.under_load();
+    let old = system::wrapper();
+    system::kill(old, Signal::KILL);
+    system::until("another wrapper", || ![0, old].contains(&system::wrapper()));
+    systemctl(&["stop", system::UNIT]);
+    down(world);
     world.leave();
 }
 

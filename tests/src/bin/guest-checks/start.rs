@@ -7,7 +7,10 @@ use super::journal::Mark;
 use super::system::{self, systemctl};
 use super::world::{OURS, World};
 
-pub const CHECKS: &[Check] = &[("a start that cannot bind fails and says why", no_bind)];
+pub const CHECKS: &[Check] = &[
+    ("a start with a broken configuration fails once and says where", broken),
+    ("a start that cannot bind fails and says why", no_bind),
+];
 
 /// The start fails with these words, and is not tried again.
 fn fails(world: &mut World, text: &str, words: &[&str]) {
@@ -21,6 +24,23 @@ fn fails(world: &mut World, text: &str, words: &[&str]) {
     for word in words {
         mark.wait(word);
     }
+}
+
+fn broken(world: &mut World) {
+    let text = world.configuration("").replacen("\nserver = ", "\nsever = ", 1);
+    let line = 1 + text.lines().position(|line| line.starts_with("sever")).expect("the line");
+    let place = format!("{OURS}:{line}:1");
+    fails(world, &text, &[&place]);
+    let shown = system::run(&["systemctl", "status", "--no-pager", "--full", system::UNIT]);
+    assert!(shown.text.contains(&place), "{place} in what systemctl status shows");
+    portolan_tests::deadline::pause(std::time::Duration::from_millis(700));
+    assert_eq!(system::property("ActiveState"), "failed");
+    system::nothing_is_left();
+    assert_eq!(system::number("NRestarts"), 0);
+    // Mended, it starts without further ado.
+    world.configure("");
+    systemctl(&["start", system::UNIT]);
+    world.whole();
 }
 
 fn no_bind(world: &mut World) {

@@ -12,6 +12,7 @@ pub const CHECKS: &[Check] = &[
     ("an upgrade loses nothing and keeps what the administrator wrote", upgraded),
     ("an older version may be installed again", downgraded),
     ("a newer master that cannot start leaves the old one serving", broken_master),
+    ("a newer worker that cannot start leaves the old ones serving", broken_worker),
 ];
 
 const MAIN: &str = "/etc/portolan/portolan.toml";
@@ -91,4 +92,8 @@ fn broken(world: &mut World, package: &str) {
 
 fn broken_master(world: &mut World) {
     broken(world, "broken-master");
+}
+
+fn broken_worker(world: &mut World) {
+    broken(world, "broken-worker");
 }
