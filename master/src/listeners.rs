@@ -16,6 +16,7 @@
 mod error;
 mod key;
 mod options;
+mod owner;
 mod passed;
 mod tcp;
 pub mod unix;
@@ -59,6 +60,9 @@ struct Listener {
     /// What was set last; `None` where a former master did it.
     options: Option<Wanted>,
 }
+
+/// Addresses whose owners are looked for: each takes a look at every process's descriptors.
+const OWNERS_MAX: usize = 3;
 
 /// A socket and whose it is.
 pub type Socket = (ListenerEntry, Rc<OwnedFd>);
@@ -185,6 +189,7 @@ impl Table {
         for place in &prepared.fresh {
             self.entries.remove_entry(place).map(remove);
         }
+        errors.iter_mut().take(OWNERS_MAX).for_each(BindError::find_owner);
         Err(errors)
     }
 
@@ -480,7 +485,13 @@ fn is_tcp(bind: &Bind) -> bool {
 }
 
 fn error(frontend: &Frontend, bind: &Bind, why: Why) -> BindError {
-    BindError { frontend: frontend.name.clone(), written: bind.written.clone(), why }
+    BindError {
+        frontend: frontend.name.clone(),
+        written: bind.written.clone(),
+        bind: bind.id,
+        address: bind.address.clone(),
+        why,
+    }
 }
 
 fn try_options(key: &Key, bind: &Bind, frontend: &Frontend, tune: &Tune) -> Result<(), Why> {

@@ -12,6 +12,7 @@
 //! ```
 
 mod adoption;
+mod advice;
 mod aides;
 mod answer;
 mod attested;

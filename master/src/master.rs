@@ -24,6 +24,7 @@ use portolan_shared::sandbox::Report;
 use portolan_shared::signal::Signals;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::advice::Refusal;
 use crate::aides::Aides;
 use crate::captures::Captures;
 use crate::coalesce::{Coalescer, Way};
@@ -35,7 +36,7 @@ use crate::link::Link;
 use crate::listeners::{Passed, Table};
 use crate::obituary::Obituaries;
 use crate::orphans::Orphan;
-use crate::prepare::{Accepted, Candidate, Refusal};
+use crate::prepare::{Accepted, Candidate};
 use crate::questions::{Questions, Waiting};
 use crate::reading::Reading;
 use crate::servers::Tally;

@@ -16,14 +16,16 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Instant;
 
-use portolan_master::config::{self, Diagnostic, Hosts, Input as Text, Last, Loaded, Sources};
+use portolan_master::config::{self, Hosts, Input as Text, Last, Loaded, Places, Sources};
 use portolan_master::resolver;
 use portolan_shared::log;
-use portolan_shared::message::wrapper::{MISCONFIGURED, ToWrapper};
+use portolan_shared::message::StartStep;
+use portolan_shared::message::wrapper::ToWrapper;
 use portolan_shared::model::{Config, LogLevel};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use serde::{Deserialize, Serialize};
 
+use crate::advice::{self, Refusal};
 use crate::aides::{self, Post};
 use crate::control::Control;
 use crate::generation::{Generation, Terms, encode, encode_for_aides, open_logs};
@@ -98,6 +100,8 @@ pub struct Candidate {
     pub warnings: String,
     /// The control socket, where it is to be another one.
     pub control: Option<Control>,
+    /// Where in the files stands what may yet fail.
+    places: Places,
 }
 
 /// What a generation has beside its sockets.
@@ -106,40 +110,6 @@ struct Completed {
     configuration: Rc<[u8]>,
     aide_configuration: Rc<[u8]>,
     control: Option<Control>,
-}
-
-/// Why a generation cannot be started.
-#[derive(Clone, Debug)]
-pub struct Refusal {
-    /// In one line.
-    pub line: String,
-    /// At length.
-    pub text: String,
-    /// What the first start ends with.
-    pub status: u8,
-}
-
-impl Refusal {
-    /// Where the configuration is to blame.
-    fn of_configuration(line: String, text: String) -> Self {
-        Self { line, text, status: MISCONFIGURED }
-    }
-}
-
-impl From<String> for Refusal {
-    fn from(line: String) -> Self {
-        Self { text: line.clone(), line, status: FAILED }
-    }
-}
-
-/// What a configuration's findings are in one line: the first error and how many more there are.
-fn in_one_line(diagnostics: &[Diagnostic]) -> String {
-    let errors: Vec<_> = diagnostics.iter().filter(|found| found.is_error()).collect();
-    match errors.as_slice() {
-        [] => String::new(),
-        [only] => only.to_string(),
-        [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
-    }
 }
 
 impl Master {
@@ -199,10 +169,8 @@ impl Master {
     }
 
     fn prepare(&mut self, sources: &Sources, read: Read, now: Instant) -> Result<(), Refusal> {
-        let Loaded { mut config, warnings, texts, files, hosts, last } = read.map_err(|found| {
-            let (line, text) = (in_one_line(&found), config::render(&found, false));
-            Refusal { line, text, status: config::exit_status(&found) }
-        })?;
+        let Loaded { mut config, warnings, texts, files, hosts, last, places } =
+            read.map_err(Refusal::from)?;
         for warning in &warnings {
             self.say(LogLevel::Warning, &warning.to_string());
         }
@@ -210,8 +178,7 @@ impl Master {
             let line = format!("{} (-dW: warnings are errors)", warnings[0]);
             return Err(Refusal::of_configuration(line, config::render(&warnings, false)));
         }
-        self.check_sandbox(&config)
-            .map_err(|line| Refusal::of_configuration(line.clone(), line))?;
+        self.check_sandbox(&config).map_err(|line| advice::of_sandbox(line, &places))?;
         self.arguments.apply(&mut config);
         let number = self.last_generation + 1;
         let slots = config.process.workers;
@@ -226,9 +193,10 @@ impl Master {
 
         let binary = self.worker_program()?;
         let own_limit = limits::limit_own(config.process.listener_sockets_max);
-        let logs = open_logs(&config, &self.passed)?;
-        let prepared = self.bind(&config, own_limit)?;
-        let complete = self.complete(&mut config, number, &prepared);
+        let logs =
+            open_logs(&config, &self.passed).map_err(|message| advice::of_log(message, &places))?;
+        let prepared = self.bind(&config, own_limit, &places)?;
+        let complete = self.complete(&mut config, number, &prepared, &places);
         let Completed { configuration, aide_configuration, control } =
             complete.inspect_err(|_| self.discard_sockets(&prepared))?;
 
@@ -269,6 +237,7 @@ impl Master {
             aides: Vec::new(),
             warnings: config::render(&warnings, false),
             control,
+            places,
         });
         self.keep_generation(number)?;
         for post in (0..slots).map(Post::Slot).chain(aides) {
@@ -289,20 +258,26 @@ impl Master {
         config: &mut Config,
         number: u32,
         prepared: &Prepared,
-    ) -> Result<Completed, String> {
+        places: &Places,
+    ) -> Result<Completed, Refusal> {
         let allowed = limits::allowed(config.process.descriptor_limit);
         limits::fit(config, prepared.sockets.len() as u64, allowed)
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| advice::of_limits(&error, places))?;
         self.assign(config, number)?;
         let bytes = encode(config)?;
         let of_aides = encode_for_aides(config, &bytes)?;
         self.keep_fresh(prepared)?;
-        let control = self.bind_control(config)?;
+        let control = self.bind_control(config, places)?;
         Ok(Completed { configuration: bytes, aide_configuration: of_aides, control })
     }
 
     /// Binds what is new; `own_limit` is how many descriptors this process may have.
-    fn bind(&mut self, config: &Config, own_limit: u64) -> Result<Prepared, Refusal> {
+    fn bind(
+        &mut self,
+        config: &Config,
+        own_limit: u64,
+        places: &Places,
+    ) -> Result<Prepared, Refusal> {
         // Half of our own table is for everything else: workers, clients, their duplicates in flight.
         let sockets_max = u64::from(config.process.listener_sockets_max).min(own_limit / 2);
         let how = How {
@@ -311,13 +286,7 @@ impl Master {
             successor: self.is_successor() && self.current.is_none(),
             passed: &self.passed,
         };
-        self.listeners.prepare(config, &how).map_err(|errors| {
-            let text: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            let more = text.len() - 1;
-            let line =
-                if more == 0 { text[0].clone() } else { format!("{} (and {more} more)", text[0]) };
-            Refusal { line, text: text.join("\n"), status: FAILED }
-        })
+        self.listeners.prepare(config, &how).map_err(|errors| advice::of_binds(&errors, places))
     }
 
     fn assign(&mut self, config: &mut Config, number: u32) -> Result<(), String> {
@@ -400,8 +369,9 @@ impl Master {
     }
 
     /// A worker of the candidate has failed or ended.
-    pub fn candidate_failed(&mut self, reason: String, now: Instant) {
-        self.fail_start(reason.into(), now);
+    pub fn candidate_failed(&mut self, reason: String, step: Option<StartStep>, now: Instant) {
+        let places = self.candidate.as_ref().map(|candidate| candidate.places.clone());
+        self.fail_start(advice::of_start(reason, step, &places.unwrap_or_default()), now);
     }
 
     /// Another program was to go on with it, and does not.
@@ -422,15 +392,16 @@ impl Master {
     }
 
     /// Binds the control socket where it is to be another one than now.
-    fn bind_control(&self, config: &Config) -> Result<Option<Control>, String> {
+    fn bind_control(&self, config: &Config, places: &Places) -> Result<Option<Control>, Refusal> {
         let Some(path) = config.process.control_socket.as_deref() else { return Ok(None) };
         if self.control.as_ref().is_some_and(|control| control.path() == path) {
             return Ok(None);
         }
         let live = if self.is_successor() { Live::Replace } else { Live::Refuse };
-        Control::bind(path, live)
-            .map(Some)
-            .map_err(|why| format!("cannot bind control socket {}: {why}", path.display()))
+        Control::bind(path, live).map(Some).map_err(|why| {
+            let message = format!("cannot bind control socket {}: {why}", path.display());
+            advice::of_control(message, &why, places)
+        })
     }
 
     /// Whether former processes leave once we serve.

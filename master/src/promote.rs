@@ -14,13 +14,14 @@ use portolan_shared::message::wrapper::ToWrapper;
 use portolan_shared::message::{Role, ToWorker};
 use portolan_shared::model::{Config, LogLevel};
 
+use crate::advice::Refusal;
 use crate::aides::Aides;
 use crate::control::Control;
 use crate::generation::name;
 use crate::kept::{GENERATION, PROGRAM};
 use crate::listeners::Prepared;
 use crate::master::Master;
-use crate::prepare::{ACCEPTED, Accepted, BINARY, CONTROL, Refusal, sealed};
+use crate::prepare::{ACCEPTED, Accepted, BINARY, CONTROL, sealed};
 use crate::servers::Tally;
 use crate::slots::Slots;
 use crate::worker::Phase;

@@ -106,7 +106,11 @@ fn become_wrapper() -> String {
         Err(error) => return error,
     };
     let error = Process::new(&path).args(std::env::args_os().skip(1)).exec();
-    format!("cannot execute {}: {error}", path.display())
+    format!(
+        "cannot execute {}: {error}; portolan, portolan-wrapper and portolan-worker lie in one \
+         directory (-db runs without the wrapper)",
+        path.display()
+    )
 }
 
 /// `-v` and `-vv`.
@@ -199,8 +203,15 @@ fn ask(arguments: &Arguments, line: &str) -> Result<u8, String> {
         Some(path) => path.clone(),
         None => configured_socket(arguments)?,
     };
-    let answer = control::client::ask(&path, line)
-        .map_err(|error| format!("control socket {}: {error}", path.display()))?;
+    let answer = control::client::ask(&path, line).map_err(|error| {
+        let advice = match error.kind() {
+            std::io::ErrorKind::NotFound => " (no Portolan with this control socket runs)",
+            std::io::ErrorKind::ConnectionRefused => " (nobody listens there any more)",
+            std::io::ErrorKind::PermissionDenied => " (it is for its owner alone: try as root)",
+            _ => "",
+        };
+        format!("control socket {}: {error}{advice}", path.display())
+    })?;
     if line != "reload" {
         let asks = ["show ", "get "].iter().any(|verb| line.starts_with(verb));
         // An order that was obeyed is answered by nothing.
@@ -365,7 +376,9 @@ fn serve(
     change_directory(&arguments)?;
     let directories = (first, open_directory()?);
     if arguments.files.is_empty() {
-        eprintln!("portolan: no configuration is given: -f FILE");
+        eprintln!(
+            "portolan: no configuration is given: -f FILE; `portolan init` writes one to begin with"
+        );
         return Ok(MISCONFIGURED);
     }
     let now = Instant::now();
@@ -538,8 +551,13 @@ pub fn sibling(name: &str) -> Result<PathBuf, String> {
 fn open_program(name: &str) -> Result<OwnedFd, String> {
     let path = sibling(name)?;
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    rustix::fs::open(&path, flags, Mode::empty())
-        .map_err(|error| format!("cannot open {}: {error}", path.display()))
+    rustix::fs::open(&path, flags, Mode::empty()).map_err(|error| {
+        let shown = path.display();
+        format!(
+            "cannot open {shown}: {error}; portolan, portolan-wrapper and portolan-worker lie in one \
+             directory"
+        )
+    })
 }
 
 #[cfg(test)]

@@ -171,7 +171,7 @@ impl Master {
                 if self.current == Some(generation) {
                     self.not_respawned(post, &error, now);
                 } else {
-                    self.candidate_failed(error, now);
+                    self.candidate_failed(error, None, now);
                 }
             }
         }
@@ -300,6 +300,7 @@ impl Master {
             ToMaster::Ready => self.handle_ready(id, now),
             ToMaster::Failed { step, reason } => {
                 worker.failed = Some(format!("{}: {reason}", step_name(step)));
+                worker.failed_at = Some(step);
             }
             ToMaster::Short { short, .. } if worker.short == short => {}
             ToMaster::Short { short, reason } => {
@@ -325,7 +326,7 @@ impl Master {
                     }
                     if self.is_candidates(id) {
                         let reason = format!("{name} left before the others were ready");
-                        self.candidate_failed(reason, now);
+                        self.candidate_failed(reason, None, now);
                     }
                 }
             }
@@ -402,7 +403,7 @@ impl Master {
                 Some(reason) => format!("{post} cannot start: {reason}"),
                 None => format!("{post} ({pid}) {ending} before it was ready"),
             };
-            self.candidate_failed(reason, now);
+            self.candidate_failed(reason, worker.failed_at, now);
         } else if !self.state.stops() {
             let orders = self.slots.ended(id, now);
             self.order(orders);

@@ -22,7 +22,9 @@ use portolan_shared::capture::FILE_BYTES;
 use portolan_shared::channel::{Channel, ChannelError};
 use portolan_shared::memory::Lane;
 use portolan_shared::message::wrapper::WRAPPER_FD;
-use portolan_shared::message::{DESCRIPTORS_MAX, Hello, ListenerEntry, PIECE_MAX, Role, ToWorker};
+use portolan_shared::message::{
+    DESCRIPTORS_MAX, Hello, ListenerEntry, PIECE_MAX, Role, StartStep, ToWorker,
+};
 use portolan_shared::sandbox::environment::is_for_workers;
 use portolan_shared::sys::spawn::{self, Child, Spawn};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
@@ -111,6 +113,8 @@ pub struct Worker {
     pub version: String,
     /// Why it says it could not start.
     pub failed: Option<String>,
+    /// And at which step that was.
+    pub failed_at: Option<StartStep>,
     /// Its loop's counter, once it is ready.
     pub heartbeat: Option<Heartbeat>,
     /// What is left in it, when it has said so.
@@ -200,6 +204,7 @@ impl Worker {
             since: now,
             version: String::new(),
             failed: None,
+            failed_at: None,
             heartbeat: None,
             streams: None,
             short: false,
@@ -241,6 +246,7 @@ impl Worker {
             since,
             version: handed.version.clone(),
             failed: None,
+            failed_at: None,
             heartbeat: None,
             streams: handed.streams,
             short: handed.short,

@@ -138,6 +138,9 @@ impl fmt::Display for AddressError {
                 write!(f, "`{host}` is no IPv6 address; with a port it is written [ADDRESS]:PORT")
             }
             Self::OtherFamily => write!(f, "the address is not of the family its prefix says"),
+            Self::BadName(port) if port.parse::<u16>().is_ok() => {
+                write!(f, "`{port}` is no address: a port is written \":{port}\"")
+            }
             Self::BadName(host) => write!(f, "`{host}` is neither an address nor a host name"),
         }
     }

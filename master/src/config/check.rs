@@ -83,6 +83,8 @@ pub fn whole(
             http::check(&mut proxy, &config.tune, reading);
         }
         if proxy.kind != Kind::Backend {
+            let places = (binds..).zip(proxy.draft.binds.iter().map(|(_, place)| place.clone()));
+            reading.places.binds.extend(places);
             let default_backend = default_backend(&proxy, &backends, reading);
             if let (Some(_), Some((name, at))) = (default_backend, &proxy.draft.default_backend) {
                 check_mode(&proxy, name, at, &modes, reading);

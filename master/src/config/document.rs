@@ -213,7 +213,33 @@ fn syntax(source: &Arc<SourceText>, error: &toml::de::Error, traced: &mut usize)
             (*traced <= TRACED_MAX).then(|| first_occurrence(source, &span, key)).flatten();
         return twice(key, place, before.map(|span| Place::new(Arc::clone(source), span)));
     }
-    Diagnostic::error(place, format!("not TOML: {}", error.message()))
+    let found = Diagnostic::error(place, format!("not TOML: {}", error.message()));
+    match mended(source, &span) {
+        Some(help) => found.help(help),
+        None => found,
+    }
+}
+
+/// What those mean who write HAProxy's format, or forget the quotes.
+fn mended(source: &SourceText, span: &Range<usize>) -> Option<String> {
+    let line = source.line(span.start);
+    let text = source.text.get(source.line_start(line)..source.line_start(line + 1))?.trim();
+    let mut words = text.split_ascii_whitespace();
+    match (words.next()?, words.next()) {
+        (kind @ ("global" | "defaults"), None) => Some(format!(
+            "this is HAProxy's format; here it is [{kind}], and docs/migration.md tells the rest"
+        )),
+        (kind @ ("frontend" | "backend" | "listen"), Some(name)) if name != "=" => Some(format!(
+            "this is HAProxy's format; here it is [{kind}.{name}], and docs/migration.md tells the \
+             rest"
+        )),
+        (key, Some("=")) => {
+            let value = text.split_once('=')?.1.trim();
+            let is_bare = !value.is_empty() && !value.contains(['"', '\'', '[', '{', '#']);
+            is_bare.then(|| format!("strings stand in quotes: {key} = \"{value}\""))
+        }
+        _ => None,
+    }
 }
 
 /// Where a key that is given again at `span` was first given: the tree does not keep it, so the text

@@ -29,6 +29,7 @@ mod lookups;
 mod manual;
 mod names;
 mod nearest;
+mod places;
 mod proxy;
 mod reading;
 mod schema;
@@ -60,6 +61,7 @@ use crate::resolver;
 pub use address::check as is_address;
 pub use diagnostic::{Diagnostic, Place, Severity, render};
 pub use manual::reference;
+pub use places::Places;
 pub use schema::schema;
 pub use source::SourceText;
 pub use units::spelled;
@@ -158,6 +160,8 @@ pub struct Loaded {
     pub hosts: Hosts,
     /// What they stand for from now on: to be the next reading's [`Sources::last`].
     pub last: Last,
+    /// Where stands what only a start shows to be wrong.
+    pub places: Places,
 }
 
 impl Default for Sources {
@@ -211,12 +215,12 @@ pub fn read(sources: &Sources) -> Result<Loaded, Vec<Diagnostic>> {
     let mut files = sources.files.clone();
     let mut hosts = sources.hosts.clone();
     // Once without the addresses of names, to learn which there are, and once with all of them.
-    let (config, found, files, taken) = loop {
+    let (config, found, files, taken, places) = loop {
         let mut reading = reading::Reading::new(sources, &files, &hosts);
         let config = sections::read(&document, &mut reading);
         let finished = reading.finish();
         if finished.names.is_empty() {
-            break (config, finished.diagnostics, finished.files, finished.taken);
+            break (config, finished.diagnostics, finished.files, finished.taken, finished.places);
         }
         let asked = Ask {
             names: finished.names,
@@ -245,5 +249,6 @@ pub fn read(sources: &Sources) -> Result<Loaded, Vec<Diagnostic>> {
     let texts = texts.iter().map(|text| Text { path: text.path.clone(), text: text.text.clone() });
     let asked = hosts.iter().filter_map(|(name, found)| Some((name.clone(), found.clone().ok()?)));
     let last = asked.chain(taken).collect();
-    Ok(Loaded { config, warnings: diagnostics, texts: texts.collect(), files, hosts, last })
+    let texts = texts.collect();
+    Ok(Loaded { config, warnings: diagnostics, texts, files, hosts, last, places })
 }

@@ -20,6 +20,7 @@ use super::document::{Entry, Node};
 use super::expand::{ExpandError, expand};
 use super::files::Files;
 use super::lookups::{Account, Lookups};
+use super::places;
 use super::survey::{Asked, Survey};
 use super::table::{EVERYWHERE, Places};
 use super::units::{self, Bare};
@@ -49,6 +50,8 @@ pub struct Reading<'s> {
     pub resolve_timeout: Duration,
     /// Version of Landlock that the kernel has, 0: none.
     pub landlock: u32,
+    /// Where things stand that only a start shows to be wrong.
+    pub places: places::Places,
     /// Where nothing is read, and readers are only asked what they take.
     pub survey: Option<Survey<'s>>,
     environment: &'s BTreeMap<String, String>,
@@ -69,6 +72,8 @@ pub struct Finished {
     pub taken: Last,
     /// For all of them together.
     pub resolve_timeout: Duration,
+    /// Where things stand that only a start shows to be wrong.
+    pub places: places::Places,
 }
 
 /// A string after its variables were replaced.
@@ -135,6 +140,7 @@ impl<'s> Reading<'s> {
             environment: &sources.environment,
             resolve_timeout: RESOLVE_TIMEOUT,
             landlock: sources.landlock,
+            places: places::Places::default(),
             survey: None,
             lookups: Lookups::new(hosts, &sources.last),
             files: Files::new(files),
@@ -149,6 +155,7 @@ impl<'s> Reading<'s> {
             names: self.lookups.names,
             taken: self.lookups.taken,
             resolve_timeout: self.resolve_timeout,
+            places: self.places,
         }
     }
 
@@ -491,15 +498,19 @@ impl<'s> Reading<'s> {
         match found {
             Ok(found) => Some(found),
             Err(error) => {
-                self.unresolved(place.clone(), error);
+                self.unresolved(place.clone(), error, None);
                 None
             }
         }
     }
 
     /// A host name that stands for nothing now.
-    pub fn unresolved(&mut self, place: Place, why: String) {
-        self.report(Diagnostic::error(place, why).passing());
+    pub fn unresolved(&mut self, place: Place, why: String, help: Option<&str>) {
+        let found = Diagnostic::error(place, why).passing();
+        self.report(match help {
+            Some(help) => found.help(help),
+            None => found,
+        });
     }
 
     /// The addresses of a name, best first, at least one; or why there is none.
@@ -522,7 +533,11 @@ impl<'s> Reading<'s> {
     pub fn user(&mut self, node: &Node<'_>) -> Option<(Identity, Account)> {
         let name = self.word(node, 255)?;
         let Some(account) = self.lookups.user(&name) else {
-            self.error(node.place(), format!("there is no user `{name}`"));
+            let message = format!("there is no user `{name}`");
+            self.report(Diagnostic::error(node.place(), message).help(format!(
+                "make it, `useradd --system --no-create-home --shell /usr/sbin/nologin {name}`, \
+                 or name one that exists"
+            )));
             return None;
         };
         Some((Identity { name, id: account.uid }, account))
@@ -532,7 +547,9 @@ impl<'s> Reading<'s> {
     pub fn group(&mut self, node: &Node<'_>) -> Option<Identity> {
         let name = self.word(node, 255)?;
         let Some(id) = self.lookups.group(&name) else {
-            self.error(node.place(), format!("there is no group `{name}`"));
+            let message = format!("there is no group `{name}`");
+            let help = format!("make it, `groupadd --system {name}`, or name one that exists");
+            self.report(Diagnostic::error(node.place(), message).help(help));
             return None;
         };
         Some(Identity { name, id })

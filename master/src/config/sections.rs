@@ -163,6 +163,8 @@ pub fn read(document: &Document<'_>, reading: &mut Reading<'_>) -> Config {
     {
         GLOBAL.read(&mut global, &entries, EVERYWHERE, reading);
         global.finish(reading);
+        let places = entries.iter().map(|entry| (entry.key.to_owned(), entry.node.place()));
+        reading.places.global = places.collect();
     }
     reading.response_bytes_max = head_bytes_max(&global.tune);
     for section in &sorted.http_errors_order {
@@ -202,7 +204,10 @@ fn sort<'d>(document: &'d Document<'d>, reading: &mut Reading<'_>) -> Sorted<'d>
         let Some(section) = SECTIONS.iter().find(|section| section.name == entry.key) else {
             if !entry.node.value.is_table() {
                 let message = format!("`{}` stands outside of any section", entry.key);
-                reading.error(entry.key_place(), message);
+                reading.report(
+                    Diagnostic::error(entry.key_place(), message)
+                        .help("a section begins with a line as [global] or [frontend.NAME]"),
+                );
                 continue;
             }
             let known = SECTIONS.iter().map(|section| section.name);

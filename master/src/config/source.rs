@@ -135,7 +135,19 @@ fn is_taken(name: &[u8]) -> bool {
 
 fn read_file(path: &Path) -> Result<SourceText, Box<Diagnostic>> {
     let refused = |message: String| Box::new(Diagnostic::of_file(path, message));
-    let file = File::open(path).map_err(|error| refused(format!("cannot open: {error}")))?;
+    let file = File::open(path).map_err(|error| {
+        let found = refused(format!("cannot open: {error}"));
+        match error.kind() {
+            io::ErrorKind::NotFound if path.symlink_metadata().is_err() => {
+                let help = format!("`portolan init {}` writes one to begin with", path.display());
+                Box::new(found.help(help))
+            }
+            io::ErrorKind::PermissionDenied => {
+                Box::new(found.help("it is not yours to read: try as root"))
+            }
+            _ => found,
+        }
+    })?;
     let mut bytes = Vec::new();
     file.take(FILE_SIZE_MAX + 1)
         .read_to_end(&mut bytes)

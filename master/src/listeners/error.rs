@@ -2,6 +2,11 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
+
+use portolan_shared::model::BindAddress;
+
+use super::owner::{self, Owner};
 
 /// One bind that failed, and where it is written.
 #[derive(Debug)]
@@ -10,6 +15,10 @@ pub struct BindError {
     pub frontend: String,
     /// The bind as written.
     pub written: String,
+    /// Its id.
+    pub bind: u32,
+    /// Where it is.
+    pub address: BindAddress,
     /// Which rule was broken.
     pub why: Why,
 }
@@ -21,6 +30,8 @@ pub enum Why {
     InUse {
         /// The address or path.
         what: String,
+        /// Who listens there, where that is known.
+        owner: Option<Owner>,
     },
     /// Two binds of the configuration are the same socket.
     Twice {
@@ -56,6 +67,75 @@ pub enum Why {
     },
 }
 
+impl BindError {
+    /// Looks for who has the address, where that is why.
+    pub fn find_owner(&mut self) {
+        if let (Why::InUse { owner, .. }, BindAddress::Tcp(address)) =
+            (&mut self.why, &self.address)
+        {
+            *owner = owner.take().or_else(|| owner::of(*address));
+        }
+    }
+
+    /// What to do.
+    pub fn advice(&self) -> Option<String> {
+        let is_low = matches!(&self.address, BindAddress::Tcp(at) if at.port() < 1024);
+        let directory = match &self.address {
+            BindAddress::Unix(path) => path.parent().map(Path::to_path_buf),
+            _ => None,
+        };
+        let directory = directory.as_deref().map(Path::display);
+        Some(match &self.why {
+            Why::InUse { owner: Some(owner), .. } if owner.name.starts_with("portolan") => format!(
+                "a Portolan runs there already: reload it (`portolan reload`), or take its place \
+                 with -sf {}",
+                owner.pid
+            ),
+            Why::InUse { owner: Some(owner), .. } => {
+                format!("end {} first, or bind another address", owner.name)
+            }
+            Why::InUse { owner: None, .. } => {
+                "`ss -ltnp` and `ss -lxnp`, as root, tell who has it; end that one, or bind another \
+                 address"
+                    .to_owned()
+            }
+            Why::NotASocket => "remove it, or bind another path".to_owned(),
+            Why::NotGiven if self.written.starts_with("sd@") => format!(
+                "a socket unit with FileDescriptorName={} and Service=portolan.service passes it, \
+                 started before Portolan; see portolan.toml(5)",
+                self.written.trim_start_matches("sd@")
+            ),
+            Why::NotGiven => "whoever starts Portolan has to pass it on".to_owned(),
+            Why::Interface { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => {
+                "root may do that, and who has CAP_NET_RAW".to_owned()
+            }
+            Why::Interface { .. } => "`ip link` lists the devices".to_owned(),
+            Why::Io { error, .. } => match (error.kind(), &directory) {
+                (io::ErrorKind::PermissionDenied, Some(directory)) => {
+                    format!("who starts Portolan must be able to write in {directory}")
+                }
+                (io::ErrorKind::NotFound, Some(directory)) => {
+                    format!("there is no directory {directory}: mkdir -p {directory}")
+                }
+                (io::ErrorKind::PermissionDenied, None) if is_low => {
+                    "ports below 1024 are root's: start Portolan as root (workers become `user`), let \
+                     systemd open the port (bind = \"sd@NAME\") or grant CAP_NET_BIND_SERVICE \
+                     (AmbientCapabilities=), lower net.ipv4.ip_unprivileged_port_start, or bind a higher \
+                     port"
+                        .to_owned()
+                }
+                (io::ErrorKind::AddrNotAvailable, _) => {
+                    "no device of this machine has that address (`ip address` lists them); \
+                     `transparent = true` binds others' addresses"
+                        .to_owned()
+                }
+                _ => return None,
+            },
+            Why::Twice { .. } | Why::PathTooLong { .. } | Why::NotListening => return None,
+        })
+    }
+}
+
 impl Why {
     /// For `map_err`: the system refused this.
     pub fn io<E: Into<io::Error>>(doing: &'static str) -> impl FnOnce(E) -> Self {
@@ -72,7 +152,10 @@ impl fmt::Display for BindError {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InUse { what } => write!(f, "{what} is already in use"),
+            Self::InUse { what, owner: None } => write!(f, "{what} is already in use"),
+            Self::InUse { what, owner: Some(owner) } => {
+                write!(f, "{what} is already in use by {owner}")
+            }
             Self::Twice { frontend, written } => {
                 write!(f, "frontend {frontend} binds the same as {written}")
             }

@@ -56,7 +56,7 @@ pub fn bind(key: &Key, address: SocketAddr, beside: Beside) -> Result<OwnedFd, W
     }
     match rustix::net::bind(&socket, &address) {
         Ok(()) => {}
-        Err(Errno::ADDRINUSE) => return Err(Why::InUse { what: address.to_string() }),
+        Err(Errno::ADDRINUSE) => return Err(Why::InUse { what: address.to_string(), owner: None }),
         Err(error) => return Err(Why::io("bind")(error)),
     }
     sockopt::set_socket_reuseport(&socket, true).map_err(Why::io("setting SO_REUSEPORT"))?;
@@ -67,7 +67,7 @@ pub fn bind(key: &Key, address: SocketAddr, beside: Beside) -> Result<OwnedFd, W
 pub fn listen(socket: &OwnedFd, backlog: i32, bind: &Bind) -> Result<(), Why> {
     match rustix::net::listen(socket, backlog) {
         Ok(()) => Ok(()),
-        Err(Errno::ADDRINUSE) => Err(Why::InUse { what: bind.written.clone() }),
+        Err(Errno::ADDRINUSE) => Err(Why::InUse { what: bind.written.clone(), owner: None }),
         Err(error) => Err(Why::io("listen")(error)),
     }
 }
@@ -83,6 +83,12 @@ pub fn inode(socket: &OwnedFd) -> Option<u64> {
 /// For an address that overlaps one of our own: there SO_REUSEPORT is needed from the start and the
 /// kernel no longer tells a foreign owner from ourselves.
 pub fn is_foreign(address: SocketAddr, ours: &[u64]) -> io::Result<bool> {
+    Ok(listeners_of(address)?.iter().any(|inode| !ours.contains(inode)))
+}
+
+/// The inodes of sockets that listen on this address, or on one that covers it.
+pub fn listeners_of(address: SocketAddr) -> io::Result<Vec<u64>> {
+    let mut found = Vec::new();
     for path in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
         let file = match File::open(path) {
             Ok(file) => file,
@@ -90,15 +96,15 @@ pub fn is_foreign(address: SocketAddr, ours: &[u64]) -> io::Result<bool> {
             Err(error) => return Err(error),
         };
         for line in BufReader::new(file).lines().skip(1) {
-            if let Some((ip, port, inode)) = listening(&line?) {
-                let same = port == address.port() && covers(ip, address.ip());
-                if same && !ours.contains(&inode) {
-                    return Ok(true);
-                }
+            if let Some((ip, port, inode)) = listening(&line?)
+                && port == address.port()
+                && covers(ip, address.ip())
+            {
+                found.push(inode);
             }
         }
     }
-    Ok(false)
+    Ok(found)
 }
 
 /// Address, port and inode of a line of /proc/net/tcp that is in state LISTEN (0A).

@@ -60,7 +60,7 @@ fn a_second_instance_of_the_same_user_is_refused_by_name() {
     let mut first = Table::default();
     let _sockets = prepare(&mut first, &config, 2);
     let why = refused(&mut Table::default(), &config);
-    assert!(matches!(&why[..], [Why::InUse { what }] if *what == address), "{why:?}");
+    assert!(matches!(&why[..], [Why::InUse { what, .. }] if *what == address), "{why:?}");
 }
 
 #[test]

@@ -16,6 +16,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use serde::{Deserialize, Serialize};
 
 use super::error::Why;
+use super::owner;
 
 /// Bytes of a path in a socket address on Linux, without the final NUL.
 const PATH_BYTES_MAX: usize = 107;
@@ -116,10 +117,11 @@ fn check_place(path: &Path, live: Live) -> Result<(), Why> {
     }
     let address =
         SocketAddrUnix::new(path).map_err(|_| Why::PathTooLong { bytes_max: PATH_BYTES_MAX })?;
-    match rustix::net::connect(&socket()?, &address) {
+    let probe = socket()?;
+    match rustix::net::connect(&probe, &address) {
         // Its accept queue may be full.
         Ok(()) | Err(Errno::AGAIN) if live == Live::Refuse => {
-            Err(Why::InUse { what: path.display().to_string() })
+            Err(Why::InUse { what: path.display().to_string(), owner: owner::of_peer(&probe) })
         }
         Ok(()) | Err(Errno::AGAIN | Errno::CONNREFUSED | Errno::NOENT) => Ok(()),
         Err(Errno::PROTOTYPE) => Err(Why::NotASocket),
@@ -172,7 +174,7 @@ mod tests {
         let path = folder.path().join("x.sock");
         let _first = bind(&path, &PLAIN, 5, Live::Refuse).expect("a free place");
         let refused = bind(&path, &PLAIN, 5, Live::Refuse).expect_err("it is taken");
-        assert!(matches!(&refused, Why::InUse { what } if *what == path.display().to_string()));
+        assert!(matches!(&refused, Why::InUse { what, .. } if *what == path.display().to_string()));
         bind(&path, &PLAIN, 5, Live::Replace).expect("it may be replaced");
     }
 

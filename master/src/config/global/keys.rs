@@ -9,6 +9,7 @@ use toml::de::DeValue;
 
 use super::{Global, TUNE, cores, tune};
 use crate::config::address::UNIX_PATH_MAX;
+use crate::config::diagnostic::Diagnostic;
 use crate::config::document::Node;
 use crate::config::log::{self, LOG_TAG_MAX};
 use crate::config::lookups::Lookups;
@@ -505,7 +506,11 @@ fn read_chroot(global: &mut Global, node: &Node<'_>, reading: &mut Reading<'_>) 
             reading.warn(node.place(), message);
         }
         Err(error) => {
-            reading.error(node.place(), format!("no directory {}: {error}", path.display()));
+            let shown = path.display();
+            reading.report(
+                Diagnostic::error(node.place(), format!("no directory {shown}: {error}"))
+                    .help(format!("`mkdir -p {shown}`: an empty one that is root's")),
+            );
         }
     }
     global.process.chroot = Some(path);

@@ -22,6 +22,8 @@ use crate::config::document::Node;
 use crate::config::reading::{Reading, Text, relative_to};
 use crate::config::table::ITEM;
 
+/// What a server may do that has no address.
+const WITHOUT: &str = "with init_addr = \"libc,none\" it starts without the server";
 /// Methods of one server: there are three and addresses, of which one would do.
 const METHODS_MAX: usize = 16;
 
@@ -150,7 +152,8 @@ impl Draft {
             }
         }
         let reason = failed.unwrap_or_else(|| format!("`{name}` has had no address before"));
-        reading.unresolved(place, reason);
+        let is_default = self.said.init_addr.0 == [Method::Libc];
+        reading.unresolved(place, reason, is_default.then_some(WITHOUT));
     }
 }
 

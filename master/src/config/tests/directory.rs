@@ -99,7 +99,7 @@ fn files_that_cannot_be_read_are_errors_of_their_own() {
     let found = lines(&read(&Sources::from_paths(paths)).unwrap_err());
     let found = found.replace(&format!("{}/", directory.path().display()), "");
     let expected = "\
-missing.toml: cannot open: No such file or directory (os error 2)
+missing.toml: cannot open: No such file or directory (os error 2); `portolan init missing.toml` writes one to begin with
 empty: directory without a *.toml file; `portolan init` writes one to begin with
 latin.toml:1:5: not UTF-8: byte 0xfc";
     assert_eq!(found, expected);

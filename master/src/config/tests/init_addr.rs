@@ -28,7 +28,8 @@ fn after(last: &[(&str, &str)], text: &str) -> Result<Loaded, Vec<Diagnostic>> {
 #[test]
 fn a_name_that_is_not_found_is_an_error_unless_none_or_an_address_follows() {
     let found = errors(&of("nowhere:80", "'libc'"));
-    assert_eq!(found, "x.toml:3:35: cannot resolve `nowhere`: unknown host");
+    let help = "with init_addr = \"libc,none\" it starts without the server";
+    assert_eq!(found, format!("x.toml:3:35: cannot resolve `nowhere`: unknown host; {help}"));
     let none = read_text(&of("nowhere:80", "'libc,none'")).unwrap();
     let unresolved = ServerAddress::Unresolved { name: "nowhere".to_owned() };
     assert_eq!(none.config.backends[0].servers[0].address, unresolved);

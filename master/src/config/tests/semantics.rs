@@ -200,7 +200,9 @@ fn host_names_are_resolved_ipv4_first() {
     assert_eq!(address("ipv6@both:80"), ServerAddress::Tcp("[2001:db8::1]:80".parse().unwrap()));
     assert_eq!(address("six:80"), ServerAddress::Tcp("[2001:db8::6]:80".parse().unwrap()));
     let text = "[backend.b]\nserver = [{ name = 's', address = 'ipv4@six:80' }]";
-    assert_eq!(errors(text), "x.toml:2:35: `six` has no address of the wanted family");
+    let help = "with init_addr = \"libc,none\" it starts without the server";
+    let expected = format!("x.toml:2:35: `six` has no address of the wanted family; {help}");
+    assert_eq!(errors(text), expected);
 }
 
 #[test]
