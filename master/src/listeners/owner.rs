@@ -1,6 +1,6 @@
 //! Who has an address that could not be bound, as far as /proc tells.
 //!
-//! Shell; for messages only. Another user's processes are not seen without privilege.
+//! Shell; for messages only. Another user's processes, and those that may do more than this one, are not seen.
 
 use std::fs;
 use std::net::SocketAddr;
