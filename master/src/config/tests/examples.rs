@@ -99,6 +99,30 @@ fn the_examples_of_the_page_about_http_are_one_valid_configuration() {
 }
 
 #[test]
+fn the_page_about_migration_shows_a_valid_configuration_and_keys_that_exist() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/migration.md");
+    let page = fs::read_to_string(page).unwrap();
+    let block = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let loaded = read_files(&[("migration.md", block)]);
+    let loaded = loaded.unwrap_or_else(|found| panic!("{}", lines(&found)));
+    assert_eq!(loaded.config.backends[0].servers.len(), 2);
+    let schema = crate::config::schema();
+    let mut keys = 0;
+    for row in page.lines().filter(|line| line.starts_with("| `")) {
+        let here = row.rsplit(" | ").next().unwrap();
+        for code in here.split('`').skip(1).step_by(2) {
+            for key in code.split([',', '{']).filter_map(|part| part.split_once(" =")) {
+                let key = key.0.trim().trim_start_matches(['[', ' ']);
+                let is_status = key.bytes().all(|byte| byte.is_ascii_digit());
+                assert!(is_status || schema.contains(&format!("\"{key}\": {{")), "{key}: {row}");
+                keys += 1;
+            }
+        }
+    }
+    assert!(keys > 60, "{keys}");
+}
+
+#[test]
 fn the_examples_of_the_manual_page_are_valid() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/man/portolan.toml.5");
     let page = fs::read_to_string(page).unwrap();
