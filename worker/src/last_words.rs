@@ -59,3 +59,53 @@ fn write(panic: &PanicHookInfo<'_>, buffer: &mut [u8]) -> usize {
     let _ = text.write_all(message.unwrap_or("no message").as_bytes());
     text.position() as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Command, Stdio};
+
+    use portolan_shared::model::Process;
+    use portolan_shared::sys;
+
+    use super::*;
+    use crate::privileges::{self, Left};
+
+    /// Tells this program, started once more, that it is the one who panics.
+    const CHILD: &str = "PORTOLAN_TEST_PANICS";
+
+    /// Does nothing unless it was started for that.
+    #[test]
+    fn a_child_that_panics_in_its_sandbox() {
+        if std::env::var_os(CHILD).is_none() {
+            return;
+        }
+        arm();
+        let file = keep(sys::duplicate(0).expect("the capture"));
+        privileges::confine(&Process::default(), &Left::default(), Some(file.as_fd()))
+            .expect("a sandbox");
+        let reason = "for no reason\n";
+        panic!("{reason}");
+    }
+
+    #[test]
+    fn a_panic_says_why_to_the_master_and_to_people_and_aborts() {
+        let file = capture::create("capture").expect("a memfd");
+        let child = Command::new(std::env::current_exe().expect("our name"))
+            .args(["--exact", "--nocapture"])
+            .arg("last_words::tests::a_child_that_panics_in_its_sandbox")
+            .env(CHILD, "1")
+            .env("RUST_BACKTRACE", "full")
+            .stdin(Stdio::from(file.try_clone().expect("a copy")))
+            .output()
+            .expect("a child");
+        let said = String::from_utf8_lossy(&child.stderr);
+        assert_eq!(child.status.signal(), Some(6), "{said}");
+        let last = capture::last(&file).expect("a file").expect("last words");
+        let words = String::from_utf8(last.words).expect("text");
+        assert!(words.starts_with("panicked at worker/src/last_words.rs:"), "{words}");
+        assert!(words.ends_with(": for no reason\n"), "{words}");
+        assert!(said.contains(&words) && !said.contains("backtrace"), "{said}");
+    }
+}

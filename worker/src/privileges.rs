@@ -229,3 +229,6 @@ fn change_groups(process: &Process) -> Result<(), Refusal> {
 fn because<E: Display>(step: StartStep, what: &str) -> impl FnOnce(E) -> Refusal {
     move |error| (step, format!("cannot {what}: {error}"))
 }
+
+#[cfg(test)]
+mod tests;

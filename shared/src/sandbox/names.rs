@@ -18,6 +18,12 @@ pub fn name(number: i64) -> String {
     }
 }
 
+/// The number of a call by its name.
+pub fn number(name: &str) -> Option<i64> {
+    let mut all = EVERYWHERE.iter().chain(LEGACY).chain(NEWER);
+    all.find(|(_, known)| *known == name).map(|(number, _)| *number)
+}
+
 /// What all architectures number alike and libc does not know yet, or not everywhere.
 const NEWER: &[(i64, &str)] = &[
     (451, "cachestat"),
@@ -129,6 +135,7 @@ mod tests {
     fn a_call_is_told_by_name_and_number() {
         assert_eq!(name(libc::SYS_openat), format!("openat ({})", libc::SYS_openat));
         assert_eq!(name(462), "mseal (462)");
+        assert_eq!((number("mseal"), number("make_coffee")), (Some(462), None));
         assert_eq!(name(4711), "system call 4711");
     }
 

@@ -3,7 +3,8 @@
 //! Shell. The handler is all that runs in signal context: it reads and writes the registers that the
 //! kernel has saved, adds to atomics, and makes no call. The program's loop reads the counters.
 //!
-//! - The kernel ends a process whose SIGSYS is blocked or has no handler: [`install`] unblocks it.
+//! - The kernel ends a process whose SIGSYS is blocked or has no handler: [`install`] unblocks it. The C library
+//!   blocks every signal while it starts a thread or a process, so who tries that in such a process ends.
 //! - A SIGSYS that no filter has sent (kill(2)) changes nothing.
 //! - Whoever has taken a process over may undo this; the call is refused all the same.
 //!
