@@ -1,11 +1,13 @@
 //! Promise: as root, workers give up what they do not need before they say ready: user, groups, root
-//! directory, new privileges. Without root the same configuration of limits works.
+//! directory, new privileges. Without root the same configuration of limits works. All that is below the master is
+//! in a sandbox of its own.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use portolan_tests::processes::Process;
 use portolan_tests::setup::{self, NOBODY, root};
-use portolan_tests::{Listen, Origin, Portolan, Setup, address, client, processes};
+use portolan_tests::{Listen, Origin, Portolan, Setup, address, client, deadline, processes};
 
 fn proxy(origin: &Origin) -> (Setup, std::net::SocketAddr) {
     let front = address::free();
@@ -140,4 +142,75 @@ fn an_ordinary_user_may_name_itself() {
     let portolan: Portolan = setup.user(NOBODY).global("user", "\"nobody\"").start();
     client::connect(front).expect_echo(b"itself");
     assert!(status(portolan.master(), "Uid").starts_with("65534"));
+}
+
+/// A proxy that checks its server by a command and by a connection of its own.
+fn watched(origin: &Origin, more: &str) -> Setup {
+    let listen = |name: &str| {
+        let options = format!("check = true, inter = \"1s\", rise = 1{more}");
+        Listen::at(name, address::free()).server_with("one", origin.address, &options)
+    };
+    let commanded = listen("commanded")
+        .line("check = { type = \"external\", command = \"/bin/true\", path = \"/bin\" }");
+    let body = format!("{}\n{}", listen("plain"), commanded);
+    Setup::new(body).global("external_check", true)
+}
+
+/// All processes below the master, once checker and runner are there.
+fn below_the_master(portolan: &Portolan) -> Vec<Process> {
+    portolan.whole();
+    deadline::eventually("checker and runner", || {
+        let mut all = processes::descendants(portolan.master());
+        // Not commands, which come and go.
+        all.retain(|one| one.title.starts_with("portolan:"));
+        let is_there = |role: &str| all.iter().any(|one| one.title.contains(role));
+        (is_there("checker") && is_there("runner")).then_some(all)
+    })
+}
+
+#[test]
+fn every_process_below_the_master_is_in_its_sandbox() {
+    let origin = Origin::echo();
+    let portolan = watched(&origin, "").start();
+    let filters = |pid| -> u32 { status(pid, "Seccomp_filters").parse().expect("a number") };
+    for one in below_the_master(&portolan) {
+        assert_eq!(status(one.pid, "Seccomp"), "2", "{one:?}");
+        assert_eq!(status(one.pid, "NoNewPrivs"), "1", "{one:?}");
+        // Its own, beside those that it has inherited.
+        assert!(filters(one.pid) > filters(portolan.master()), "{one:?}");
+        for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+            assert_eq!(status(one.pid, set), "0000000000000000", "{set} of {one:?}");
+        }
+        if root() {
+            assert_eq!(status(one.pid, "CapBnd"), "0000000000000000", "{one:?}");
+        }
+    }
+}
+
+#[test]
+fn without_a_sandbox_there_is_no_filter_of_its_own() {
+    let origin = Origin::echo();
+    let portolan = watched(&origin, "").global("sandbox", "\"off\"").start();
+    let filters = |pid| status(pid, "Seccomp_filters");
+    for one in below_the_master(&portolan) {
+        assert_eq!(filters(one.pid), filters(portolan.master()), "{one:?}");
+        assert_eq!(status(one.pid, "NoNewPrivs"), "1", "{one:?}");
+    }
+}
+
+#[test]
+fn who_takes_its_clients_addresses_keeps_the_one_capability_for_it() {
+    if needs_root() {
+        return;
+    }
+    let origin = Origin::echo();
+    let source = ", source = \"0.0.0.0 usesrc clientip\"";
+    let portolan = watched(&origin, source).global("user", "\"nobody\"").start();
+    // CAP_NET_RAW; the checker has no clients.
+    for one in below_the_master(&portolan) {
+        let kept = if one.title.contains("worker") { 1_u64 << 13 } else { 0 };
+        for set in ["CapPrm", "CapEff", "CapBnd"] {
+            assert_eq!(status(one.pid, set), format!("{kept:016x}"), "{set} of {one:?}");
+        }
+    }
 }

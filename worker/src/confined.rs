@@ -60,8 +60,7 @@ impl Confined {
     /// Tells of layers that the system has not.
     pub fn tell_lack(&self, log: &mut Log) {
         for refused in &self.report.refused {
-            let text = format_args!("a layer of the sandbox is not there: {refused}");
-            log.say(LogLevel::Warning, text);
+            log.say(LogLevel::Warning, format_args!("{}", refused.warning()));
         }
     }
 

@@ -56,7 +56,7 @@ fn it_connects_where_it_may_and_nowhere_else() {
     let connect = Ports::These(vec![server.port()]);
     let rules = Rules { connect, ..Rules::default() };
     let needs = Needs { strict_connect: true, ..Needs::default() };
-    confined(&Left { rules, needs, ..Left::default() }, |_| {
+    confined(&Left { needs, rules, ..Left::default() }, |_| {
         TcpStream::connect(server).expect("a server of the configuration");
         assert_eq!(TcpStream::connect(other).unwrap_err().kind(), PermissionDenied);
     });

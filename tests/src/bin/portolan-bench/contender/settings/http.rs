@@ -128,8 +128,8 @@ pub fn portolan(setting: &Setting, http: Http) -> Result<String, Error> {
     }
     if setting.slow {
         // Valgrind opens files of its own all the time, and makes code.
-            writeln!(text, "heartbeat_timeout = \"1m\"\nstart_timeout = \"1m\"")?;
-            writeln!(text, "sandbox = \"off\"")?;
+        writeln!(text, "heartbeat_timeout = \"1m\"\nstart_timeout = \"1m\"")?;
+        writeln!(text, "sandbox = \"off\"")?;
     }
     writeln!(text, "[defaults]\nmode = \"http\"")?;
     write!(text, "timeout = {{ connect = \"5s\"")?;
