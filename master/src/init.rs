@@ -126,7 +126,7 @@ fn text(init: &Init, file: &Path, part: bool, user: Option<&str>) -> String {
     if part {
         let _ = writeln!(text, "{}", if mode == Mode::Http { PART_HTTP } else { PART_TCP });
     }
-    let _ = writeln!(text, "bind = {listen:<40} # \":80\" is port 80 of every IPv4 address");
+    let _ = writeln!(text, "bind = {listen:<41} # \":80\" is port 80 of every IPv4 address");
     if mode == Mode::Http {
         text.push_str(FRONT_HTTP);
     }
