@@ -56,7 +56,13 @@ fn the_checker_is_confined_as_a_worker_is() {
     let portolan = &stage.portolan;
     portolan.expect_refusals();
     portolan.whole();
-    let pid = titled(portolan, "portolan: checker");
+    let checker = || {
+        let pid = titled(portolan, "portolan: checker");
+        // It is confined by then.
+        portolan.wait_error(&format!("Checker ({pid}) begins"));
+        pid
+    };
+    let pid = checker();
     let scene = stage.scene(pid);
     let mut intruder = Intruder::into(pid);
     none(&scene.try_all(Column::Checker, &mut intruder));
@@ -65,7 +71,7 @@ fn the_checker_is_confined_as_a_worker_is() {
     assert!(line.contains(&format!("({pid})")), "{line}");
     // The same one goes on, until it does what nobody does by mistake.
     for number in 0..2 {
-        let pid = titled(portolan, "portolan: checker");
+        let pid = checker();
         let mut intruder = Intruder::into(pid);
         let attempts = scene.lethal(Column::Checker, &mut intruder);
         attempts[number].end_with(intruder);

@@ -3,14 +3,15 @@
 
 #![cfg(target_arch = "x86_64")]
 
+use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 
 use nix::errno::Errno;
 use nix::libc;
 use portolan_tests::attempts::{Column, Promise, address};
 use portolan_tests::intruder::{Arg, Intruder, Outcome, possible};
-use portolan_tests::{Stage, deadline, processes};
+use portolan_tests::{Stage, processes};
 
 /// Fails with all findings at once.
 fn none(findings: &[String]) {
@@ -207,12 +208,14 @@ fn without_a_sandbox_every_attempt_gets_to_the_kernel() {
     let stage = Stage::confined(|setup| setup.workers(2));
     let worker = stage.portolan.whole().remove(0);
     let scene = stage.scene(worker.pid);
-    let sleep = Command::new("/bin/sleep").arg("60").spawn();
-    let bystander = Bystander(sleep.expect("a process"));
+    let mut cat = Command::new("/bin/cat");
+    let cat = cat.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut bystander = Bystander(cat.expect("a process"));
     let pid = bystander.0.id() as i32;
-    deadline::until("it has begun", || {
-        processes::process(pid).is_some_and(|one| one.title.starts_with("/bin/sleep"))
-    });
+    // It has come to its loop, with all of its libraries.
+    bystander.0.stdin.as_mut().expect("its input").write_all(b"x").expect("a byte");
+    let output = bystander.0.stdout.as_mut().expect("its output");
+    output.read_exact(&mut [0]).expect("its answer");
     let mut intruder = Intruder::into(pid);
     none(&scene.try_all(Column::Bare, &mut intruder));
     none(&scene.try_lethal(Column::Bare, &mut intruder));
