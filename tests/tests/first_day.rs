@@ -202,8 +202,8 @@ fn who_is_not_root_is_told_what_only_root_may() {
         ),
         (with("chroot = '/'", &free), &["c.toml:2:10: ", "cannot chroot", "only root may do that"]),
         (
-            with("", "'/root/x.sock'"),
-            &["c.toml:4:9: ", "who starts Portolan must be able to write in /root"],
+            with("", "'/etc/x.sock'"),
+            &["c.toml:4:9: ", "who starts Portolan must be able to write in /etc"],
         ),
     ];
     are_refused(cases, true);

@@ -159,23 +159,6 @@ impl<'s> Reading<'s> {
         }
     }
 
-    /// Says what a value is taken for, to who wants to know.
-    pub fn asked(&mut self, asked: impl FnOnce() -> Asked) {
-        if let Some(survey) = &mut self.survey {
-            survey.asked.push(asked());
-        }
-    }
-
-    /// Says which words a string may be, beside what else is asked of it.
-    pub fn offer(&mut self, words: &[&str]) {
-        self.asked(|| Asked::Offer(words.iter().map(|word| (*word).to_owned()).collect()));
-    }
-
-    /// Names some of the words that a string may begin with.
-    pub fn suggest(&mut self, words: &[&str]) {
-        self.asked(|| Asked::Suggest(words.iter().map(|word| (*word).to_owned()).collect()));
-    }
-
     /// An error at a place.
     pub fn error(&mut self, place: Place, message: impl Into<String>) {
         self.report(Diagnostic::error(place, message));

@@ -138,6 +138,25 @@ impl Values {
     }
 }
 
+impl Reading<'_> {
+    /// Says what a value is taken for, to who wants to know.
+    pub fn asked(&mut self, asked: impl FnOnce() -> Asked) {
+        if let Some(survey) = &mut self.survey {
+            survey.asked.push(asked());
+        }
+    }
+
+    /// Says which words a string may be, beside what else is asked of it.
+    pub fn offer(&mut self, words: &[&str]) {
+        self.asked(|| Asked::Offer(words.iter().map(|word| (*word).to_owned()).collect()));
+    }
+
+    /// Names some of the words that a string may begin with.
+    pub fn suggest(&mut self, words: &[&str]) {
+        self.asked(|| Asked::Suggest(words.iter().map(|word| (*word).to_owned()).collect()));
+    }
+}
+
 impl<T: Clone> Table<T> {
     /// Asks every row, and says what the table is.
     pub(super) fn survey(&self, into: &T, place: Places, reading: &mut Reading<'_>) {
