@@ -242,5 +242,6 @@ fn fill(shared: &TempDir, packages: &Packages, only: &str) {
     packages.copy_to(&target("packages"));
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     fs::copy(root.join("README.md"), target("README.md")).expect("the page");
+    Packages::copy_tree(root, &target("tree"));
     fs::write(target("only"), only).expect("a file");
 }

@@ -91,6 +91,21 @@ impl Packages {
         fs::remove_dir_all(&tree).expect("a directory");
     }
 
+    /// A copy of what `make install` installs, built.
+    pub(super) fn copy_tree(root: &Path, target: &Path) {
+        let programs = target.join("target/release");
+        fs::create_dir_all(&programs).expect("a directory");
+        for name in binaries::NAMES {
+            stripped(&binaries::path(name), &programs.join(name));
+        }
+        for entry in fs::read_dir(root).expect("the tree").flatten() {
+            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+            if is_file || ["packaging", "docs"].iter().any(|name| entry.file_name() == *name) {
+                run(Command::new("cp").arg("-r").arg(entry.path()).arg(target));
+            }
+        }
+    }
+
     /// Puts them there.
     pub(super) fn copy_to(&self, target: &Path) {
         fs::create_dir(target).expect("a directory");

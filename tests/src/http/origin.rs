@@ -86,6 +86,14 @@ impl HttpOrigin {
         Self::scripted(answered(answer))
     }
 
+    /// The same at this address.
+    pub fn answering_at(
+        address: SocketAddr,
+        answer: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        Self::at(address, answered(answer))
+    }
+
     /// Answers each request with 200 and this content.
     pub fn named(name: &'static str) -> Self {
         Self::answering(move |_| Answer::ok(name))

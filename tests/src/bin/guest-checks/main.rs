@@ -14,6 +14,7 @@ mod deaths;
 mod install;
 mod journal;
 mod logs;
+mod readme;
 mod reload;
 mod removal;
 mod serve;
@@ -55,7 +56,7 @@ const ALL: [&[Check]; 10] = [
 ];
 
 /// Behind all others.
-const LAST: &[Check] = removal::CHECKS;
+const LAST: [&[Check]; 2] = [removal::CHECKS, readme::CHECKS];
 
 fn main() {
     let only = fs::read_to_string(format!("{SHARED}/only")).unwrap_or_default();
@@ -63,7 +64,7 @@ fn main() {
     let before = removal::files();
     let mut world = World::new(before);
     let mut verdicts = File::create(format!("{SHARED}/verdicts")).expect("a file");
-    let all = FIRST.iter().chain(ALL.into_iter().flatten().chain(LAST).filter(chosen));
+    let all = FIRST.iter().chain(ALL.into_iter().chain(LAST).flatten().filter(chosen));
     for (name, check) in all {
         println!("== {name}");
         let began = Instant::now();

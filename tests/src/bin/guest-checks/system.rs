@@ -115,7 +115,7 @@ pub fn processes_of(unit: &str) -> Vec<Process> {
 pub fn our_processes() -> Vec<Process> {
     let ours = |one: &Process| {
         let program = fs::read_link(format!("/proc/{}/exe", one.pid)).unwrap_or_default();
-        program.starts_with("/usr/sbin") && program.to_string_lossy().contains("portolan")
+        program.starts_with("/usr") && program.to_string_lossy().contains("portolan")
     };
     processes::all().into_iter().filter(|one| one.state != 'Z' && ours(one)).collect()
 }
