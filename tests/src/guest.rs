@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::{binaries, deadline, real, setup};
+use crate::{binaries, deadline, processes, real, setup};
 
 pub use package::Packages;
 
@@ -178,6 +178,21 @@ fn control_groups() -> Vec<PathBuf> {
     text.lines().filter(of_systemd).filter_map(place).collect()
 }
 
+/// Removes the empty groups of tests that were killed.
+fn sweep() {
+    for groups in control_groups() {
+        for entry in fs::read_dir(groups).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let owner = name.strip_prefix("portolan-").and_then(|rest| rest.split('-').next());
+            let gone =
+                |pid: &str| pid.parse::<i32>().is_ok_and(|pid| processes::process(pid).is_none());
+            if owner.is_some_and(gone) {
+                remove_groups(&entry.path());
+            }
+        }
+    }
+}
+
 /// Empty ones only can be removed, the innermost first; processes that were killed take a moment to leave.
 fn remove_groups(at: &Path) {
     for entry in fs::read_dir(at).into_iter().flatten().flatten() {
@@ -197,6 +212,7 @@ fn remove_groups(at: &Path) {
 pub fn run(rootfs: &Path, packages: &Packages, only: &str, limit: Duration) -> Report {
     let shared = tempfile::Builder::new().prefix("portolan-guest-").tempdir().expect("a directory");
     fill(&shared, packages, only);
+    sweep();
     let name = format!("portolan-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let console = shared.path().join("console");
     let mut command = ended_with_us();
