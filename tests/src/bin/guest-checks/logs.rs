@@ -3,17 +3,18 @@
 use std::fs;
 
 use portolan_tests::HttpClient;
-use portolan_tests::client;
 use portolan_tests::proof::content::Content;
+use portolan_tests::{client, deadline};
 
 use super::Check;
 use super::journal::Mark;
 use super::system::{self, systemctl};
-use super::world::World;
+use super::world::{OURS, World};
 
 pub const CHECKS: &[Check] = &[
     ("a restart of journald loses no line behind it", journald_restarted),
     ("a restart of rsyslog loses no line behind it", rsyslog_restarted),
+    ("rsyslog's socket in the chroot loses no line behind its restart", chroot_socket),
     ("lines have their levels, and no line comes twice", levels),
 ];
 
@@ -95,6 +96,30 @@ fn rsyslog_restarted(world: &mut World) {
     let mark = Mark::now();
     event(&mark, "drain", "spare/one");
     event(&mark, "ready", "spare/one");
+    world.undisturbed();
+}
+
+fn chroot_socket(world: &mut World) {
+    world.under_load();
+    let text = world.configuration("");
+    let own = text.replace("log = \"global\"", "log = \"/var/lib/portolan/dev/log local0 info\"");
+    assert_ne!(own, text);
+    fs::write(OURS, own).expect("the configuration");
+    systemctl(&["reload", system::UNIT]);
+    let all = |seed: u64| {
+        requests(world, seed);
+        let come = || lines(&in_the_file(), seed) == REQUESTS as usize;
+        let seen = deadline::try_within(deadline::LIMIT, || come().then_some(()));
+        assert!(seen.is_some(), "{} of {REQUESTS} lines", lines(&in_the_file(), seed));
+    };
+    let mark = Mark::now();
+    all(7_500_000);
+    systemctl(&["restart", "rsyslog"]);
+    all(7_600_000);
+    // They came directly.
+    assert_eq!(mark.count("GET /d/76000"), 0);
+    world.configure("");
+    systemctl(&["reload", system::UNIT]);
     world.undisturbed();
 }
 
