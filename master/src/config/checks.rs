@@ -301,6 +301,8 @@ given the addresses and ports of the proxy and the server as HAProxy does, and p
 in
 .Li [global]
 must allow it; required with external.
+It writes below /tmp, /var/tmp and /dev/shm only, and has limits of its own: files of 16 MiB, 256
+descriptors, 60 seconds of computing, 4096 processes of its user.
 HAProxy's external-check command.",
     ),
     Row::new(
