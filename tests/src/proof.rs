@@ -34,4 +34,4 @@ pub use dice::Dice;
 pub use fault::{Fault, Mistake};
 pub use kinds::Kind;
 pub use origin::Origins;
-pub use subject::Subject;
+pub use subject::{Subject, Variation};

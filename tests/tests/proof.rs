@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use portolan_tests::proof::condemned::Condemned;
 use portolan_tests::proof::tally::{Count, Tally};
 use portolan_tests::proof::upkeep::Upkeep;
-use portolan_tests::proof::{Crowd, Dice, Kind, Mistake, Subject, dice};
+use portolan_tests::proof::{Crowd, Dice, Kind, Mistake, Subject, Variation, dice};
 use portolan_tests::syslog::Syslog;
 use portolan_tests::{deadline, storm};
 
@@ -110,6 +110,7 @@ fn settled(subject: &mut Subject, dice: &mut Dice) -> (Upkeep, (u64, u64)) {
     let crowd = Crowd::start(subject.fronts, &Kind::ALL, EACH, 0);
     crowd.wait_more(500);
     subject.reload_often(dice, RELOADS_BEFORE, RELOAD_WAITS);
+    subject.reload_as(Variation::WIDEST);
     subject.replace_programs();
     subject.reload_as_at_first();
     nothing_former(subject, Instant::now());

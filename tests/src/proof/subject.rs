@@ -23,6 +23,8 @@ pub use reloads::Reloads;
 
 /// How many workers at first.
 const WORKERS: u64 = 3;
+/// How many there are at most.
+const WORKERS_MAX: u64 = 4;
 /// How long a worker may stand still: long enough that one is not taken for dead that only gets no turn,
 /// on a machine where others build.
 const HEARTBEAT: Duration = Duration::from_secs(4);
@@ -46,12 +48,15 @@ impl Variation {
     /// That of the beginning.
     pub const FIRST: Self = Self { backends: 0, queue_seconds: 30, workers: WORKERS };
 
+    /// With as many workers as there ever are: their sockets stay.
+    pub const WIDEST: Self = Self { workers: WORKERS_MAX, ..Self::FIRST };
+
     /// Another one.
     pub fn roll(dice: &mut Dice) -> Self {
         Self {
             backends: dice.below(4),
             queue_seconds: dice.between(30, 60),
-            workers: dice.between(2, 4),
+            workers: dice.between(2, WORKERS_MAX),
         }
     }
 }

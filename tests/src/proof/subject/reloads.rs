@@ -75,7 +75,15 @@ impl Subject {
     /// # Panics
     /// When it fails.
     pub fn reload_as_at_first(&mut self) {
-        self.configure(Variation::FIRST, false);
+        self.reload_as(Variation::FIRST);
+    }
+
+    /// One more, with this configuration.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn reload_as(&mut self, next: Variation) {
+        self.configure(next, false);
         self.portolan.reload();
     }
 }
