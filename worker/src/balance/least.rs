@@ -168,15 +168,18 @@ impl Least {
             self.set(at, NEVER);
         }
         let mut top = self.heap[0] as usize;
+        // What comes up last was not read yet.
+        let mut right = false;
         for _ in 0..WRONG_MAX {
             self.read(top, loads);
             let now = self.heap[0] as usize;
-            if now == top {
+            right = now == top;
+            if right {
                 break;
             }
             top = now;
         }
-        let found = self.members[top].busy != NEVER && Some(top) != avoided;
+        let found = right && self.members[top].busy != NEVER && Some(top) != avoided;
         let chosen = if found { Some(top) } else { self.scan(loads, avoid) };
         if !found {
             self.build();
