@@ -22,7 +22,7 @@ pub const CHECKS: &[Check] = &[
 ];
 
 /// How often a worker is tried to be met.
-const TRIES: u32 = 10;
+const TRIES: u32 = 30;
 /// The package's own configuration.
 const MAIN: &str = "/etc/portolan/portolan.toml";
 
@@ -134,7 +134,10 @@ fn no_worker(world: &mut World) {
         }
         let said = reload.join().expect("the reload's end");
         if said.fine() {
+            // It was ready, and what it had taken over went with it: clients begin anew.
+            world.leave();
             world.whole();
+            world.under_load();
             continue;
         }
         let status = system::property("StatusText");
