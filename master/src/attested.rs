@@ -114,17 +114,12 @@ pub fn descriptors_of(pid: i32) -> Option<String> {
             *kinds.entry(kind(&link.to_string_lossy())).or_default() += 1;
         }
     }
-    Some(counted(&kinds))
+    Some(descriptors::counted(&kinds))
 }
 
 /// Our own, which we know better than anybody else.
 pub fn own_descriptors() -> String {
-    counted(&descriptors::kinds())
-}
-
-fn counted<K: Display>(kinds: &BTreeMap<K, u32>) -> String {
-    let shown: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-    format!("{}: {}", kinds.values().sum::<u32>(), shown.join(", "))
+    descriptors::counted(&descriptors::kinds())
 }
 
 /// `socket:[1]`, `anon_inode:[eventfd]`, `/memfd:name (deleted)`, `/dev/null`.

@@ -45,11 +45,8 @@ impl Confined {
     /// All of it, for people.
     pub fn show(&self, name: &str) -> String {
         let mut text = format!("process: {name}\n{}", self.report);
-        let kinds = descriptors::kinds();
-        let list: Vec<String> =
-            kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         // A string takes everything.
-        let _ = writeln!(text, "descriptors: {}: {}", kinds.values().sum::<u32>(), list.join(", "));
+        let _ = writeln!(text, "descriptors: {}", descriptors::counted(&descriptors::kinds()));
         let _ = writeln!(text, "refused_calls: {}", trap::total());
         for (number, count) in trap::refused() {
             let _ = writeln!(text, "refused: {}, {count} times", names::name(number));

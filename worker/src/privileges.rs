@@ -77,29 +77,25 @@ pub fn confine(
 
 /// The runner and, by inheritance, its commands. They keep the root directory: commands lie where they lie.
 pub fn runner(process: &Process) -> Result<Report, Refusal> {
-    let mut sandbox = Sandbox { mode: process.sandbox, report: Report::default() };
-    let rules = Rules { files: Files::Commands, bind: Ports::None, connect: Ports::Any };
-    forbid_core_dumps(process)?;
-    change_groups(process)?;
-    change_user(process, false)?;
-    sandbox.keep_capabilities(&[])?;
-    give_up_new_privileges()?;
-    sandbox.restrict_reach(&rules)?;
-    sandbox.refuse_calls(deny::Role::Runner)?;
-    Ok(sandbox.report)
+    confine_foreign(process, Files::Commands, deny::Role::Runner)
 }
 
 /// The resolver, which reads what the system's library wants to: it knows no root directory but the system's.
 pub fn resolver(process: &Process) -> Result<Report, Refusal> {
+    confine_foreign(process, Files::Read, deny::Role::Resolver)
+}
+
+/// Who runs what is not ours, of which nobody can list all that it needs.
+fn confine_foreign(process: &Process, files: Files, role: deny::Role) -> Result<Report, Refusal> {
     let mut sandbox = Sandbox { mode: process.sandbox, report: Report::default() };
-    let rules = Rules { files: Files::Read, bind: Ports::None, connect: Ports::Any };
+    let rules = Rules { files, bind: Ports::None, connect: Ports::Any };
     forbid_core_dumps(process)?;
     change_groups(process)?;
     change_user(process, false)?;
     sandbox.keep_capabilities(&[])?;
     give_up_new_privileges()?;
     sandbox.restrict_reach(&rules)?;
-    sandbox.refuse_calls(deny::Role::Resolver)?;
+    sandbox.refuse_calls(role)?;
     Ok(sandbox.report)
 }
 

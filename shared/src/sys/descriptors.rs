@@ -5,6 +5,7 @@
 //! Limits: numbers are tried until [`GAP_MAX`] in a row were closed; the kernel gives out the lowest first.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::os::fd::{BorrowedFd, RawFd};
 
 use rustix::fs::{FileType, fstat};
@@ -32,6 +33,12 @@ pub fn kinds() -> BTreeMap<&'static str, u32> {
         }
     }
     kinds
+}
+
+/// As people read it: `15: 3 memfd, 12 socket`.
+pub fn counted<K: Display>(kinds: &BTreeMap<K, u32>) -> String {
+    let shown: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    format!("{}: {}", kinds.values().sum::<u32>(), shown.join(", "))
 }
 
 /// `None`: nothing is open there.

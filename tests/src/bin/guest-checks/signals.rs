@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use portolan_tests::proof::content::Content;
-use portolan_tests::proof::{Fault, Kind};
+use portolan_tests::proof::{Fault, Kind, Mistake};
 use portolan_tests::{HttpClient, client, deadline};
 use rustix::process::Signal;
 
@@ -21,6 +21,16 @@ pub const CHECKS: &[Check] = &[
     ("a stop in the middle of a reload leaves no process", stop_in_reload),
     ("a restart behind a killed wrapper serves with one set of processes", restart_without_wrapper),
 ];
+
+/// Whoever wanted a connection got one, whatever else went wrong.
+fn nobody_was_refused(mistakes: &[Mistake]) {
+    let refused: Vec<String> = mistakes
+        .iter()
+        .filter(|one| matches!(one.fault, Fault::Refused | Fault::NotConnected(_)))
+        .map(ToString::to_string)
+        .collect();
+    assert!(refused.is_empty(), "{refused:#?}");
+}
 
 /// The unit has ended in order, and nothing runs or listens any more.
 fn down(world: &World) {
@@ -44,12 +54,7 @@ fn restart(world: &mut World) {
     // A stop ends connections that workers have; whoever comes then waits.
     let mistakes = world.leave();
     println!("{} requests were cut off", mistakes.len());
-    let refused: Vec<String> = mistakes
-        .iter()
-        .filter(|one| matches!(one.fault, Fault::Refused | Fault::NotConnected(_)))
-        .map(ToString::to_string)
-        .collect();
-    assert!(refused.is_empty(), "{refused:#?}");
+    nobody_was_refused(&mistakes);
 }
 
 fn soft_stop(world: &mut World) {
@@ -132,11 +137,5 @@ fn restart_without_wrapper(world: &mut World) {
     });
     assert_eq!(system::workers().len(), 2);
     world.crowd().wait_more(20);
-    let mistakes = world.leave();
-    let refused: Vec<String> = mistakes
-        .iter()
-        .filter(|one| matches!(one.fault, Fault::Refused | Fault::NotConnected(_)))
-        .map(ToString::to_string)
-        .collect();
-    assert!(refused.is_empty(), "{refused:#?}");
+    nobody_was_refused(&world.leave());
 }
