@@ -26,6 +26,7 @@ pub mod origin;
 pub mod peer;
 pub mod subject;
 pub mod tally;
+mod tcp_table;
 pub mod upkeep;
 mod wire;
 

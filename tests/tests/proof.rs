@@ -67,15 +67,15 @@ fn nothing_former(subject: &Subject, from: Instant) {
 /// What the instance counts is what there is.
 fn counts_are_exact(subject: &Subject, crowd: &Crowd) {
     crowd.hold();
-    let open = crowd.open().len() as u64;
-    assert!(open > 0);
-    let mut seen = None;
+    let (mut open, mut seen) = (crowd.open(), None);
+    assert!(!open.is_empty());
     let same = || {
         seen = subject.info("CurrConns");
-        (seen == Some(open)).then_some(())
+        open = crowd.open();
+        (seen == Some(open.len() as u64)).then_some(())
     };
     let exact = deadline::try_within(deadline::LIMIT, same).is_some();
-    assert!(exact, "{open} connections, counted are {seen:?}: {:#?}", crowd.open());
+    assert!(exact, "{} connections, counted are {seen:?}: {open:#?}", open.len());
     crowd.go_on();
     crowd.wait_more(200);
 }

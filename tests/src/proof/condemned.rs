@@ -6,14 +6,14 @@
 //! - A connection of which a process of a newer generation has a descriptor too is on its way there, and
 //!   is not condemned with the older one.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use rustix::process::Signal;
 
 use super::fault::Mistake;
+use super::tcp_table;
 use crate::{deadline, processes};
 
 /// Those of one process.
@@ -41,7 +41,7 @@ pub fn freeze(pid: i32, fronts: &[SocketAddr], newer: &[i32]) -> Option<Condemne
     }
     let own = sockets(pid);
     let elsewhere: BTreeSet<u64> = newer.iter().flat_map(|pid| sockets(*pid)).collect();
-    let clients = clients(fronts);
+    let clients = tcp_table::accepted(fronts);
     let clients = own
         .iter()
         .filter(|inode| !elsewhere.contains(inode))
@@ -71,26 +71,6 @@ fn sockets(pid: i32) -> BTreeSet<u64> {
     all.iter().filter_map(number).collect()
 }
 
-/// The accepted connections of these addresses: sockets with their clients.
-fn clients(fronts: &[SocketAddr]) -> BTreeMap<u64, SocketAddr> {
-    let text = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
-    let connection = |line: &str| {
-        let mut words = line.split_whitespace().skip(1);
-        let (own, client) = (address(words.next()?)?, address(words.next()?)?);
-        let inode = words.nth(6)?.parse().ok()?;
-        (fronts.contains(&own) && client.port() != 0 && inode != 0).then_some((inode, client))
-    };
-    text.lines().skip(1).filter_map(connection).collect()
-}
-
-/// `0100007F:1F90` is 127.0.0.1:8080: an address in the order of the machine, a port in hexadecimal.
-fn address(text: &str) -> Option<SocketAddr> {
-    let (ip, port) = text.split_once(':')?;
-    let ip = u32::from_str_radix(ip, 16).ok()?.to_ne_bytes();
-    let port = u16::from_str_radix(port, 16).ok()?;
-    Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::from(ip)), port))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,7 +83,7 @@ mod tests {
         let accepted = listener.accept().expect("the connection").0;
         let _second = std::net::TcpStream::connect(front).expect("a connection");
         let own = sockets(std::process::id() as i32);
-        let seen = clients(&[front]);
+        let seen = tcp_table::accepted(&[front]);
         let held: Vec<_> = seen.iter().filter(|(inode, _)| own.contains(inode)).collect();
         assert_eq!(held.len(), 1, "{seen:?}");
         assert_eq!(*held[0].1, first.local_addr().expect("its address"));

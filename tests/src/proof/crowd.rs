@@ -13,6 +13,7 @@ use super::hand::Hand;
 use super::kinds::Kind;
 use super::link::{Connection, Place};
 use super::tally::{Count, Tally};
+use super::tcp_table;
 use crate::deadline;
 
 /// So many there were.
@@ -169,10 +170,13 @@ impl Crowd {
         deadline::until("more answers", || done() >= wanted);
     }
 
-    /// The connections that are open.
+    /// The connections that are open, at both ends: who rests has not noticed yet that a killed worker's is not.
     pub fn open(&self) -> Vec<Connection> {
+        let established =
+            tcp_table::established(&[self.shared.fronts.http, self.shared.fronts.tcp]);
         let seen = self.shared.places.iter().map(|place| place.connection());
-        seen.filter(|connection| connection.open).collect()
+        let lives = |local: SocketAddr| established.contains(&local);
+        seen.filter(|connection| connection.open && connection.local.is_some_and(lives)).collect()
     }
 
     /// Holds all of them where they are between two exchanges.
