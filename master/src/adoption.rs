@@ -32,7 +32,7 @@ use crate::aides::{Aides, Post};
 use crate::control::Control;
 use crate::generation::Generation;
 use crate::handover::{HandedGeneration, HandedWorker, Handover};
-use crate::heartbeat::Heartbeat;
+use crate::heartbeat::{Heartbeat, UNANSWERED};
 use crate::kept::{Facts, GENERATION, KeptChannel, Living};
 use crate::limits;
 use crate::listeners::unix::Live;
@@ -337,14 +337,13 @@ impl Master {
         let Found { handed, pidfd, channel, awaited, .. } = found;
         let id = self.next_worker;
         self.next_worker += 1;
-        let terms = self.generations.get(&handed.generation).map(|generation| generation.terms);
         let mut worker = Worker::adopt(id, &handed, pidfd, channel, now);
         worker.incarnation = self.memory.memory().owner(worker.lane).incarnation;
         worker.awaited = awaited;
         if worker.phase != Phase::Starting {
             worker.heartbeat = Some(Heartbeat::new(self.memory.memory().heartbeat(worker.lane)));
-        } else if let Some(terms) = terms.filter(|_| awaited.is_some()) {
-            worker.start_deadline = now + terms.heartbeat_timeout;
+        } else if awaited.is_some() && self.generations.contains_key(&handed.generation) {
+            worker.heartbeat = Some(Heartbeat::new(UNANSWERED));
         } else {
             worker.hard_stop(now);
         }

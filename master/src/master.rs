@@ -238,8 +238,7 @@ impl Master {
 
     fn next_deadline(&self) -> Instant {
         let of_workers = self.workers.values().flat_map(|worker| {
-            let start = (worker.phase == Phase::Starting).then_some(worker.start_deadline);
-            [start, worker.stop_deadline, worker.kill_at].into_iter().flatten()
+            [worker.ready_due(), worker.stop_deadline, worker.kill_at].into_iter().flatten()
         });
         let looks = (!self.workers.is_empty()).then(|| self.looks.due());
         let candidate = self.candidate.as_ref().map(|candidate| candidate.deadline);

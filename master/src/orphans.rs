@@ -14,11 +14,13 @@ use std::time::{Duration, Instant};
 
 use portolan_shared::memory::Lane;
 use portolan_shared::model::LogLevel;
+use portolan_shared::process_stat::ProcessStat;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::heartbeat::Heartbeat;
+use crate::heartbeat::{Heartbeat, Sign};
 use crate::inspect;
 use crate::master::Master;
+use crate::supervise::no_turn;
 
 /// The heartbeat's timeout while no generation serves that says otherwise.
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -85,15 +87,18 @@ impl Master {
         let terms = terms.map(|generation| generation.terms);
         let timeout = terms.map_or(HEARTBEAT_TIMEOUT, |terms| terms.heartbeat_timeout);
         let bound = terms.and_then(|terms| terms.hard_stop_after);
-        let mut lines = Vec::new();
+        let (mut lines, mut starved) = (Vec::new(), Vec::new());
         for orphan in self.orphans.iter_mut().filter(|orphan| !orphan.ending) {
             let value = self.memory.memory().heartbeat(orphan.lane);
             let pid = orphan.pid;
-            if orphan.heartbeat.stands_still(value, since, timeout) {
+            let sign = orphan.heartbeat.look(value, since, timeout, || ProcessStat::of(pid));
+            let name = format!("Worker ({pid}) of a former master");
+            if sign == Sign::Starved {
+                starved.push(no_turn(&name, orphan.heartbeat.silent()));
+            }
+            if sign == Sign::Still {
                 let seconds = orphan.heartbeat.still().as_secs_f32();
-                lines.push(format!(
-                    "Worker ({pid}) of a former master has stood still for {seconds:.1} s: ending it"
-                ));
+                lines.push(format!("{name} has stood still for {seconds:.1} s: ending it"));
                 lines.extend(
                     inspect::process(pid).iter().map(|line| format!("Worker ({pid}): {line}")),
                 );
@@ -105,6 +110,9 @@ impl Master {
             orphan.ending = true;
             // It has ended already where this fails.
             let _ = pidfd_send_signal(&orphan.pidfd, Signal::KILL);
+        }
+        for line in starved {
+            self.say(LogLevel::Warning, &line);
         }
         for line in lines {
             self.say(LogLevel::Alert, &line);

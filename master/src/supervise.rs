@@ -15,16 +15,18 @@ use portolan_shared::log;
 use portolan_shared::memory::Lane;
 use portolan_shared::message::{Hello, Role, ToMaster, ToWorker};
 use portolan_shared::model::LogLevel;
+use portolan_shared::process_stat::ProcessStat;
 
 use crate::aides::Post;
 use crate::captures::Capture;
+use crate::heartbeat::{Heartbeat, Sign, UNANSWERED};
+use crate::inspect;
 use crate::kept::KeptChannel;
 use crate::master::Master;
 use crate::obituary::Ended;
 use crate::shared_memory::{CAPTURE, DOORBELL};
 use crate::slots::WorkerId;
 use crate::worker::{Birth, Phase, Worker};
-use crate::{heartbeat::Heartbeat, inspect};
 
 /// Messages of one process that are heard in a turn: one that says more, because it was taken over, does
 /// not keep the master from its other work.
@@ -438,11 +440,9 @@ impl Master {
             if worker.kill_at.is_some_and(|at| at <= now) {
                 worker.kill();
             }
-            let late = worker.phase == Phase::Starting && worker.start_deadline <= now;
+            let late = worker.ready_due().is_some_and(|due| due <= now);
             if late && Some(worker.generation) != candidate {
-                let what =
-                    if worker.awaited.is_some() { "does not answer" } else { "is not ready" };
-                events.push(format!("{} {what} in time: ending it", worker.name()));
+                events.push(format!("{} is not ready in time: ending it", worker.name()));
                 worker.phase = Phase::Ending;
                 worker.kill();
             }
@@ -459,20 +459,35 @@ impl Master {
 
     /// Looks at every loop's counter; one that stands still is treated as dead.
     pub fn check_heartbeats(&mut self, since: Duration) {
-        let mut hanging = Vec::new();
+        let (mut hanging, mut starved) = (Vec::new(), Vec::new());
         for worker in self.workers.values_mut() {
             let Some(generation) = self.generations.get(&worker.generation) else { continue };
-            let value = self.memory.memory().heartbeat(worker.lane);
+            let (pid, timeout) = (worker.pid, generation.terms.heartbeat_timeout);
+            let beats = self.memory.memory().heartbeat(worker.lane);
+            // Of who was adopted the answer is the first sign of life that counts.
+            let value = if worker.awaited.is_some() { UNANSWERED } else { beats };
             let Some(heartbeat) = &mut worker.heartbeat else { continue };
-            if heartbeat.stands_still(value, since, generation.terms.heartbeat_timeout) {
-                let still = heartbeat.still();
-                hanging.push((worker.id, worker.pid, worker.name(), still));
+            match heartbeat.look(value, since, timeout, || ProcessStat::of(pid)) {
+                Sign::Life => {}
+                Sign::Starved => {
+                    let silent = heartbeat.silent();
+                    starved.push((worker.name(), silent));
+                }
+                Sign::Still => {
+                    let still = heartbeat.still().as_secs_f32();
+                    let what = match worker.awaited {
+                        Some(_) => "does not answer in time".to_owned(),
+                        None => format!("has stood still for {still:.1} s"),
+                    };
+                    hanging.push((worker.id, pid, worker.name(), what));
+                }
             }
         }
-        for (id, pid, name, still) in hanging {
-            let seconds = still.as_secs_f32();
-            let line = format!("{name} has stood still for {seconds:.1} s: ending it");
-            self.say(LogLevel::Alert, &line);
+        for (name, silent) in starved {
+            self.say(LogLevel::Warning, &no_turn(&name, silent));
+        }
+        for (id, pid, name, what) in hanging {
+            self.say(LogLevel::Alert, &format!("{name} {what}: ending it"));
             for line in inspect::process(pid) {
                 self.say(LogLevel::Alert, &format!("{name}: {line}"));
             }
@@ -514,6 +529,14 @@ impl Master {
     pub fn debug(&self) -> bool {
         self.arguments.start == portolan_master::arguments::Start::Debug
     }
+}
+
+/// Of a worker or an aide that is ready to run and does not.
+pub fn no_turn(name: &str, silent: Duration) -> String {
+    let seconds = silent.as_secs_f32();
+    format!(
+        "{name} has had no turn on a processor for {seconds:.1} s: the machine has too much work"
+    )
 }
 
 /// Whether this can be shown to an operator as a version.

@@ -164,6 +164,13 @@ pub struct Birth {
 }
 
 impl Worker {
+    /// When it must be ready, where it was started by us; the answer of one that was adopted is waited for
+    /// in [`Master::check_heartbeats`](crate::master::Master::check_heartbeats).
+    pub fn ready_due(&self) -> Option<Instant> {
+        let starts = self.phase == Phase::Starting && self.awaited.is_none();
+        starts.then_some(self.start_deadline)
+    }
+
     /// Starts the program behind `binary`.
     pub fn spawn(binary: BorrowedFd<'_>, birth: Birth, now: Instant) -> io::Result<Self> {
         let (ours, theirs) = birth.ends;

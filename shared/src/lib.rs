@@ -6,7 +6,8 @@
 //! system; `signal` is the queue of signals that all three main loops read; `crypt` says which
 //! hashes of passwords can be checked; `check_result` is what a health check finds; `expression`
 //! compiles regular expressions; `capture` keeps what a process read last for those who outlive it;
-//! `sandbox` is what each of them gives up for good.
+//! `sandbox` is what each of them gives up for good; `process_stat` is what the system says of a process, and
+//! `stillness` judges by it for how long one has stood still.
 
 pub mod capture;
 pub mod channel;
@@ -18,9 +19,11 @@ pub mod memory;
 pub mod message;
 pub mod model;
 pub mod notify;
+pub mod process_stat;
 pub mod sandbox;
 pub mod signal;
 pub mod standing;
+pub mod stillness;
 pub mod sys;
 
 /// The version of the package, as `-v` prints it.

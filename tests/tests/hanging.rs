@@ -11,7 +11,8 @@ use portolan_tests::fake::{Fakes, listen};
 use portolan_tests::{
     Control, Listen, Origin, Portolan, Setup, address, client, deadline, processes,
 };
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, setpriority_process};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// A proxy of mode tcp with three workers that may stand still for as long.
 fn proxy(heartbeat: &str) -> (Portolan, SocketAddr, Origin) {
@@ -109,6 +110,61 @@ fn a_stopped_worker_is_replaced_and_the_others_connections_go_on() {
     everybody_new_is_served(front);
     talkers.wait_more(50);
     talkers.end();
+}
+
+/// Work of which there is too much on one processor.
+struct Hogs {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Hogs {
+    /// So many loops on this processor.
+    fn on(processor: usize, count: usize) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let hog = move |stop: Arc<AtomicBool>| {
+            let mut only = CpuSet::new();
+            only.set(processor);
+            sched_setaffinity(None, &only).expect("a processor of ours");
+            while !stop.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+        };
+        let threads =
+            (0..count).map(|_| Arc::clone(&stop)).map(|stop| thread::spawn(move || hog(stop)));
+        let threads = threads.collect();
+        Self { stop, threads }
+    }
+}
+
+impl Drop for Hogs {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.threads.drain(..).for_each(|one| one.join().expect("a hog"));
+    }
+}
+
+#[test]
+fn a_worker_that_gets_no_turn_on_a_processor_is_named_and_lives() {
+    let (portolan, front, _origin) = proxy("500ms");
+    let all = portolan.whole();
+    let pid = all.iter().find(|one| one.slot == 1).expect("a worker").pid;
+    let mut talker = streams_of_others(&portolan, front, 2).remove(0);
+    // It shares one processor with many others, each of whom is far more important.
+    let worker = Pid::from_raw(pid).expect("a worker");
+    let ours = sched_getaffinity(None).expect("our processors");
+    let processor = (0..CpuSet::MAX_CPU).find(|one| ours.is_set(*one)).expect("one of them");
+    let mut only = CpuSet::new();
+    only.set(processor);
+    sched_setaffinity(Some(worker), &only).expect("a worker of ours");
+    setpriority_process(Some(worker), 19).expect("less important");
+    let hogs = Hogs::on(processor, 50);
+    portolan.wait_error(&format!("Worker ({pid}) has had no turn on a processor for"));
+    drop(hogs);
+    talker.expect_echo(b"still here");
+    everybody_new_is_served(front);
+    assert_eq!(portolan.whole(), all);
+    assert!(!portolan.errors().contains("has stood still"), "{}", portolan.errors());
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use portolan_shared::process_stat::ProcessStat;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, wait};
@@ -82,15 +83,11 @@ pub fn reap() -> Option<(i32, End)> {
 
 /// The children that are there now, zombies included.
 pub fn list() -> BTreeSet<i32> {
-    let own = std::process::id().to_string();
+    let own = std::process::id() as i32;
     let Ok(entries) = fs::read_dir("/proc") else { return BTreeSet::new() };
     entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
-        .filter(|pid| {
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1));
-            parent == Some(&own)
-        })
+        .filter(|pid| ProcessStat::of(*pid).is_some_and(|stat| stat.parent == own))
         .collect()
 }
 

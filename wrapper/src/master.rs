@@ -13,7 +13,9 @@ use portolan_shared::channel::{Channel, ChannelError};
 use portolan_shared::message::wrapper::{
     FromWrapper, SILENCE_AT_WORK_MAX, SILENCE_MAX, ToWrapper, WRAPPER_FD,
 };
+use portolan_shared::process_stat::ProcessStat;
 use portolan_shared::sandbox::environment::is_for_the_master;
+use portolan_shared::stillness::Stillness;
 use portolan_shared::sys::spawn::{Spawn, environment, spawn};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -25,6 +27,9 @@ use crate::store::{Kept, Store};
 
 /// What tells a master that it has a wrapper.
 const CHANNEL_OPTION: &str = "--wrapper-channel";
+
+/// How often its silence is looked at.
+pub const SECOND: Duration = Duration::from_secs(1);
 
 /// A process that we, or another wrapper, started and that was not seen to end.
 #[derive(Debug)]
@@ -43,7 +48,7 @@ pub struct Master {
     /// It said that it reloads.
     at_work: bool,
     /// Of our own seconds, so that a pause of the whole machine is nobody's silence.
-    silent_seconds: u32,
+    stillness: Stillness,
     /// By us.
     killed: bool,
 }
@@ -79,7 +84,7 @@ impl Master {
     fn new(pid: i32, pidfd: OwnedFd, channel: Option<Channel>, is_child: bool) -> Self {
         let started = Instant::now();
         let greeting = VecDeque::new();
-        let (supervised, at_work, silent_seconds, killed) = (false, false, 0, false);
+        let (supervised, at_work, killed) = (false, false, false);
         Self {
             pid,
             pidfd,
@@ -89,7 +94,7 @@ impl Master {
             started,
             supervised,
             at_work,
-            silent_seconds,
+            stillness: Stillness::default(),
             killed,
         }
     }
@@ -138,7 +143,7 @@ impl Master {
         };
         self.greeting = store.iter().map(kept).chain([(FromWrapper::KeptAll, None)]).collect();
         self.supervised = false;
-        self.silent_seconds = 0;
+        self.stillness = Stillness::default();
         self.flush();
     }
 
@@ -204,13 +209,13 @@ impl Master {
     /// It has said that it is alive.
     pub fn heard(&mut self) {
         self.supervised = true;
-        self.silent_seconds = 0;
+        self.stillness = Stillness::default();
     }
 
     /// It begins or ends something long.
     pub fn set_at_work(&mut self, at_work: bool) {
         self.at_work = at_work;
-        self.silent_seconds = 0;
+        self.stillness = Stillness::default();
     }
 
     /// Whether we have killed it.
@@ -241,8 +246,12 @@ impl Master {
 
     /// Another second has passed; whether it hangs.
     pub fn is_silent(&mut self, state: State) -> bool {
-        self.silent_seconds = self.silent_seconds.saturating_add(1);
-        self.silence_max(state).is_some_and(|most| self.silent_seconds >= most)
+        self.stillness.look(SECOND, Duration::MAX, ProcessStat::of(self.pid));
+        // Nothing is to be expected of one that cannot speak.
+        let deaf = self.channel.is_none();
+        let silence = if deaf { self.stillness.silent() } else { self.stillness.still() };
+        let most = self.silence_max(state).map(|most| SECOND * most);
+        most.is_some_and(|most| silence >= most)
     }
 
     /// Ends it for certain; its end is reaped as any other.

@@ -32,7 +32,7 @@ use crate::children::{self, End};
 use crate::core::{Input, State};
 use crate::daemon::Announcer;
 use crate::log;
-use crate::master::Master;
+use crate::master::{Master, SECOND};
 use crate::parcel::{Contents, Facts, Former, Parcel};
 use crate::pid_file::PidFile;
 use crate::saved::{self, Saved};
@@ -355,7 +355,7 @@ impl Wrapper {
     /// Counts seconds while the master's silence would mean something.
     fn want_seconds(&mut self) {
         if self.master.as_ref().is_some_and(|master| master.is_watched(self.state)) {
-            self.timers.want(Timer::Second, Instant::now() + Duration::from_secs(1));
+            self.timers.want(Timer::Second, Instant::now() + SECOND);
         } else {
             self.timers.clear(Timer::Second);
         }

@@ -2,7 +2,7 @@
 //!
 //! Shell: reads /proc.
 
-use std::fs;
+use crate::process_stat::ProcessStat;
 
 /// The owner of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,46 +29,12 @@ impl Owner {
 
 /// When a living process started, in clock ticks after boot; `None` when it is no more.
 pub fn process_start_time(pid: i32) -> Option<u64> {
-    if pid <= 0 {
-        return None;
-    }
-    parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
-}
-
-/// Field 22 of /proc/PID/stat, unless field 3 says that it has ended. The name, field 2, may contain
-/// anything, so fields are counted from the last parenthesis.
-fn parse_stat(stat: &str) -> Option<u64> {
-    let (_, after_name) = stat.rsplit_once(')')?;
-    let mut fields = after_name.split_ascii_whitespace();
-    let state = fields.next()?;
-    if matches!(state, "Z" | "X" | "x") {
-        return None;
-    }
-    fields.nth(18)?.parse().ok()
+    ProcessStat::of(pid).filter(ProcessStat::lives).map(|stat| stat.start_time)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_start_time_is_found_behind_a_name_with_blanks_and_parentheses() {
-        let stat = "12 (a ) S 1 (b) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20";
-        assert_eq!(parse_stat(stat), Some(4711));
-    }
-
-    #[test]
-    fn a_corpse_has_no_start_time() {
-        let stat = "12 (x) Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20";
-        assert_eq!(parse_stat(stat), None);
-    }
-
-    #[test]
-    fn a_cut_line_has_no_start_time() {
-        for cut in ["", "12", "12 (x)", "12 (x) S 1 2 3", "12 (x) S 1 2 3 4 5 6 7 8 9 10 11"] {
-            assert_eq!(parse_stat(cut), None, "{cut:?}");
-        }
-    }
 
     #[test]
     fn this_process_lives_and_nobody_does_not() {

@@ -252,7 +252,8 @@ Default: 0, at once.",
             );
         },
         "
-Duration after which a worker whose event loop stands still is replaced: 100ms to 1h.
+Duration after which a worker whose event loop stands still is replaced: 100ms to 1h, of the time that it could
+have used: where it is ready to run, what a processor had for it.
 Default: 2s.
 Portolan's own.",
     ),
