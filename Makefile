@@ -22,7 +22,7 @@ test:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) build --workspace --bins
-	$(CARGO) test --workspace --no-fail-fast
+	CARGO='$(CARGO)' tests/run-all.sh
 
 # Beside HAProxy and nginx (Debian's packages; as root, missing ones are installed), twenty to thirty minutes.
 # A whole run writes docs/bench.md and docs/bench.svg, a part of it target/bench/.
