@@ -21,7 +21,7 @@ use crate::{deadline, processes};
 pub struct Condemned {
     /// Whose.
     pub pid: i32,
-    /// The end of the look at it.
+    /// When it stood still for good: whoever finds that it does may kill it before the look at it is over.
     pub at: Instant,
     clients: BTreeSet<SocketAddr>,
 }
@@ -39,6 +39,7 @@ pub fn freeze(pid: i32, fronts: &[SocketAddr], newer: &[i32]) -> Option<Condemne
     if !deadline::eventually("a process that stands still", stands) {
         return None;
     }
+    let at = Instant::now();
     let own = sockets(pid);
     let elsewhere: BTreeSet<u64> = newer.iter().flat_map(|pid| sockets(*pid)).collect();
     let clients = tcp_table::accepted(fronts);
@@ -47,7 +48,7 @@ pub fn freeze(pid: i32, fronts: &[SocketAddr], newer: &[i32]) -> Option<Condemne
         .filter(|inode| !elsewhere.contains(inode))
         .filter_map(|inode| clients.get(inode).copied())
         .collect();
-    Some(Condemned { pid, at: Instant::now(), clients })
+    Some(Condemned { pid, at, clients })
 }
 
 impl Condemned {
