@@ -252,7 +252,8 @@ impl Memory {
     }
 
     fn clean(&self, lane: Lane) {
-        for object in 0..self.head.objects_used().min(self.objects_max()) {
+        let used = self.head.objects_used();
+        for object in self.written(lane).flatten().take_while(|object| *object < used) {
             admission::release(self, lane, object);
         }
     }

@@ -150,9 +150,10 @@ const TRAFFIC_TOTALS: usize = OFTEN_TOTALS + cell::TOTALS - cell::RARE_TOTALS;
 pub const HEAD_WORDS: usize = PAGE + LANES_MAX as usize * lane::WORDS;
 /// Where a chunk's cells begin.
 const CELLS: usize = PAGE + OBJECTS_PER_CHUNK as usize * shared::WORDS;
+/// Words of a lane's cells in a chunk.
+pub const LANE_CELLS: usize = OBJECTS_PER_CHUNK as usize * cell::WORDS;
 /// Words of a chunk.
-pub const CHUNK_WORDS: usize =
-    CELLS + LANES_MAX as usize * OBJECTS_PER_CHUNK as usize * cell::WORDS;
+pub const CHUNK_WORDS: usize = CELLS + LANES_MAX as usize * LANE_CELLS;
 
 /// Words of the states of a chunk's objects.
 pub const STATES_WORDS: usize = PAGE + OBJECTS_PER_CHUNK as usize * state::WORDS;
@@ -160,6 +161,7 @@ pub const STATES_WORDS: usize = PAGE + OBJECTS_PER_CHUNK as usize * state::WORDS
 const _: () = assert!(HEAD_WORDS.is_multiple_of(PAGE));
 const _: () = assert!(STATES_WORDS.is_multiple_of(PAGE));
 const _: () = assert!(CELLS.is_multiple_of(PAGE));
+const _: () = assert!(LANE_CELLS.is_multiple_of(PAGE));
 const _: () = assert!(CHUNK_WORDS.is_multiple_of(PAGE));
 const _: () = assert!(TOTALS <= TRAFFIC_TOTALS + cell::WORDS - cell::CHECKER_TOTALS);
 

@@ -12,11 +12,13 @@
 #![allow(unsafe_code, reason = "a mapping cannot be made without; see each use")]
 
 use std::ffi::c_void;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::sync::atomic::{AtomicU64, fence};
 
-use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, SeekFrom};
+use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 
 use super::MemoryError;
@@ -81,6 +83,29 @@ pub fn attach_view(fd: impl AsFd, words: usize) -> Result<View, MemoryError> {
 pub fn reopen_for_reading(fd: impl AsFd) -> rustix::io::Result<OwnedFd> {
     let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
     rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// The parts of these words that lie on pages which exist; all of them where the system does not say.
+pub fn written(fd: impl AsFd, words: Range<usize>) -> Vec<Range<usize>> {
+    let end = (words.end * WORD) as u64;
+    let mut parts = Vec::new();
+    let mut at = (words.start * WORD) as u64;
+    while at < end {
+        let data = match rustix::fs::seek(&fd, SeekFrom::Data(at)) {
+            Ok(data) => data,
+            // Nothing is written from there on.
+            Err(Errno::NXIO) => break,
+            Err(_) => return vec![words],
+        };
+        if data >= end {
+            break;
+        }
+        let Ok(hole) = rustix::fs::seek(&fd, SeekFrom::Hole(data)) else { return vec![words] };
+        // Always ahead, so that this ends.
+        at = hole.max(data + WORD as u64).min(end);
+        parts.push((data as usize) / WORD..(at as usize) / WORD);
+    }
+    parts
 }
 
 fn check(fd: impl AsFd, words: usize) -> Result<(), MemoryError> {

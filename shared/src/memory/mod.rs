@@ -71,8 +71,10 @@ mod states;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 pub use crate::check_result::CheckResult;
@@ -283,15 +285,13 @@ impl Memory {
 
     /// Adds the chunks that this assignment needs and empties the objects it gave to new names; must
     /// come before the first worker that knows of them. Answers the numbers of new chunks (master).
-    pub fn prepare(&mut self, assigned: &Assigned) -> io::Result<std::ops::Range<u32>> {
+    pub fn prepare(&mut self, assigned: &Assigned) -> io::Result<Range<u32>> {
         let first_new = self.chunks.len() as u32;
         while (self.chunks.len() as u32) < assigned.chunks {
             self.add_chunk()?;
         }
         self.head.raise_objects_used(assigned.objects);
-        for object in &assigned.reused {
-            self.clear_object(*object);
-        }
+        self.clear_objects(&assigned.reused);
         Ok(first_new..self.chunks.len() as u32)
     }
 
@@ -377,14 +377,30 @@ impl Memory {
             .fold(0, u64::wrapping_add)
     }
 
-    /// Empties an object that no living process knows, before it is given to another name.
-    fn clear_object(&self, object: Object) {
-        self.states[(object / OBJECTS_PER_CHUNK) as usize].clear(object);
-        let chunk = self.chunk(object);
-        chunk.clear_shared(object);
-        for lane in 0..self.head.lanes_used() {
-            chunk.clear_totals(lane, object);
+    /// Empties objects that no living process knows, before they are given to other names.
+    fn clear_objects(&self, objects: &[Object]) {
+        for object in objects.iter().copied() {
+            self.states[(object / OBJECTS_PER_CHUNK) as usize].clear(object);
+            self.chunk(object).clear_shared(object);
         }
+        let objects: BTreeSet<Object> = objects.iter().copied().collect();
+        for lane in 0..self.head.lanes_used() {
+            for written in self.written(lane) {
+                for object in objects.range(written).copied() {
+                    self.chunk(object).clear_totals(lane, object);
+                }
+            }
+        }
+    }
+
+    /// The objects whose cells in a lane may hold anything, in their order. Those of the others do not
+    /// exist, and would, a page for every 21, once somebody looked at them.
+    fn written(&self, lane: Lane) -> impl Iterator<Item = Range<Object>> + '_ {
+        self.chunks.iter().zip(0..).flat_map(move |(chunk, number)| {
+            let first: Object = number * OBJECTS_PER_CHUNK;
+            let of_chunk = chunk.written(lane).into_iter();
+            of_chunk.map(move |part| first + part.start..first + part.end)
+        })
     }
 
     #[inline]

@@ -4,12 +4,13 @@
 //! no locked instruction unless others decide by them at once (see `admission`).
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use super::head::{check_part, words_at, write_start};
-use super::layout::{self, CHUNK_MAGIC, CHUNK_WORDS, LANE_WORDS, cell, shared};
+use super::layout::{self, CHUNK_MAGIC, CHUNK_WORDS, LANE_CELLS, LANE_WORDS, cell, shared};
 use super::map::{self, Map};
 use super::rate::Rate;
 use super::{Lane, MemoryError, Object, Total};
@@ -50,6 +51,20 @@ impl Chunk {
 
     pub fn close_descriptor(&mut self) {
         self.fd = None;
+    }
+
+    /// The objects, counted from the chunk's first, whose cells in a lane may hold anything: the others' lie
+    /// on pages that do not exist, and would exist once they were read. The process that has the descriptor.
+    pub fn written(&self, lane: Lane) -> Vec<Range<Object>> {
+        let extent = layout::cell_at(lane, 0)..layout::cell_at(lane, 0) + LANE_CELLS;
+        let extents = self.fd.as_ref().map(|fd| map::written(fd, extent.clone()));
+        let extents = extents.unwrap_or_else(|| vec![extent.clone()]);
+        let object = |words: usize| words / cell::WORDS;
+        let objects = |part: Range<usize>| {
+            let last = object(part.end - 1 - extent.start);
+            object(part.start - extent.start) as Object..last as Object + 1
+        };
+        extents.into_iter().map(objects).collect()
     }
 
     /// A word of an object's cell.

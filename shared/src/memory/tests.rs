@@ -477,6 +477,37 @@ fn pages_that_nobody_wrote_cost_nothing() {
 }
 
 #[test]
+fn lanes_that_are_claimed_and_taken_back_cost_nothing_for_objects_that_nobody_used() {
+    let mut memory = Memory::create().expect("a head");
+    let assigned = Assigned { chunks: 3, objects: 12_000, reused: Vec::new() };
+    memory.prepare(&assigned).expect("chunks");
+    let memory = Rc::new(memory);
+    let lane = memory.claim_lane(0).expect("a free lane");
+    let own = OwnLane::new(Rc::clone(&memory), lane).expect("a live lane");
+    // The first and last of a page and of a chunk, and one that lies on two pages.
+    let used = [0, 20, 21, 22, 4_095, 4_096, 11_999];
+    for object in used {
+        assert_eq!(own.enter(&Place::new(object, None)), Entry::In);
+        own.add(object, Total::Sessions, 1);
+    }
+    for _ in 0..20 {
+        let lane = memory.claim_lane(0).expect("a free lane");
+        memory.release_lane(lane);
+    }
+    memory.release_lane(lane);
+    for object in used {
+        assert_eq!((memory.current(object), memory.total(object, Total::Sessions)), (0, 1));
+    }
+    let blocks = |fd: BorrowedFd<'_>| rustix::fs::fstat(fd).expect("its size").st_blocks;
+    let all: u64 = memory.descriptors().map(|(_, fd)| blocks(fd) as u64).sum();
+    assert!(all * 512 <= 128 * 1024, "{all} blocks");
+    let lane = memory.claim_lane(0).expect("a free lane");
+    assert!(
+        used.iter().all(|object| memory.chunk(*object).cell(lane, *object, 0).load(Relaxed) == 0)
+    );
+}
+
+#[test]
 fn what_the_master_wrote_is_not_decided_by_others_and_put_right() {
     let mut memory = Memory::create().expect("a head");
     memory.keep_record();

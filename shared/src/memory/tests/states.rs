@@ -158,7 +158,7 @@ fn an_object_given_to_another_name_has_no_states_and_a_newer_version() {
     memory.bump_states(SERVER);
     memory.observe(SERVER, false, 1);
     memory.rate_add(SERVER, Rate::Sessions, 5);
-    memory.clear_object(SERVER);
+    memory.clear_objects(&[SERVER]);
     assert_eq!(memory.server_state(SERVER), ServerState::default());
     assert_eq!(memory.states_version(SERVER), 2);
     assert_eq!(memory.alarms(SERVER), 0);
