@@ -24,14 +24,14 @@ impl Worker {
     /// yet.
     pub(crate) fn take_request(&mut self, key: SessionKey, bytes: &[u8]) -> Taken {
         let Some(session) = self.sessions.get_mut(key as usize) else { return Taken::default() };
-        let mut fields = std::mem::take(&mut self.http.fields);
+        let mut fields = self.http.fields.take().unwrap_or_default();
         let parsed = http1::request(bytes, &mut fields, &self.http.limits, &mut session.scan);
         let taken = match parsed {
             Ok(None) => Taken::default(),
             Ok(Some(head)) => self.take_head(key, bytes, &head, &mut fields),
             Err(error) => self.take_broken(key, bytes, error),
         };
-        self.http.fields = fields;
+        self.http.fields = Some(fields);
         taken
     }
 

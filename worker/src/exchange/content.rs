@@ -142,6 +142,7 @@ impl Worker {
             source.moved = now;
             let Http { encoded, fields, limits, .. } = &mut self.http;
             encoded.clear();
+            let fields = fields.get_or_insert_default();
             let input = &self.scratch[..count];
             let recoded = recode(decoder, input, chunks, (fields, limits), encoded);
             let Ok((taken, done)) = recoded else { return Halt::Malformed };
@@ -309,6 +310,7 @@ impl Worker {
                 Content::Chunked(decoder) => {
                     let chunks = exchange.chunked_out;
                     let Http { fields, limits, .. } = &mut self.http;
+                    let fields = fields.get_or_insert_default();
                     match recode(decoder, bytes, chunks, (fields, limits), &mut exchange.out) {
                         Ok((taken, true)) => {
                             exchange.request = Content::Done;

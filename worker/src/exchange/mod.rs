@@ -306,8 +306,8 @@ const SPARE_MAX: usize = 256;
 pub struct Http {
     /// Bounds of heads.
     pub limits: Limits,
-    /// The table of the head at hand.
-    pub fields: Fields,
+    /// The table of the head at hand; not here while it is read.
+    pub fields: Option<Box<Fields>>,
     /// Some error page depends on what the client likes to get.
     pub pages_by_accept: bool,
     /// Who the users are.
@@ -352,7 +352,7 @@ impl Http {
                 name_bytes_max: tune.http_name_max,
                 value_bytes_max: tune.http_value_max,
             },
-            fields: Fields::default(),
+            fields: None,
             pages_by_accept: config
                 .error_pages
                 .iter()

@@ -138,11 +138,11 @@ impl Worker {
 
     /// Judges bytes of a response; what is to be passed on stands in `http.encoded` afterwards.
     fn take_response(&mut self, key: StreamKey, bytes: &[u8]) -> Outcome {
-        let mut fields = std::mem::take(&mut self.http.fields);
+        let mut fields = self.http.fields.take().unwrap_or_default();
         let mut encoded = std::mem::take(&mut self.http.encoded);
         encoded.clear();
         let outcome = self.judge_response(key, bytes, &mut fields, &mut encoded);
-        self.http.fields = fields;
+        self.http.fields = Some(fields);
         self.http.encoded = encoded;
         outcome
     }
