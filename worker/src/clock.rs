@@ -4,6 +4,7 @@
 //! Milliseconds of CLOCK_MONOTONIC: the same scale in every process of this machine, which is what
 //! shared memory (waiting since) and later handed-over timers need.
 
+use std::cell::Cell;
 use std::time::{Duration, UNIX_EPOCH};
 
 use portolan_shared::log::{Wall, monotonic_ms};
@@ -21,9 +22,8 @@ pub struct Clock {
     /// Wall clock minus monotonic clock, microseconds; renewed once a second.
     wall_offset_us: u64,
     wall_checked: Millis,
-    /// The second that `date` tells.
-    date_of: u64,
-    date: HttpDate,
+    /// The last date asked for, and the second that it tells.
+    date: Cell<(u64, HttpDate)>,
     /// A test moves it on by hand.
     #[cfg(test)]
     stopped: bool,
@@ -36,8 +36,7 @@ impl Clock {
             now: 0,
             wall_offset_us: 0,
             wall_checked: 0,
-            date_of: 0,
-            date: [0; 29],
+            date: Cell::new((0, [0; 29])),
             #[cfg(test)]
             stopped: false,
         };
@@ -75,16 +74,16 @@ impl Clock {
     }
 
     /// The cycle's time as Date says it (RFC 9110 section 5.6.7).
-    pub fn http_date(&mut self) -> HttpDate {
+    pub fn http_date(&self) -> HttpDate {
         let second = (self.now * 1000 + self.wall_offset_us) / 1_000_000;
-        if second != self.date_of {
-            let text =
-                httpdate::HttpDate::from(UNIX_EPOCH + Duration::from_secs(second)).to_string();
-            if let Ok(text) = text.into_bytes().try_into() {
-                (self.date_of, self.date) = (second, text);
-            }
+        let (date_of, date) = self.date.get();
+        if second == date_of {
+            return date;
         }
-        self.date
+        let text = httpdate::HttpDate::from(UNIX_EPOCH + Duration::from_secs(second)).to_string();
+        let Ok(text) = text.into_bytes().try_into() else { return date };
+        self.date.set((second, text));
+        text
     }
 
     fn check_wall(&mut self) {

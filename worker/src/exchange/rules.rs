@@ -2,7 +2,7 @@
 //!
 //! Shell around the policies of `http`: it brings them together with the stream's frontend and backend.
 
-use std::rc::Rc;
+use std::cell::OnceCell;
 
 use portolan_shared::model::{
     Answer, Backend, BackendId, ClientIdentity, Config, ConnectionMode, Frontend, PersistRule,
@@ -33,27 +33,26 @@ impl Worker {
         exchange: &mut Exchange,
     ) -> Option<BackendId> {
         let session = self.sessions.get(key as usize)?;
-        let config = Rc::clone(&self.config);
+        let config = &*self.config;
         let frontend = &config.frontends[session.frontend as usize];
         let state = &self.frontends[session.frontend as usize];
         let path = head.path.of(bytes);
-        let date = self.clock.http_date();
         let closes = frontend.http.connection_mode == ConnectionMode::Close;
-        let facts = Facts {
+        let stays = exchange.client_stays && !closes && !self.is_last(key);
+        // Few requests are answered here.
+        let (clock, date) = (&self.clock, OnceCell::new());
+        let facts = || Facts {
             head: head.method == Method::Head,
             connect: head.method == Method::Connect,
             http10: head.version == Version::Http10,
-            keep_alive: exchange.client_stays
-                && !self.is_last(key)
-                && !closes
-                && is_whole(head, bytes),
-            date: &date,
+            keep_alive: stays && is_whole(head, bytes),
+            date: date.get_or_init(|| clock.http_date()),
         };
         if answer::is_monitor(frontend.http.monitor_uri.as_deref(), path) {
             exchange.unlogged = true;
             let mut out = Vec::new();
             if let Given::Ready(ready) =
-                answer::monitor(&mut out, pages(&config, frontend, None), &facts)
+                answer::monitor(&mut out, pages(config, frontend, None), &facts())
             {
                 exchange.take_answer(out, &ready);
             }
@@ -62,18 +61,18 @@ impl Worker {
         if head.max_forwards == Some(0) && matches!(head.method, Method::Trace | Method::Options) {
             let mut out = Vec::new();
             let ready = match head.method {
-                Method::Trace => answer::trace(&mut out, &bytes[..head.length], &facts),
-                _ => answer::options(&mut out, &facts),
+                Method::Trace => answer::trace(&mut out, &bytes[..head.length], &facts()),
+                _ => answer::options(&mut out, &facts()),
             };
             exchange.take_answer(out, &ready);
             return None;
         }
         let give = |answer: &Answer, backend: Option<&Backend>, exchange: &mut Exchange| {
-            let pages = pages(&config, frontend, backend);
+            let pages = pages(config, frontend, backend);
             let target = Target { host: head.host.of(bytes), path };
             let accepts = fields.all(Known::Accept).map(|index| fields.value(bytes, index));
             let mut out = Vec::new();
-            let given = answer::answer(&mut out, answer, target, pages, accepts, &facts);
+            let given = answer::answer(&mut out, answer, target, pages, accepts, &facts());
             match given {
                 Given::Skipped => return false,
                 Given::Silent => {
@@ -96,11 +95,11 @@ impl Worker {
         };
         let role = Role::of(frontend.http.use_proxy_header, head.form);
         let challenge = |gate: &Gate, backend: Option<&Backend>, exchange: &mut Exchange| {
-            let pages = pages(&config, frontend, backend);
+            let pages = pages(config, frontend, backend);
             let accepts = fields.all(Known::Accept).map(|index| fields.value(bytes, index));
             let more = [(role.challenge_field(), gate.challenge())];
             let mut out = Vec::new();
-            match answer::error(&mut out, role.status(), &more, pages, accepts, &facts) {
+            match answer::error(&mut out, role.status(), &more, pages, accepts, &facts()) {
                 Given::Ready(ready) => exchange.take_answer(out, &ready),
                 Given::Silent | Given::Skipped => exchange.silent = true,
             }
@@ -174,9 +173,12 @@ impl Worker {
         id: BackendId,
     ) {
         let Some(session) = self.sessions.get(key as usize) else { return };
-        let config = Rc::clone(&self.config);
-        let frontend = &config.frontends[session.frontend as usize];
-        let backend = &config.backends[id as usize];
+        let frontend = &self.config.frontends[session.frontend as usize];
+        let backend = &self.config.backends[id as usize];
+        let restrict = match (frontend.http.restrict_names, backend.http.restrict_names) {
+            (RestrictNames::Preserve, other) => other,
+            (one, _) => one,
+        };
         if frontend.http.identity != NO_IDENTITY || backend.http.identity != NO_IDENTITY {
             let wants_destination = |identity: &ClientIdentity| {
                 identity.original_to.is_some()
@@ -205,10 +207,6 @@ impl Worker {
             let draft = &mut self.http.draft;
             exchange.presented = persistence.request(bytes, fields, now, ignored, usable, draft);
         }
-        let restrict = match (frontend.http.restrict_names, backend.http.restrict_names) {
-            (RestrictNames::Preserve, other) => other,
-            (one, _) => one,
-        };
         if restrict != RestrictNames::Preserve {
             restrict_names(restrict, fields, exchange);
         }
