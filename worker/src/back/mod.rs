@@ -122,7 +122,7 @@ pub enum Input {
     Ready,
     /// The attempt failed, or what goes before the data could not be sent.
     ConnectFailed(Failure),
-    /// The decision after a failure, see [`Back::retry`].
+    /// The decision after a failure, see [`Back::decide`].
     Decided(Retry),
     /// The wait before the next attempt is over.
     TurnaroundOver,
@@ -158,7 +158,7 @@ pub enum Action {
     /// Connect to the assigned server; the connect timeout runs until `Greeted`. Answered by
     /// `ConnectStarted`, `Connected` or `ConnectFailed`.
     Connect,
-    /// Count the failure and call [`Back::retry`].
+    /// Count the failure and call [`Back::decide`].
     Reconsider,
     /// Let [`Policy::turnaround`] pass, then `TurnaroundOver`.
     WaitTurnaround,
@@ -174,24 +174,31 @@ pub enum Action {
 
 /// What a state holds, or a step gives back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Held {
-    /// A place in the pending queue.
-    pub queue_place: bool,
-    /// A place in the server's limit.
-    pub slot: bool,
-    /// A connection, established or on the way.
-    pub connection: bool,
-}
+pub struct Held(u8);
 
 impl Held {
-    const NOTHING: Self = Self { queue_place: false, slot: false, connection: false };
+    /// Nothing.
+    pub const NOTHING: Self = Self(0);
+    /// A place in the pending queue.
+    pub const QUEUE_PLACE: Self = Self(1);
+    /// A place in the server's limit.
+    pub const SLOT: Self = Self(2);
+    /// A connection, established or on the way.
+    pub const CONNECTION: Self = Self(4);
 
-    const fn without(self, kept: Self) -> Self {
-        Self {
-            queue_place: self.queue_place && !kept.queue_place,
-            slot: self.slot && !kept.slot,
-            connection: self.connection && !kept.connection,
-        }
+    /// Whether all of this is among it.
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// With this too.
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Without this.
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 }
 
@@ -256,13 +263,9 @@ impl State {
     pub const fn holds(self) -> Held {
         match self {
             Self::Ini | Self::Req | Self::Tar(After::Any) | Self::Clo(_) => Held::NOTHING,
-            Self::Que => Held { queue_place: true, ..Held::NOTHING },
-            Self::Tar(After::Same) | Self::Ass | Self::Cer(_) => {
-                Held { slot: true, ..Held::NOTHING }
-            }
-            Self::Con | Self::Rdy | Self::Est | Self::Dis(_) => {
-                Held { queue_place: false, slot: true, connection: true }
-            }
+            Self::Que => Held::QUEUE_PLACE,
+            Self::Tar(After::Same) | Self::Ass | Self::Cer(_) => Held::SLOT,
+            Self::Con | Self::Rdy | Self::Est | Self::Dis(_) => Held::SLOT.with(Held::CONNECTION),
         }
     }
 }
@@ -338,13 +341,14 @@ impl Back {
         Some(Step { release, action })
     }
 
-    /// The answer to [`Action::Reconsider`]: decides by `policy` and by how things are around it now.
-    pub fn retry(&mut self, policy: &Policy, around: Surroundings) -> Option<Step> {
+    /// The answer to [`Action::Reconsider`]: decides by `policy` and by how things are around it now, and
+    /// counts the retry.
+    pub fn decide(&mut self, policy: &Policy, around: Surroundings) -> Option<Input> {
         let State::Cer(failure) = self.state else { return None };
         let decision = policy.decide(failure, self.retries, around);
         if decision != Retry::Never {
             self.retries += 1;
         }
-        self.on(Input::Decided(decision))
+        Some(Input::Decided(decision))
     }
 }

@@ -123,29 +123,23 @@ impl World {
         let step = step(&mut self.back)?;
         match input {
             Some(Input::Assigned { .. }) => {
-                assert!(!self.held.slot, "a second slot in {before:?}");
-                self.held.slot = true;
+                assert!(!self.held.has(Held::SLOT), "a second slot in {before:?}");
+                self.held = self.held.with(Held::SLOT);
             }
             Some(Input::ConnectStarted | Input::Connected | Input::Ready)
                 if before == State::Ass =>
             {
-                assert!(!self.held.connection);
-                self.held.connection = true;
+                assert!(!self.held.has(Held::CONNECTION));
+                self.held = self.held.with(Held::CONNECTION);
             }
             _ => {}
         }
-        for (given, held) in [
-            (step.release.queue_place, &mut self.held.queue_place),
-            (step.release.slot, &mut self.held.slot),
-            (step.release.connection, &mut self.held.connection),
-        ] {
-            assert!(!given || *held, "released without holding it, from {before:?}");
-            *held &= !given;
-        }
+        assert!(self.held.has(step.release), "released without holding it, from {before:?}");
+        self.held = self.held.without(step.release);
         match step.action {
             Action::Enqueue => {
-                assert!(!self.held.queue_place);
-                self.held.queue_place = true;
+                assert!(!self.held.has(Held::QUEUE_PLACE));
+                self.held = self.held.with(Held::QUEUE_PLACE);
             }
             Action::Connect => self.connects += 1,
             _ => {}
@@ -158,7 +152,7 @@ impl World {
 #[test]
 fn every_path_ends_closed_with_everything_given_back_once_and_a_bounded_number_of_connects() {
     for policy in policies() {
-        let start = World { back: Back::default(), held: Held::default(), connects: 0 };
+        let start = World { back: Back::default(), held: Held::NOTHING, connects: 0 };
         let mut successors: HashMap<World, Vec<World>> = HashMap::new();
         let mut open = vec![start];
         while let Some(world) = open.pop() {
@@ -167,7 +161,7 @@ fn every_path_ends_closed_with_everything_given_back_once_and_a_bounded_number_o
             }
             let decisions = AROUND
                 .iter()
-                .filter_map(|around| world.play(|back| back.retry(&policy, *around), None));
+                .filter_map(|around| world.play(|back| retry(back, &policy, *around), None));
             let plain = INPUTS
                 .iter()
                 .filter(|input| !matches!(input, Input::Decided(_)))
@@ -178,7 +172,7 @@ fn every_path_ends_closed_with_everything_given_back_once_and_a_bounded_number_o
             assert!(world.back.retries() <= policy.retries);
             let closed = matches!(world.back.state(), State::Clo(_));
             assert_eq!(closed, next.is_empty(), "only CLO is final: {world:?}");
-            assert!(!closed || world.held == Held::default());
+            assert!(!closed || world.held == Held::NOTHING);
             open.extend(&next);
             successors.insert(world, next);
         }
@@ -203,6 +197,12 @@ fn every_path_ends_closed_with_everything_given_back_once_and_a_bounded_number_o
         }
         assert_eq!(ending.len(), successors.len(), "{policy:?}");
     }
+}
+
+/// One retry, or the end.
+fn retry(back: &mut Back, policy: &Policy, around: Surroundings) -> Option<Step> {
+    let decided = back.decide(policy, around)?;
+    back.on(decided)
 }
 
 /// The decisions of one stream whose every attempt fails so.
@@ -294,9 +294,9 @@ fn a_retry_elsewhere_is_counted_and_marked_when_the_server_really_changed() {
     back.on(Input::Assigned { moved: false });
     back.on(Input::ConnectStarted);
     let failed = back.on(Input::ConnectFailed(Failure::Refused)).expect("it was connecting");
-    assert_eq!(failed.release, Held { connection: true, ..Held::default() });
-    let again = back.retry(&policy, AMONG_OTHERS).expect("it had failed");
-    assert_eq!(again.release, Held { slot: true, ..Held::default() });
+    assert_eq!(failed.release, Held::CONNECTION);
+    let again = retry(&mut back, &policy, AMONG_OTHERS).expect("it had failed");
+    assert_eq!(again.release, Held::SLOT);
     assert_eq!(again.action, Action::PickAnother);
     assert!(!back.redispatched());
     back.on(Input::Assigned { moved: true });

@@ -39,10 +39,7 @@ impl Worker {
                 None
             }
             Action::Connect => Some(self.connect(key)),
-            Action::Reconsider => {
-                let step = self.reconsider(key)?;
-                self.act(key, step)
-            }
+            Action::Reconsider => self.reconsider(key),
             Action::WaitTurnaround => {
                 let now = self.clock.now();
                 let stream = self.streams.get_mut(key as usize)?;
@@ -72,19 +69,22 @@ impl Worker {
 
     /// Lets go of what a step no longer holds.
     fn give_back(&mut self, key: StreamKey, release: Held) {
-        if release.connection {
+        if release == Held::NOTHING {
+            return;
+        }
+        if release.has(Held::CONNECTION) {
             self.close_side(key, Side::Back);
         }
-        if release.queue_place {
+        if release.has(Held::QUEUE_PLACE) {
             self.leave_queue(key);
         }
-        if release.slot {
+        if release.has(Held::SLOT) {
             self.release_server(key);
         }
     }
 
     /// After a failed attempt: counts it and decides whether there is another.
-    fn reconsider(&mut self, key: StreamKey) -> Option<Step> {
+    fn reconsider(&mut self, key: StreamKey) -> Option<Input> {
         let state = self.streams.get(key as usize)?.machine.state();
         if matches!(state, State::Cer(Failure::Refused | Failure::TimedOut)) {
             self.observe(key, Observe::Layer4, false);
@@ -106,12 +106,12 @@ impl Worker {
                 && backend.farm.server_count() > usize::from(backend.farm.contains(stream.server)),
         };
         let before = stream.machine.retries();
-        let step = stream.machine.retry(&backend.policy, around);
+        let decided = stream.machine.decide(&backend.policy, around);
         if stream.machine.retries() > before {
             self.lane.add(server.object, Total::Retries, 1);
             self.lane.add(object, Total::Retries, 1);
         }
-        step
+        decided
     }
 
     /// The connection stands and everything before the data is sent: both directions may flow.
