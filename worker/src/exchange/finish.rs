@@ -52,17 +52,17 @@ impl Worker {
         self.release_server(key);
         self.release_backend(key);
         self.log_stream(key, Moment::End, why);
-        let Some(mut stream) = self.remove_stream(key) else { return };
-        self.count(&stream, why);
-        let session_key = stream.session;
-        let Some(exchange) = stream.http.take() else { return };
+        let Some(stream) = self.streams.get(key as usize) else { return };
+        self.count(stream, why);
+        let (session_key, last) = (stream.session, (stream.backend, stream.server));
+        let Some(exchange) = self.discard_stream(key) else { return };
         let (stays, read, tunnel) =
             (exchange.client_stays, exchange.request_read(), exchange.tunnel);
         let leaves = read && exchange.client_leaves;
         self.http.recycle(exchange);
         self.tell_jobs();
         let Some(session) = self.sessions.get_mut(session_key as usize) else { return };
-        session.last = (stream.backend, stream.server);
+        session.last = last;
         session.stage = Stage::Answering;
         match owed {
             Owed::Answer => {

@@ -7,7 +7,9 @@ use portolan_shared::memory::{INSTANCE, Total};
 
 use super::{NONE, Side, Stream, StreamKey};
 use crate::back::Input;
+use crate::descriptor::Token;
 use crate::event_loop::Worker;
+use crate::exchange::Exchange;
 use crate::log::{FailureLine, Moment, Peer, failure_level};
 use crate::protocol::{self, Address};
 use crate::stream::Pending;
@@ -44,7 +46,20 @@ impl Worker {
 
     /// Takes a stream out of the table and gives back what its sides still held.
     pub(crate) fn remove_stream(&mut self, key: StreamKey) -> Option<Stream> {
-        let mut stream = self.streams.try_remove(key as usize)?;
+        self.empty_sides(key);
+        self.streams.try_remove(key as usize)
+    }
+
+    /// The same where only its exchange is still of use.
+    pub(crate) fn discard_stream(&mut self, key: StreamKey) -> Option<Box<Exchange>> {
+        self.empty_sides(key);
+        let exchange = self.streams.get_mut(key as usize)?.http.take();
+        drop(self.streams.try_remove(key as usize));
+        exchange
+    }
+
+    fn empty_sides(&mut self, key: StreamKey) {
+        let Some(stream) = self.streams.get_mut(key as usize) else { return };
         for side in [&mut stream.front, &mut stream.back] {
             match std::mem::take(&mut side.pending) {
                 Pending::Buffer { buffer, .. } => self.buffers.give(buffer),
@@ -52,7 +67,6 @@ impl Worker {
                 Pending::Empty => {}
             }
         }
-        Some(stream)
     }
 
     /// Ends every stream that is left, because the process ends.
@@ -72,6 +86,11 @@ impl Worker {
     /// Closes one side's connection, if it has one.
     pub(crate) fn close_side(&mut self, key: StreamKey, side: Side) {
         let Some(stream) = self.streams.get_mut(key as usize) else { return };
+        let (endpoint, _) = stream.direction(side);
+        // As after every exchange whose connection was kept.
+        if endpoint.token == Token::NONE {
+            return;
+        }
         let nolinger = match side {
             Side::Front => self.config.frontends[stream.frontend as usize].nolinger,
             Side::Back => self
@@ -82,7 +101,7 @@ impl Worker {
         };
         let (endpoint, _) = stream.direction(side);
         let Some(descriptor) = self.descriptors.remove(endpoint.token) else { return };
-        endpoint.token = crate::descriptor::Token::NONE;
+        endpoint.token = Token::NONE;
         if nolinger {
             protocol::reset_on_close(&descriptor);
         }
