@@ -51,11 +51,15 @@ pub struct Fields {
     repeated: u64,
     /// Of those that are present, where the last one is.
     last: [u16; 64],
+    /// Some field does not stand in the message as it will be written, right behind the one before it, or
+    /// is left out for more than being one of [`HOP`].
+    uneven: bool,
 }
 
 impl Default for Fields {
     fn default() -> Self {
-        Self { list: Vec::new(), store: Vec::new(), present: 0, repeated: 0, last: [0; 64] }
+        let (list, store) = (Vec::new(), Vec::new());
+        Self { list, store, present: 0, repeated: 0, last: [0; 64], uneven: false }
     }
 }
 
@@ -72,6 +76,7 @@ impl Fields {
         self.store.clear();
         self.present = 0;
         self.repeated = 0;
+        self.uneven = false;
     }
 
     /// Those that are not dropped, in order.
@@ -150,6 +155,7 @@ impl Fields {
     /// It will not be forwarded.
     pub fn drop(&mut self, index: usize) {
         self.list[index].dropped = true;
+        self.uneven = true;
     }
 
     /// It will be forwarded with this value.
@@ -162,6 +168,7 @@ impl Fields {
         field.value = value;
         field.replaced = true;
         field.canonical = false;
+        self.uneven = true;
     }
 
     /// Adds a field behind all others. Name and value must be such; see [`Self::replace`].
@@ -176,6 +183,7 @@ impl Fields {
         self.store.extend_from_slice(name);
         let name = Span::new(start, self.store.len());
         let value = self.keep(value);
+        self.uneven = true;
         self.push(Field {
             name,
             value,
@@ -204,9 +212,10 @@ impl Fields {
         self.list.push(field);
     }
 
-    /// Takes a line of the message.
+    /// Takes a line of the message; those of one message come in order and leave none out.
     #[inline]
     pub(super) fn take(&mut self, line: &line::Line) {
+        self.uneven |= !line.canonical;
         self.push(Field {
             name: line.name,
             value: line.value,
@@ -236,6 +245,7 @@ impl Fields {
         if self.present & set == 0 {
             return;
         }
+        self.uneven = true;
         for field in &mut self.list {
             field.dropped |= field.known.bit() & set != 0;
         }
@@ -243,9 +253,21 @@ impl Fields {
 
     /// None of this name will be forwarded.
     pub(super) fn drop_named(&mut self, bytes: &[u8], name: &[u8]) {
+        self.uneven = true;
         for field in self.list.iter_mut().filter(|field| !field.added) {
             field.dropped |= field.name.of(bytes).eq_ignore_ascii_case(name);
         }
+    }
+
+    /// Where all fields stand as they will be written, the last one's CRLF not included; `None` where they
+    /// have to be looked at one by one. Those of `kept` are written though they are of one hop.
+    #[inline]
+    pub(super) fn even(&self, kept: u64) -> Option<Span> {
+        if self.uneven || self.has_any(HOP & !kept) {
+            return None;
+        }
+        let (first, last) = (self.list.first()?, self.list.last()?);
+        Some(Span { start: first.name.start, end: last.value.end })
     }
 
     pub(super) fn list(&self) -> &[Field] {

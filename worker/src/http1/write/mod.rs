@@ -269,6 +269,14 @@ fn push_fields(
     kept: u64,
     but: Option<Known>,
 ) {
+    if but.is_none()
+        && let Some(all) = fields.even(kept)
+        && (run.is_empty() || all.start == run.end + 2)
+    {
+        let start = if run.is_empty() { all.start } else { run.start };
+        push_run(out, bytes, Span { start, end: all.end });
+        return;
+    }
     // The run: neighbours that stand as they are to be written, the last one's CRLF not included.
     for (index, field) in fields.list().iter().enumerate() {
         if field.dropped && field.known.bit() & kept == 0 || but == Some(field.known) {
