@@ -270,7 +270,7 @@ pub fn first_waiter<B: Board>(board: &B, place: &Place) -> Option<Waiter> {
 fn first_in<B: Board>(board: &B, queue: Object) -> Option<Waiter> {
     let waiting = board.waiter_words(queue);
     // As it is nearly always.
-    if waiting == [0; LANE_WORDS] {
+    if waiting.iter().fold(0, |all, word| all | word) == 0 {
         return None;
     }
     first_of(board, queue, waiting)
