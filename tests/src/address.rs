@@ -2,7 +2,8 @@
 //!
 //! Shell. Each call takes another address of 127.0.0.0/8 (the second number comes from this process's
 //! id, so that test programs at the same time stay apart) and asks the system for a port that is free
-//! on it. Outgoing connections come from 127.0.0.1 and cannot take such a port in between.
+//! on it. Outgoing connections come from 127.0.0.1 and cannot take such a port in between. On addresses
+//! that all share, the ports are such as the kernel gives to nobody by itself.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,6 +12,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use socket2::{Domain, Protocol, Socket, Type};
 
 static NEXT: AtomicU32 = AtomicU32::new(1);
+
+/// Below those that outgoing connections are given (`net.ipv4.ip_local_port_range`).
+const SHARED: std::ops::Range<u16> = 16_000..32_000;
 
 /// A loopback address that no other test of this machine has.
 pub fn own_ip() -> Ipv4Addr {
@@ -32,8 +36,24 @@ pub fn free() -> SocketAddr {
 /// # Panics
 /// When the system has none.
 pub fn free_on(ip: IpAddr) -> SocketAddr {
+    let shared = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    if ip.is_unspecified() || shared.contains(&ip) {
+        return free_on_shared(ip);
+    }
     let probe = probe(SocketAddr::new(ip, 0)).expect("a free port");
     probe.local_addr().ok().and_then(|address| address.as_socket()).expect("its address")
+}
+
+/// The same of an address from which others connect. Each call has another port, and so has each program.
+fn free_on_shared(ip: IpAddr) -> SocketAddr {
+    let first = std::process::id().wrapping_mul(7919);
+    let count = u32::from(SHARED.end - SHARED.start);
+    let port = || {
+        let n = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % count;
+        SHARED.start + n as u16
+    };
+    let mut addresses = (0..count).map(|_| SocketAddr::new(ip, port()));
+    addresses.find(|address| probe(*address).is_ok()).expect("a free port")
 }
 
 /// Bound but not listening, and ready to share: a child that another thread forks meanwhile holds it
