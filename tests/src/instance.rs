@@ -270,11 +270,11 @@ impl Portolan {
     /// When that does not come about.
     pub fn whole(&self) -> Vec<Worker> {
         deadline::eventually("a whole set of workers", || {
-            let workers = self.workers();
+            let mut workers = self.workers();
+            // An older one that has not heard yet that it retires does not say so either.
             let newest = workers.iter().map(|one| one.generation).max()?;
-            let mut slots: Vec<u32> =
-                workers.iter().filter(|one| one.generation == newest).map(|one| one.slot).collect();
-            slots.sort_unstable();
+            workers.retain(|one| one.generation == newest);
+            let slots: Vec<u32> = workers.iter().map(|one| one.slot).collect();
             let wanted = workers.first()?.slots;
             (slots == (1..=wanted).collect::<Vec<_>>()).then_some(workers)
         })
