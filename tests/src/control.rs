@@ -3,6 +3,7 @@
 //! Shell.
 
 use std::io::{Read, Write};
+use std::time::Duration;
 
 use crate::client::{self, Stream};
 use crate::{Portolan, deadline};
@@ -54,6 +55,13 @@ impl Portolan {
     /// A line that changes something.
     pub fn order(&self, line: &str) {
         Control::of(self).order(line);
+    }
+
+    /// Waits until so many streams stand in pending queues, over all workers. Whoever comes next has waited
+    /// for a shorter time, as a worker counts it.
+    pub fn wait_queued(&self, count: usize) {
+        self.wait_answer("show sess", |streams| streams.matches(" state=Que ").count() == count);
+        deadline::pause(Duration::from_millis(2));
     }
 
     /// Waits until the answer to this line is as wanted.

@@ -3,11 +3,10 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use portolan_tests::client::{self, Stream};
 use portolan_tests::syslog::Syslog;
-use portolan_tests::{Listen, Origin, Poller, Portolan, Setup, address, deadline, per_poller};
+use portolan_tests::{Listen, Origin, Poller, Portolan, Setup, address, per_poller};
 
 per_poller!(
     who_waits_longer_than_the_queue_timeout_is_let_go,
@@ -64,7 +63,7 @@ fn a_client_that_resets_while_it_waits_is_forgotten(poller: Poller) {
     let mut holder = hold(scene.front);
     let mut waiting = client::connect(scene.front);
     waiting.write_all(b"let me in").expect("a request");
-    deadline::pause(Duration::from_millis(100));
+    scene.portolan.wait_queued(1);
     waiting.reset();
     assert_eq!(scene.log.only_tcp().termination, "CQ");
     // Its turn goes to nobody: the next one is served.
@@ -84,7 +83,7 @@ fn clients_are_served_in_the_order_in_which_they_came(poller: Poller) {
             origin.wait_open(1);
         }
         // The order is theirs only if each is in the pending queue before the next comes.
-        deadline::pause(Duration::from_millis(30));
+        scene.portolan.wait_queued(n);
     }
     for (n, stream) in streams.iter_mut().enumerate() {
         gate.open(1);
@@ -102,7 +101,7 @@ fn what_a_client_sent_while_it_waited_is_not_lost(poller: Poller) {
     let mut waiting = client::connect(scene.front);
     waiting.write_all(b"said early").expect("a request");
     waiting.end_sending().expect("an end");
-    deadline::pause(Duration::from_millis(100));
+    scene.portolan.wait_queued(1);
     holder.end_sending().expect("an end");
     holder.expect_end();
     assert_eq!(waiting.rest().expect("the echo"), b"said early");

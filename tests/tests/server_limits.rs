@@ -136,14 +136,14 @@ fn who_finds_a_servers_queue_full_goes_to_another() {
         .server_with("one", one.address, "cookie = \"s1\", maxconn = 1, maxqueue = 2")
         .server_with("two", two.address, "cookie = \"s2\"")
         .timeout("queue", "10m");
-    let _portolan = start(8, &listen);
+    let portolan = start(8, &listen);
     let mut clients: Vec<HttpClient> = Vec::new();
     for n in 0..3 {
         clients.push(waiting(front, &["Cookie: SRV=s1"]));
         if n == 0 {
             one.wait_busy(1);
         }
-        deadline::pause(Duration::from_millis(50));
+        portolan.wait_queued(n);
     }
     for _ in 0..5 {
         let response = waiting(front, &["Cookie: SRV=s1"]).response().expect(200);

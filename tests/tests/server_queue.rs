@@ -2,16 +2,13 @@
 //! wait; who belongs to one server waits for that one.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use portolan_tests::http::{Response, Scene};
-use portolan_tests::{HttpClient, HttpOrigin, Listen, Patient, Portolan, Setup, address, deadline};
+use portolan_tests::{HttpClient, HttpOrigin, Listen, Patient, Portolan, Setup, address};
 
 fn waiting(front: SocketAddr, path: &str) -> HttpClient {
     let mut client = HttpClient::to(front);
     client.head(&[&format!("GET {path} HTTP/1.1"), "Host: x", "Connection: close"]);
-    // The order is theirs only if each is in the pending queue before the next comes.
-    deadline::pause(Duration::from_millis(30));
     client
 }
 
@@ -42,7 +39,7 @@ fn lower_classes_go_first_and_within_a_class_who_came_first() {
     for workers in [1, 8] {
         let (origin, gate) = HttpOrigin::gated();
         let lines = ["", "priority_class = -10", "priority_class = 10"];
-        let (_portolan, fronts) = classes(workers, &lines, origin.address);
+        let (portolan, fronts) = classes(workers, &lines, origin.address);
         let mut clients = vec![waiting(fronts[0], "/holder")];
         origin.wait_requests(1);
         for (front, path) in [
@@ -55,6 +52,8 @@ fn lower_classes_go_first_and_within_a_class_who_came_first() {
             (0, "/usual3"),
         ] {
             clients.push(waiting(fronts[front], path));
+            // The order is theirs only if each is in the pending queue before the next comes.
+            portolan.wait_queued(clients.len() - 1);
         }
         gate.open(u64::MAX);
         for client in &mut clients {
@@ -71,11 +70,12 @@ fn lower_classes_go_first_and_within_a_class_who_came_first() {
 fn an_offset_counts_as_time_waited() {
     let (origin, gate) = HttpOrigin::gated();
     let lines = ["", "priority_offset = -60000", "priority_offset = 60000"];
-    let (_portolan, fronts) = classes(8, &lines, origin.address);
+    let (portolan, fronts) = classes(8, &lines, origin.address);
     let mut clients = vec![waiting(fronts[0], "/holder")];
     origin.wait_requests(1);
     for (front, path) in [(2, "/late"), (0, "/usual"), (1, "/soon1"), (1, "/soon2")] {
         clients.push(waiting(fronts[front], path));
+        portolan.wait_queued(clients.len() - 1);
     }
     gate.open(u64::MAX);
     for client in &mut clients {
@@ -87,11 +87,12 @@ fn an_offset_counts_as_time_waited() {
 #[test]
 fn over_eight_workers_the_longest_wait_is_served_first() {
     let (origin, gate) = HttpOrigin::gated();
-    let (_portolan, fronts) = classes(8, &[""], origin.address);
+    let (portolan, fronts) = classes(8, &[""], origin.address);
     let mut clients = vec![waiting(fronts[0], "/0")];
     origin.wait_requests(1);
     for n in 1..16 {
         clients.push(waiting(fronts[0], &format!("/{n}")));
+        portolan.wait_queued(n);
     }
     gate.open(u64::MAX);
     for client in &mut clients {
@@ -132,7 +133,7 @@ fn a_client_whose_server_is_full_waits_for_it() {
             client.head(&lines);
         }
         one.wait_busy(1);
-        deadline::pause(Duration::from_millis(50));
+        scene.portolan.wait_queued(2);
         // Those without a cookie are served meanwhile.
         for _ in 0..4 {
             assert_eq!(scene.get("/").expect(200).text(), "two");
@@ -155,7 +156,7 @@ fn a_servers_queue_and_the_backends_are_served_by_how_long_they_wait() {
         .line("cookie = { name = \"SRV\", mode = \"insert\", indirect = true }")
         .server_with("one", one.address, "cookie = \"s1\", maxconn = 1")
         .timeout("queue", "10m");
-    let _portolan = Setup::new(listen.to_string()).workers(8).start();
+    let portolan = Setup::new(listen.to_string()).workers(8).start();
     let mut clients = vec![waiting(front, "/holder")];
     one.wait_requests(1);
     for n in 0..10 {
@@ -163,8 +164,8 @@ fn a_servers_queue_and_the_backends_are_served_by_how_long_they_wait() {
         let cookie = if n % 2 == 0 { "Cookie: SRV=s1" } else { "Cookie: other=1" };
         let line = format!("GET /{n} HTTP/1.1");
         client.head(&[&line, "Host: x", cookie, "Connection: close"]);
-        deadline::pause(Duration::from_millis(30));
         clients.push(client);
+        portolan.wait_queued(clients.len() - 1);
     }
     gate.open(u64::MAX);
     for client in &mut clients {
@@ -195,7 +196,7 @@ fn who_waits_for_a_server_that_goes_is_served_by_another() {
     for client in &mut clients[1..] {
         client.head(&lines);
     }
-    deadline::pause(Duration::from_millis(50));
+    portolan.wait_queued(5);
     portolan.order("set server web/one state maint");
     for client in &mut clients[1..] {
         assert_eq!(client.response().expect(200).text(), "two");
