@@ -15,9 +15,13 @@ struct Scene {
 }
 
 fn start(workers: u16, behaviour: &str) -> Scene {
+    start_with(workers, behaviour, "1s")
+}
+
+fn start_with(workers: u16, behaviour: &str, heartbeat_timeout: &str) -> Scene {
     let front = address::free();
     let setup = Setup::new(listen(front)).workers(workers);
-    let setup = setup.global("heartbeat_timeout", "\"1s\"");
+    let setup = setup.global("heartbeat_timeout", format!("{heartbeat_timeout:?}"));
     let fakes = Fakes::install(&setup);
     fakes.behave(behaviour);
     let setup = setup.programs(fakes.programs());
@@ -113,8 +117,8 @@ fn who_retires_goes_on_and_has_a_successor_again() {
 
 #[test]
 fn who_does_not_answer_has_a_deputy_and_is_replaced() {
-    let scene = start(2, "1 still");
     // It becomes ready, and then its loop stands still: killed before the first master sees to that.
+    let scene = start_with(2, "1 still", "3s");
     let still = scene.portolan.whole().swap_remove(0);
     scene.kill_master();
     scene.fakes.behave("");
@@ -129,12 +133,15 @@ fn who_does_not_answer_has_a_deputy_and_is_replaced() {
 
 #[test]
 fn who_was_starting_is_adopted_as_soon_as_it_is_ready() {
-    let scene = start(2, "");
-    scene.fakes.behave("1 slow 600");
+    // It is not ended before it becomes ready.
+    let scene = start_with(2, "", "20s");
+    scene.fakes.behave("1 late");
     let victim = scene.portolan.whole().swap_remove(0);
     assert!(processes::signal(victim.pid, Signal::KILL));
     deadline::until("its successor", || scene.fakes.count("started") == 3);
     scene.kill_master();
+    scene.portolan.wait_error("processes of a former master adopted");
+    scene.fakes.behave("");
     scene.portolan.wait_error("is adopted after all");
     assert_eq!(scene.heard(1, "adopt").len(), 1);
     scene.portolan.whole();

@@ -124,7 +124,8 @@ fn a_worker_that_gets_usr1_alone_retires_to_who_follows_in_its_slot() {
 
 #[test]
 fn what_a_generation_that_failed_has_accepted_goes_over_to_the_one_that_serves() {
-    let scene = start_with(2, "", &[("start_timeout", "\"1s\"")]);
+    // Longer than it takes the other one to become ready, on a busy machine too.
+    let scene = start_with(2, "", &[("start_timeout", "\"4s\"")]);
     scene.fakes.behave("1 stay\n2 hang");
     assert!(scene.portolan.reload_fails().contains("1 of 2 processes are not ready"));
     scene.told(1, 2, "retire", 1);

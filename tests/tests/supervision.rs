@@ -10,6 +10,9 @@ use portolan_tests::fake::{Fakes, Heard, listen};
 use portolan_tests::{Portolan, Setup, address, client, deadline, processes};
 use rustix::process::Signal;
 
+/// Longer than a start lasts that succeeds, on a busy machine too; those that hang last as long.
+const START_TIMEOUT: &str = "\"4s\"";
+
 struct Scene {
     portolan: Portolan,
     fakes: Fakes,
@@ -71,13 +74,14 @@ impl Scene {
 #[test]
 fn a_dead_worker_has_a_deputy_until_its_successor_is_ready() {
     let scene = start(3);
-    scene.fakes.behave("2 slow 300");
+    scene.fakes.behave("2 late");
     let victim = scene.pid_of(2);
     assert!(processes::signal(victim, Signal::KILL));
     let deputy = scene.fakes.wait_heard("deputy 2 true");
     assert_ne!(deputy.slot, 2);
     // Who hashes to the empty slot is served by the deputy.
     assert_eq!(scene.everybody_is_served(), BTreeSet::from([1, 3]));
+    scene.fakes.behave("");
     scene.replaced(2, victim);
     let released = scene.fakes.wait_heard("deputy 2 false");
     assert_eq!(released.pid, deputy.pid);
@@ -87,7 +91,7 @@ fn a_dead_worker_has_a_deputy_until_its_successor_is_ready() {
 #[test]
 fn a_deputy_that_dies_is_replaced_too() {
     let scene = start(3);
-    scene.fakes.behave("* slow 500");
+    scene.fakes.behave("* late");
     let victim = scene.pid_of(3);
     assert!(processes::signal(victim, Signal::KILL));
     let deputy = scene.fakes.wait_heard("deputy 3 true");
@@ -97,6 +101,7 @@ fn a_deputy_that_dies_is_replaced_too() {
         last.is_some_and(|last| scene.deputies(deputy.slot).iter().any(|one| one.pid == last.pid))
     });
     scene.served_by();
+    scene.fakes.behave("");
     deadline::until("all three serve", || scene.everybody_is_served().len() == 3);
 }
 
@@ -147,7 +152,7 @@ fn a_worker_that_never_becomes_ready_makes_the_start_fail_in_time() {
 
 #[test]
 fn a_reload_whose_workers_cannot_start_is_refused_and_the_old_generation_stays() {
-    let scene = start_with(2, &[("start_timeout", "\"1s\"")]);
+    let scene = start_with(2, &[("start_timeout", START_TIMEOUT)]);
     let before = scene.portolan.whole();
     for (behaviour, reason) in
         [("2 fail", "as it was told"), ("* die", "code 3"), ("1 hang", "start_timeout")]
@@ -209,6 +214,9 @@ fn a_worker_whose_loop_stands_still_is_ended_and_replaced() {
     let victim = scene.pid_of(1);
     assert!(processes::signal(victim, Signal::KILL));
     let still = scene.replaced(1, victim);
+    deadline::until("it has read how to behave", || {
+        scene.fakes.heard().iter().any(|one| one.pid == still && one.what == "started")
+    });
     scene.fakes.behave("");
     let line = scene.portolan.wait_error("stood still");
     assert!(line.contains(&still.to_string()), "{line}");
@@ -310,13 +318,17 @@ fn what_drains_is_told_to_the_supervisor() {
 #[test]
 fn reloads_asked_while_one_runs_are_one_more() {
     let scene = start(2);
-    scene.fakes.behave("* slow 400");
+    scene.fakes.behave("* late");
     scene.portolan.signal(Signal::USR2);
     deadline::until("it has begun", || scene.fakes.count("started") >= 4);
     for _ in 0..5 {
         scene.portolan.signal(Signal::HUP);
         std::thread::sleep(Duration::from_millis(20));
     }
+    // Whoever obeys this has heard of all that came before.
+    scene.portolan.signal(Signal::QUIT);
+    deadline::until("they have been heard", || scene.fakes.count("dump") >= 2);
+    scene.fakes.behave("");
     deadline::until("the third generation", || scene.portolan.generation() == 3);
     deadline::until("only the third is left", || {
         scene.portolan.all_workers().iter().all(|worker| worker.generation == 3)

@@ -10,6 +10,7 @@
 //! | `die` | ends before it is ready |
 //! | `hang` | never becomes ready |
 //! | `slow MS` | becomes ready so much later |
+//! | `late` | becomes ready when the file no longer says so |
 //! | `still` | becomes ready, then its loop stands still |
 //! | `spin` | becomes ready, then its loop never ends |
 //! | `brief MS` | ends so long after it became ready |
@@ -227,6 +228,10 @@ impl Fake {
         }
         if self.is("slow") {
             std::thread::sleep(self.time());
+        }
+        while self.is("late") {
+            std::thread::sleep(Duration::from_millis(5));
+            self.words = behaviour(&self.hello);
         }
         self.channel.send(&ToMaster::Ready, &[])?;
         if self.is("still") {
