@@ -245,7 +245,7 @@ fn flapping_servers_and_dying_processes_leave_every_count_exact() {
     // Only what a killed worker had in flight is lost: at most every client once per death.
     let most = 30 * killed.load(Ordering::Relaxed) as usize;
     assert!(outcome.errors.len() <= most, "{:#?}", outcome.errors);
-    let refused = |error: &&String| error.contains("50") || error.contains("refused");
+    let refused = |error: &&String| error.contains("status: 50") || error.contains("refused");
     assert_eq!(outcome.errors.iter().filter(refused).count(), 0, "{:#?}", outcome.errors);
     scene.portolan.whole();
     exact(&scene);
