@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use portolan_tests::http::{Answer, HttpLog, Next, Scene};
+use portolan_tests::origin::Gate;
 use portolan_tests::{HttpOrigin, Listen, Poller, deadline, per_poller};
 
 per_poller!(a_line_tells_of_an_exchange);
@@ -47,22 +48,37 @@ fn each_request_of_a_connection_has_its_line() {
     assert!(lines.iter().all(|line| line.client == lines[0].client));
 }
 
+/// Each part is slow from when the worker has seen the one before.
 #[test]
 fn times_tell_where_an_exchange_was_slow() {
-    let origin = HttpOrigin::scripted(|exchange| {
-        exchange.content()?;
-        exchange.pause(Duration::from_millis(300));
-        exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")?;
-        exchange.pause(Duration::from_millis(250));
-        exchange.send("ok")?;
-        Ok(Next::Keep)
+    let gate = Gate::default();
+    let origin = HttpOrigin::scripted({
+        let gate = gate.clone();
+        move |exchange| {
+            exchange.content()?;
+            if exchange.request.target == "/other" {
+                return exchange.answer(&Answer::ok(""));
+            }
+            exchange.pause(Duration::from_millis(300));
+            exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")?;
+            exchange.pass(&gate);
+            exchange.send("ok")?;
+            Ok(Next::Keep)
+        }
     });
     let scene = Scene::before(origin.address);
     let mut client = scene.client();
     client.send("GET / HTTP/1.1\r\n");
+    // The only worker is done with what came before another client's request.
+    scene.get("/other").expect(200);
     deadline::pause(Duration::from_millis(200));
-    client.send("Host: x\r\n\r\n").response().expect(200);
-    let line = scene.line();
+    client.send("Host: x\r\n\r\n");
+    let mut response = client.response_head("GET");
+    deadline::pause(Duration::from_millis(250));
+    gate.open(1);
+    client.content_of(&mut response);
+    assert_eq!(response.text(), "ok");
+    let line = scene.log.wait_http(2).swap_remove(1);
     let [request, queue, connect, response] = line.times;
     assert!(request >= 190 && response >= 290, "{line:?}");
     assert!(queue >= 0 && connect >= 0, "{line:?}");
@@ -210,7 +226,7 @@ fn a_tunnel_has_one_line_at_its_end() {
 #[test]
 fn a_line_may_be_written_before_the_end() {
     let (origin, gate) = {
-        let gate = portolan_tests::origin::Gate::default();
+        let gate = Gate::default();
         let passing = gate.clone();
         let origin = HttpOrigin::scripted(move |exchange| {
             exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")?;
