@@ -187,7 +187,7 @@ fn a_soft_stop_that_is_under_way_goes_on_and_is_the_end() {
     portolan.notices().wait(0, "STOPPING=1");
     portolan.replace_wrapper();
     tunnel.expect_echo(b"not cut");
-    assert!(client::try_connect(traffic.echo).is_err());
+    deadline::until("closed listeners", || client::try_connect(traffic.echo).is_err());
     assert!(portolan.running());
     drop(tunnel);
     assert_eq!(portolan.wait_exit().code(), Some(0));
