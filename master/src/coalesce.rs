@@ -8,9 +8,10 @@
 
 use std::collections::BTreeMap;
 
-/// How far the two arrivals of one signal may lie apart, milliseconds: a busy system's scheduling
-/// delay, well below what a person or a script leaves between two orders.
-pub const PAIR_MS: u64 = 200;
+/// How far the two arrivals of one signal may lie apart, milliseconds: the scheduling delay of a system
+/// that has much more work than processors. Nobody gives one order to the wrapper and, so soon after it,
+/// another one to the master.
+pub const PAIR_MS: u64 = 1_000;
 
 /// Which way a signal came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
