@@ -14,7 +14,7 @@ struct Scene {
 }
 
 fn setup(behaviour: &str) -> (Setup, Fakes) {
-    let setup = Setup::new(listen(address::free())).workers(2).global("start_timeout", "\"4s\"");
+    let setup = Setup::new(listen(address::free())).workers(2).global("start_timeout", "\"8s\"");
     let fakes = Fakes::install(&setup);
     fakes.behave(behaviour);
     (setup.programs(fakes.programs()), fakes)
@@ -184,8 +184,11 @@ fn a_hard_stop_is_final() {
 fn a_worker_of_the_old_generation_that_leaves_or_dies_during_a_reload_does_not_disturb_it() {
     for signal in [Signal::USR1, Signal::KILL] {
         let scene = start("");
-        let answer = scene.reloading("* slow 600", || {
-            processes::signal(scene.pid(1, 1), signal);
+        let answer = scene.reloading("* late", || {
+            let old = scene.pid(1, 1);
+            processes::signal(old, signal);
+            deadline::until("its end", || !processes::alive(old));
+            scene.fakes.behave("");
         });
         succeeds_with(&answer, "generation 2 serves");
         scene.serves(2);
@@ -217,9 +220,10 @@ fn a_worker_of_the_new_generation_that_leaves_or_dies_before_all_are_ready_fails
 #[test]
 fn a_pause_during_a_reload_ends_with_it() {
     let scene = start("");
-    let answer = scene.reloading("* slow 600", || {
+    let answer = scene.reloading("* late", || {
         scene.portolan.signal(Signal::TTOU);
         deadline::until("both pause", || scene.fakes.count("pause") == 2);
+        scene.fakes.behave("");
     });
     succeeds_with(&answer, "generation 2 serves");
     scene.serves(2);
