@@ -25,7 +25,19 @@ struct Chart {
     served: AtomicU64,
     busy: AtomicU64,
     peak: AtomicU64,
+    /// Held while one is counted and while what they are answered with changes.
     last_check: Mutex<Option<Request>>,
+}
+
+impl Chart {
+    /// One check more; what it is answered with. Who sees it counted and then says something else has not
+    /// said it of this one.
+    fn check(&self, request: &Request) -> u16 {
+        let mut last = self.last_check.lock().expect("the last check");
+        *last = Some(request.clone());
+        self.checks.fetch_add(1, Ordering::SeqCst);
+        self.health.load(Ordering::SeqCst)
+    }
 }
 
 /// A status that stands for no answer at all.
@@ -77,9 +89,8 @@ impl Patient {
         let origin = HttpOrigin::at(self.address, move |exchange| {
             exchange.content()?;
             let check = exchange.request.target == HEALTH;
-            if check {
-                *chart.last_check.lock().expect("the last check") = Some(exchange.request.clone());
-                chart.checks.fetch_add(1, Ordering::SeqCst);
+            let status = if check {
+                chart.check(&exchange.request)
             } else {
                 let busy = chart.busy.fetch_add(1, Ordering::SeqCst) + 1;
                 chart.peak.fetch_max(busy, Ordering::SeqCst);
@@ -89,9 +100,9 @@ impl Patient {
                     chart.busy.fetch_sub(1, Ordering::SeqCst);
                     return Ok(Next::Close);
                 }
-            }
-            let status = if check { &chart.health } else { &chart.work };
-            let answer = match status.load(Ordering::SeqCst) {
+                chart.work.load(Ordering::SeqCst)
+            };
+            let answer = match status {
                 SILENT => {
                     exchange.wait_gone()?;
                     Answer::raw("").then(Next::Close)
@@ -114,7 +125,11 @@ impl Patient {
     }
 
     /// Checks are answered with this status from now on.
+    ///
+    /// # Panics
+    /// Never in a sound program.
     pub fn health(&self, status: u16) {
+        let _counted = self.chart.last_check.lock().expect("the last check");
         self.chart.health.store(status, Ordering::SeqCst);
     }
 
