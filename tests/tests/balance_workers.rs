@@ -105,7 +105,7 @@ fn leastconn_levels_servers_by_weight_over_all_workers() {
 
 #[test]
 fn leastconn_fills_the_server_that_has_become_empty() {
-    let (_portolan, front, mut origins) = tcp(8, "balance = \"leastconn\"", &["", "", ""]);
+    let (portolan, front, mut origins) = tcp(8, "balance = \"leastconn\"", &["", "", ""]);
     let mut streams = held(front, 30);
     assert_eq!(open(&origins), [10, 10, 10]);
     // All that the first server has go, whoever has them.
@@ -114,6 +114,9 @@ fn leastconn_fills_the_server_that_has_become_empty() {
     drop(gone);
     streams.retain_mut(|stream| stream.exchange(b"still there").is_ok());
     assert_eq!(streams.len(), 20);
+    // Their workers have noticed it too.
+    let left = |info: &str| info.lines().any(|line| line == "CurrConns: 20");
+    portolan.wait_answer("show info", left);
     let fresh = Origin::at(address, portolan_tests::origin::echo);
     let _more = held(front, 10);
     assert_eq!(fresh.open(), 10);
