@@ -39,6 +39,7 @@ fn scene(directory: &Path, origin: &HttpOrigin) -> Scene {
             let command = directory.join("check.sh");
             Listen::http("web", front)
                 .http_log(log)
+                .timeout("check", "15s")
                 .line(&format!(
                     "check = {{ type = \"external\", command = {:?}, path = \"/usr/bin:/bin\" }}",
                     command.display().to_string()
@@ -135,6 +136,7 @@ fn the_command_has_no_privilege_and_no_descriptor() {
     let front = address::free();
     let command = directory.path().join("check.sh");
     let listen = Listen::http("web", front)
+        .timeout("check", "15s")
         .line(&format!(
             "check = {{ type = \"external\", command = {:?}, path = \"/usr/bin:/bin\" }}",
             command.display().to_string()

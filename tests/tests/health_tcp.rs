@@ -130,6 +130,8 @@ fn scripts_succeed_or_fail() {
         let steps: Vec<String> = steps.iter().map(|step| format!("\"{step}\"")).collect();
         let listen = Listen::at(&format!("p{n}"), address::free())
             .log(&log)
+            // Some fail because nothing more comes.
+            .timeout("check", "3s")
             .line(&format!(
                 "check = {{ type = \"tcp\", log_health_checks = true, steps = [{}] }}",
                 steps.join(", ")
@@ -169,6 +171,7 @@ fn servers_that_track_another_share_its_fate() {
     let fronts = [front, address::free()];
     let watched = Listen::at("watched", fronts[0])
         .log(&log)
+        .timeout("check", "3s")
         .line("balance = \"roundrobin\"")
         .server_with("master", place, OFTEN);
     let tracking = Listen::at("tracking", fronts[1])

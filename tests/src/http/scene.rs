@@ -58,10 +58,13 @@ impl Scene {
         Self::started(Syslog::udp(), body, |made, _| setup(made))
     }
 
-    /// The usual one without a server yet, whose log also tells what happens to servers.
+    /// The usual one without a server yet, whose log also tells what happens to servers. Checks have time
+    /// enough for a busy machine: without a limit of their own they end with their interval.
     pub fn watched_alone(shape: impl FnOnce(Listen) -> Listen) -> Self {
-        let body =
-            |front, log: &Syslog| shape(Listen::http("web", front).http_log(log)).to_string();
+        let body = |front, log: &Syslog| {
+            let listen = Listen::http("web", front).http_log(log);
+            shape(listen.timeout("check", "15s")).to_string()
+        };
         Self::watched(body, |setup| setup)
     }
 
