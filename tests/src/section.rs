@@ -33,7 +33,7 @@ impl Listen {
 
     /// A frontend of mode http.
     pub fn frontend(name: &str, address: impl fmt::Display) -> Self {
-        let timeouts = vec![("client".to_owned(), "60s".to_owned())];
+        let timeouts = vec![("client".to_owned(), "10m".to_owned())];
         Self { kind: "frontend", timeouts, ..Self::http(name, address) }
     }
 
@@ -55,8 +55,8 @@ impl Listen {
             servers: Vec::new(),
             timeouts: vec![
                 timeout("connect", "10s"),
-                timeout("client", "60s"),
-                timeout("server", "60s"),
+                timeout("client", "10m"),
+                timeout("server", "10m"),
             ],
             logs: Vec::new(),
             lines: Vec::new(),

@@ -11,7 +11,7 @@ use portolan_tests::{HttpOrigin, Listen, Setup, Storm, address, deadline, http, 
 const OFTEN: &str = "check = true, inter = \"150ms\", rise = 2, fall = 2";
 
 /// Long enough that only a frozen server misses it.
-const CHECK_TIMEOUT: &str = "2500ms";
+const CHECK_TIMEOUT: &str = "5s";
 
 /// Whether these programs are there.
 fn found(programs: &[&str]) -> bool {
