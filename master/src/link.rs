@@ -266,9 +266,15 @@ impl Link {
         self.acknowledged >= number
     }
 
-    /// Lets the wrapper forget descriptors.
+    /// Lets the wrapper forget descriptors. It is waited for where they are so many that it has to read between.
     pub fn forget(&mut self, names: Vec<String>) -> Result<(), ChannelError> {
-        names.into_iter().try_for_each(|name| self.say(&ToWrapper::Drop { name }))
+        for (at, name) in names.into_iter().enumerate() {
+            if at % UNDER_WAY_MAX == UNDER_WAY_MAX - 1 {
+                self.drain()?;
+            }
+            self.say(&ToWrapper::Drop { name })?;
+        }
+        Ok(())
     }
 
     /// Says something that needs no descriptor.
@@ -439,5 +445,23 @@ mod tests {
         assert_eq!(signals, 1);
         assert!(link.has(link.sent()) && link.under_way.is_empty());
         drop(wrapper);
+    }
+
+    #[test]
+    fn thousands_that_are_forgotten_at_once_are_all_told() {
+        const MANY: usize = 10_000;
+        let (mut link, wrapper) = linked();
+        let reader = std::thread::spawn(move || {
+            let told = |_: &usize| {
+                let received =
+                    wrapper.receive_within::<ToWrapper>(READ_TIMEOUT).expect("a message");
+                matches!(received.message, ToWrapper::Drop { .. })
+            };
+            (0..MANY).filter(told).count()
+        });
+        let names = (0..MANY).map(|number| format!("listener-{number}")).collect();
+        link.forget(names).expect("all of them told");
+        link.drain().expect("all of them read");
+        assert_eq!(reader.join().expect("the reader"), MANY);
     }
 }
