@@ -44,6 +44,8 @@ pub enum ChannelError {
     Malformed,
     /// The peer has left too many messages unread.
     Overflow,
+    /// This user's processes have more descriptors under way to one another than this one may have open.
+    UnderWay,
     /// The socket failed.
     Io(io::Error),
 }
@@ -60,6 +62,7 @@ impl std::fmt::Display for ChannelError {
             }
             Self::Malformed => f.write_str("a message has no known form"),
             Self::Overflow => write!(f, "the peer left {OUTBOX_MAX} messages unread"),
+            Self::UnderWay => f.write_str("too many descriptors are under way between processes"),
             Self::Io(error) => write!(f, "the channel failed: {error}"),
         }
     }
@@ -71,7 +74,19 @@ impl From<rustix::io::Errno> for ChannelError {
     fn from(error: rustix::io::Errno) -> Self {
         match error {
             rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET => Self::Closed,
+            rustix::io::Errno::TOOMANYREFS => Self::UnderWay,
             other => Self::Io(other.into()),
+        }
+    }
+}
+
+impl ChannelError {
+    /// Whether what could not be sent now can be sent later: the peer will have read, or all of them.
+    fn passes(&self) -> bool {
+        match self {
+            Self::Io(error) => error.kind() == io::ErrorKind::WouldBlock,
+            Self::UnderWay => true,
+            _ => false,
         }
     }
 }
@@ -119,7 +134,7 @@ impl Channel {
         let bytes = encode(message)?;
         if self.outbox.is_empty() {
             match send_datagram(&self.socket, &bytes, descriptors) {
-                Err(ChannelError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.passes() => {}
                 other => return other,
             }
         }
@@ -141,7 +156,7 @@ impl Channel {
             let descriptors: Vec<_> = owned.iter().map(AsFd::as_fd).collect();
             match send_datagram(&self.socket, bytes, &descriptors) {
                 Ok(()) => drop(self.outbox.pop_front()),
-                Err(ChannelError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.passes() => break,
                 Err(ChannelError::Closed) => {
                     // Nobody will ever take them.
                     self.outbox.clear();
@@ -158,7 +173,7 @@ impl Channel {
         !self.outbox.is_empty()
     }
 
-    /// Sends now or not at all; whether it was.
+    /// Sends now or not at all; whether there was room. Whose descriptors are too many under way hears that.
     pub fn try_send<T: Serialize>(
         &self,
         message: &T,
@@ -333,9 +348,6 @@ fn send_datagram(
         match rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, flags) {
             Ok(_) => return Ok(()),
             Err(rustix::io::Errno::INTR) => {}
-            // An ordinary user may not have more descriptors under way than its limit of open ones:
-            // they will be fewer once the peers have read.
-            Err(rustix::io::Errno::TOOMANYREFS) => return Err(rustix::io::Errno::AGAIN.into()),
             Err(error) => return Err(error.into()),
         }
     }

@@ -1,8 +1,16 @@
 //! Another wrapper and the master that it finds: who says what, and what becomes of what was half said.
 
-use portolan_tests::processes;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
 use portolan_tests::rig::{FakeMaster, Rig};
-use rustix::process::Signal;
+use portolan_tests::setup::{self, open_to_all};
+use portolan_tests::{deadline, processes};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use rustix::process::{Signal, Uid};
 
 /// A rig whose first master serves and has had something kept, and whose service manager stores descriptors.
 fn serving() -> (Rig, FakeMaster) {
@@ -192,8 +200,8 @@ fn an_upgrade_that_fails_under_another_wrapper_is_followed_by_the_old_program_on
 
 #[test]
 fn thousands_come_back() {
-    if !portolan_tests::setup::root() {
-        return portolan_tests::setup::left_out("others than root may not store thousands");
+    if !setup::root() {
+        return setup::left_out("others than root may not store thousands");
     }
     let (mut rig, mut master) = serving();
     master.order("keep-many 6000");
@@ -203,4 +211,72 @@ fn thousands_come_back() {
     rig.start_again();
     assert_eq!(rig.master().serve().len(), 6003);
     assert_eq!(rig.notices().stored().len(), 1);
+}
+
+/// Nobody else on this machine, or the descriptors that he has under way would count.
+const SOMEBODY: u32 = 54_321;
+
+/// So many descriptors are under way between processes of his, until this is closed.
+fn under_way(count: usize) -> [UnixDatagram; 2] {
+    let somebodys = std::thread::spawn(move || {
+        let uid = Uid::from_raw(SOMEBODY);
+        rustix::thread::set_thread_res_uid(uid, uid, uid).expect("another user");
+        let (one, other) = UnixDatagram::pair().expect("a pair of sockets");
+        let file: OwnedFd = one.try_clone().expect("a descriptor").into();
+        let some = [file.as_fd(); 100];
+        for _ in 0..count / some.len() {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(100))];
+            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            assert!(ancillary.push(SendAncillaryMessage::ScmRights(&some)));
+            let text = [std::io::IoSlice::new(b"x")];
+            rustix::net::sendmsg(&one, &text, &mut ancillary, SendFlags::empty()).expect("room");
+        }
+        [one, other]
+    });
+    somebodys.join().expect("descriptors under way")
+}
+
+#[test]
+fn too_many_descriptors_under_way_are_told_of_and_waited_for() {
+    if !setup::root() {
+        return setup::left_out("others than root may not act for another user");
+    }
+    let mut rig = Rig::new().notified();
+    rig.notices().store(16);
+    for file in ["", "bin", "masters.sock"] {
+        open_to_all(&rig.file(file));
+    }
+    let mut command = Command::new("/bin/sh");
+    command.arg("-c").arg("ulimit -n 400 && exec \"$0\" \"$@\"");
+    command.arg(rig.program("portolan-wrapper")).uid(SOMEBODY).gid(SOMEBODY);
+    rig.prepare(&mut command);
+    rig.start_as(command);
+    let mut master = rig.master();
+    master.serve();
+    master.order("keep 1 listener-0 one");
+    master.order("keep 2 config two");
+    master.until("acknowledged 2");
+    deadline::until("something is stored", || rig.notices().stored().len() == 1);
+    let before = rig.notices().stored();
+
+    let sockets = under_way(500);
+    master.order("drop listener-0");
+    let said = |what: &str| {
+        std::fs::read_to_string(rig.file("stderr")).is_ok_and(|text| text.contains(what))
+    };
+    deadline::until("why it is not stored", || said("than the limit of open files, 400, allows"));
+    // What was there stays there.
+    assert_eq!(rig.notices().stored(), before);
+    drop(sockets);
+    deadline::until("it is stored", || said("all that another wrapper would need once more"));
+    deadline::until("another one is stored", || {
+        let stored = rig.notices().stored();
+        stored.len() == 1 && stored != before
+    });
+    rig.kill();
+    assert!(processes::signal(master.pid, Signal::KILL));
+    rig.start_again();
+    let mut next = rig.master();
+    next.until("stored");
+    assert_eq!(next.serve(), ["kept config two two"]);
 }

@@ -7,33 +7,40 @@
 //!   that comes with all that are there: thousands of listeners take it seconds, at every `daemon-reload`
 //!   too; in here they take milliseconds, and a reload has nothing to say to it.
 //! - A record lies there whole or not at all, whenever we are killed.
+//! - What lies there counts twice with the kernel: its bytes against the socket's buffer, which has room for
+//!   35,000 descriptors where net.core.wmem_max is what it is by default, and its descriptors against what this
+//!   user's processes may have under way to one another (unix(7), ETOOMANYREFS), for which the socket before it
+//!   counts too until it is gone, and so does whatever the master is just sending. Neither has any effect on what is there
+//!   already: it stays, and another one is packed later.
 //! - Nothing is ever taken out. What was dropped is closed by putting all the rest into another socket, which
 //!   then takes the first one's place. It counts from its [`Record::Whole`] on: of two, the later one.
 //! - Without a manager nothing is done, and with one that refuses nothing is found: as if there were none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use portolan_shared::channel::{Channel, Received};
-use portolan_shared::message::{DESCRIPTORS_MAX, MESSAGE_MAX};
+use portolan_shared::channel::{Channel, ChannelError, Received};
+use portolan_shared::message::DESCRIPTORS_MAX;
 use portolan_shared::notify::Notifier;
 use rustix::net::sockopt;
 use serde::{Deserialize, Serialize};
 
 use crate::store::{Kept, Store};
 
+use texts::Text;
+
 #[cfg(test)]
 mod tests;
+mod texts;
 
 /// The manager knows ours under this and a number.
 const NAME: &str = "portolan-kept-";
-/// Of the records.
-const FORMAT: u16 = 1;
-/// Room in the socket, bytes: a descriptor that comes alone takes about one kB of it.
+/// Of the records; those of the first one are read too.
+const FORMAT: u16 = 2;
+/// Room in the socket, bytes: a record takes 768 of it, with one descriptor or with as many as go beside it.
 const ROOM: usize = 128 * 1024 * 1024;
-/// Most bytes of names and values in one record.
-const RECORD_MAX: usize = MESSAGE_MAX / 2;
 
 /// One thing to know. New ones are appended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +66,45 @@ enum Record {
     Facts(Facts),
     /// Everything was put in that there was when this socket was begun.
     Whole,
+    /// Names and values of what comes next, in a file.
+    Texts,
+    /// These are kept, by the next of those.
+    Next,
+}
+
+/// Why something is not there.
+#[derive(Debug)]
+pub enum Missing {
+    /// So many descriptors are more than a socket of this many bytes holds.
+    NoRoom { descriptors: usize, bytes: usize },
+    /// More are under way than this process may have open.
+    UnderWay { allowed: u64 },
+    /// It was not to be had from the system, or the manager does not take it.
+    Failed(io::Error),
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRoom { descriptors, bytes } => write!(
+                f,
+                "{descriptors} descriptors are more than a socket's buffer of {bytes} bytes holds (sysctl \
+                 net.core.wmem_max)"
+            ),
+            Self::UnderWay { allowed } => write!(
+                f,
+                "processes of this user are sending one another more descriptors than the limit of open \
+                 files, {allowed}, allows (LimitNOFILE= of the unit, ulimit -n)"
+            ),
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<io::Error> for Missing {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
 }
 
 /// What is known besides descriptors.
@@ -102,6 +148,8 @@ pub struct Contents {
     pub master: Option<Former>,
     /// The rest.
     pub facts: Facts,
+    /// Names and values whose descriptors are still to come.
+    texts: VecDeque<Text>,
 }
 
 /// What is to be there.
@@ -192,11 +240,15 @@ impl Parcel {
         self.outdated = true;
     }
 
-    /// A master lives, or none.
-    pub fn master(&mut self, master: Option<(i32, BorrowedFd<'_>, Option<BorrowedFd<'_>>)>) {
+    /// A master lives, or none; whether another wrapper would know.
+    pub fn master(
+        &mut self,
+        master: Option<(i32, BorrowedFd<'_>, Option<BorrowedFd<'_>>)>,
+    ) -> bool {
         let (record, descriptors) = of_master(master);
-        self.put(&record, &descriptors);
+        let known = self.put(&record, &descriptors);
         self.outdated |= master.is_none();
+        known
     }
 
     /// These are the facts now.
@@ -204,15 +256,18 @@ impl Parcel {
         self.put(&Record::Facts(facts.clone()), &[]);
     }
 
-    fn put(&mut self, record: &Record, descriptors: &[BorrowedFd<'_>]) {
-        let Some(socket) = &self.socket else { return };
+    /// Whether nobody misses it: it is there, or there is nobody.
+    fn put(&mut self, record: &Record, descriptors: &[BorrowedFd<'_>]) -> bool {
+        let Some(socket) = &self.socket else { return true };
         // Where there is no room there will be some in another one.
-        self.outdated |= !socket.try_send(record, descriptors).is_ok_and(|sent| sent);
+        let sent = socket.try_send(record, descriptors).is_ok_and(|sent| sent);
+        self.outdated |= !sent;
+        sent
     }
 
     /// Puts everything into another socket, which takes the place of the one that is there. If it cannot, that
     /// one stays as it is.
-    pub fn pack(&mut self, notifier: &Notifier, view: &View<'_>) -> io::Result<()> {
+    pub fn pack(&mut self, notifier: &Notifier, view: &View<'_>) -> Result<(), Missing> {
         self.outdated = false;
         if !notifier.is_heard() {
             return Ok(());
@@ -222,17 +277,24 @@ impl Parcel {
         packed
     }
 
-    fn begin(&mut self, notifier: &Notifier, view: &View<'_>) -> io::Result<()> {
+    fn begin(&mut self, notifier: &Notifier, view: &View<'_>) -> Result<(), Missing> {
         let (ours, theirs) = Channel::pair()?;
         // Without CAP_NET_ADMIN, which the wrapper gives up, it is what the system allows anybody.
         if sockopt::set_socket_send_buffer_size_force(&ours, ROOM).is_err() {
-            sockopt::set_socket_send_buffer_size(&ours, ROOM)?;
+            sockopt::set_socket_send_buffer_size(&ours, ROOM).map_err(io::Error::from)?;
         }
-        for (record, descriptors) in records(view) {
-            if !ours.try_send(&record, &descriptors).map_err(io::Error::other)? {
-                return Err(io::Error::other("a socket has no room for all that is kept"));
+        put_all(view, |record, descriptors| match ours.try_send(record, descriptors) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Missing::NoRoom {
+                descriptors: view.count(),
+                bytes: sockopt::socket_send_buffer_size(&ours).map_err(io::Error::from)?,
+            }),
+            Err(ChannelError::UnderWay) => {
+                let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+                Err(Missing::UnderWay { allowed: limit.current.unwrap_or(u64::MAX) })
             }
-        }
+            Err(error) => Err(io::Error::other(error).into()),
+        })?;
         notifier.store(&name(self.number + 1), theirs.as_fd())?;
         if self.socket.replace(ours).is_some() {
             self.former.push(self.number);
@@ -275,51 +337,56 @@ fn of_master<'a>(
     }
 }
 
+impl View<'_> {
+    /// How many descriptors there are to be.
+    fn count(&self) -> usize {
+        let before = self.upgrade.map_or(0, |(store, _)| store.iter().count());
+        before + self.store.iter().count()
+    }
+}
+
 /// All of it, in few records.
-fn records<'a>(view: &View<'a>) -> Vec<(Record, Vec<BorrowedFd<'a>>)> {
-    let mut records = vec![(Record::Format(FORMAT), Vec::new())];
+fn put_all(
+    view: &View<'_>,
+    mut put: impl FnMut(&Record, &[BorrowedFd<'_>]) -> Result<(), Missing>,
+) -> Result<(), Missing> {
+    put(&Record::Format(FORMAT), &[])?;
     let mut before = None;
     if let Some((store, until_ms)) = view.upgrade {
-        records.extend(of_kept(store.iter()));
-        records.push((Record::Upgrading(until_ms), Vec::new()));
-        let gone = store.iter().filter(|(name, _)| view.store.get(name).is_none());
-        records.extend(gone.map(|(name, _)| (Record::Dropped(name.to_owned()), Vec::new())));
+        put_kept(store.iter(), &mut put)?;
+        put(&Record::Upgrading(until_ms), &[])?;
+        for (name, _) in store.iter().filter(|(name, _)| view.store.get(name).is_none()) {
+            put(&Record::Dropped(name.to_owned()), &[])?;
+        }
         before = Some(store);
     }
     let same = |name: &str, kept: &Kept| {
         before.and_then(|store| store.get(name)).is_some_and(|former| former.is_same(kept))
     };
-    records.extend(of_kept(view.store.iter().filter(|(name, kept)| !same(name, kept))));
-    records.extend(view.program.map(|program| (Record::Program, vec![program])));
-    records.push(of_master(view.master));
-    records.push((Record::Facts(view.facts.clone()), Vec::new()));
-    records.push((Record::Whole, Vec::new()));
-    records
+    put_kept(view.store.iter().filter(|(name, kept)| !same(name, kept)), &mut put)?;
+    if let Some(program) = view.program {
+        put(&Record::Program, &[program])?;
+    }
+    let (master, descriptors) = of_master(view.master);
+    put(&master, &descriptors)?;
+    put(&Record::Facts(view.facts.clone()), &[])?;
+    put(&Record::Whole, &[])
 }
 
-/// As many in each record as there is room for.
-fn of_kept<'a>(
+/// As many in each record as go beside it.
+fn put_kept<'a>(
     all: impl Iterator<Item = (&'a str, &'a Kept)>,
-) -> Vec<(Record, Vec<BorrowedFd<'a>>)> {
-    let mut records = Vec::new();
-    let (mut entries, mut descriptors, mut length) = (Vec::new(), Vec::new(), 0);
-    for (name, kept) in all {
-        let more = name.len() + kept.value.len() + 16;
-        if descriptors.len() == DESCRIPTORS_MAX || (length + more > RECORD_MAX && length > 0) {
-            records.push((
-                Record::Kept(std::mem::take(&mut entries)),
-                std::mem::take(&mut descriptors),
-            ));
-            length = 0;
-        }
-        entries.push((name.to_owned(), kept.value.clone()));
-        descriptors.push(kept.descriptor.as_fd());
-        length += more;
+    put: &mut impl FnMut(&Record, &[BorrowedFd<'_>]) -> Result<(), Missing>,
+) -> Result<(), Missing> {
+    let all: Vec<_> = all.collect();
+    if all.is_empty() {
+        return Ok(());
     }
-    if !entries.is_empty() {
-        records.push((Record::Kept(entries), descriptors));
-    }
-    records
+    put(&Record::Texts, &[texts::seal(&all)?.as_fd()])?;
+    all.chunks(DESCRIPTORS_MAX).try_for_each(|some| {
+        let descriptors: Vec<_> = some.iter().map(|(_, kept)| kept.descriptor.as_fd()).collect();
+        put(&Record::Next, &descriptors)
+    })
 }
 
 /// What lies in the latest of these sockets that is whole.
@@ -328,7 +395,8 @@ pub fn open(mut sockets: Vec<(u64, OwnedFd)>) -> Option<Contents> {
     sockets.into_iter().find_map(|(_, socket)| {
         let records = Channel::from(socket).peek_all::<Record>().ok()?;
         let whole = records.iter().any(|one| one.message == Record::Whole);
-        let known = records.first().is_some_and(|one| one.message == Record::Format(FORMAT));
+        let known =
+            records.first().is_some_and(|one| matches!(one.message, Record::Format(1..=FORMAT)));
         (whole && known).then(|| read(records))
     })
 }
@@ -342,15 +410,24 @@ fn read(records: Vec<Received<Record>>) -> Contents {
 }
 
 impl Contents {
+    fn keep(&mut self, texts: impl Iterator<Item = Text>, descriptors: Vec<OwnedFd>) {
+        for (descriptor, (name, value)) in descriptors.into_iter().zip(texts) {
+            // It was kept before by the same rules.
+            let _ = self.store.keep(name, value, vec![descriptor]);
+        }
+    }
+
     fn apply(&mut self, record: Record, descriptors: Vec<OwnedFd>) {
-        let mut descriptors = descriptors.into_iter();
         match record {
             Record::Format(_) | Record::Whole => {}
-            Record::Kept(entries) => {
-                for ((name, value), descriptor) in entries.into_iter().zip(descriptors) {
-                    // It was kept before by the same rules.
-                    let _ = self.store.keep(name, value, vec![descriptor]);
-                }
+            Record::Kept(entries) => self.keep(entries.into_iter(), descriptors),
+            Record::Texts => {
+                self.texts = descriptors.first().map(texts::unseal).unwrap_or_default().into();
+            }
+            Record::Next => {
+                let count = descriptors.len().min(self.texts.len());
+                let texts: Vec<Text> = self.texts.drain(..count).collect();
+                self.keep(texts.into_iter(), descriptors);
             }
             Record::Dropped(name) => {
                 self.store.forget(&name);
@@ -361,8 +438,9 @@ impl Contents {
                     self.store = store;
                 }
             }
-            Record::Program => self.program = descriptors.next(),
+            Record::Program => self.program = descriptors.into_iter().next(),
             Record::Master { pid } => {
+                let mut descriptors = descriptors.into_iter();
                 self.master = descriptors.next().map(|pidfd| {
                     let channel = descriptors.next();
                     Former { pid, pidfd, channel }

@@ -60,6 +60,8 @@ pub struct Wrapper {
     upgrade_takes: Duration,
     /// For another wrapper, if this one is killed.
     parcel: Parcel,
+    /// When it is packed again where that fails.
+    pack_again: Duration,
     /// What it has of master and facts.
     noted: (Option<i32>, Facts),
     /// A master was ready once.
@@ -125,6 +127,7 @@ impl Wrapper {
             before_upgrade: None,
             upgrade_takes: Duration::ZERO,
             parcel,
+            pack_again: succeed::PACK_DELAY,
             noted: (None, Facts::default()),
             served: false,
             nonce: 0,

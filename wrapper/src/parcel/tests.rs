@@ -197,15 +197,58 @@ fn one_that_is_not_whole_does_not_count() {
     parcel.pack(&manager.notifier(), &view(&kept, &facts)).unwrap();
     manager.read();
     let (ours, theirs) = Channel::pair().unwrap();
-    for (record, descriptors) in records(&view(&store(&["b"]), &facts)) {
-        if record != Record::Whole {
-            assert!(ours.try_send(&record, &descriptors).unwrap());
-        }
-    }
+    let all_but_the_last = |record: &Record, descriptors: &[BorrowedFd<'_>]| {
+        let last = *record == Record::Whole;
+        assert!(last || ours.try_send(record, descriptors).unwrap());
+        Ok(())
+    };
+    put_all(&view(&store(&["b"]), &facts), all_but_the_last).unwrap();
     manager.kept.insert("portolan-kept-9".into(), OwnedFd::from(theirs));
     assert_eq!(all(&manager.give_back().unwrap().store), ["a value a"]);
     assert!(ours.try_send(&Record::Whole, &[]).unwrap());
     assert_eq!(all(&manager.give_back().unwrap().store), ["b value b"]);
+}
+
+#[test]
+fn what_the_first_form_says_is_read_too() {
+    let mut manager = Manager::new();
+    let (ours, theirs) = Channel::pair().unwrap();
+    let (a, b) = (file("a"), file("b"));
+    let entries = ["a", "b"].map(|name| (name.to_owned(), b"value".to_vec()));
+    let kept = Record::Kept(entries.into());
+    assert!(ours.try_send(&Record::Format(1), &[]).unwrap());
+    assert!(ours.try_send(&kept, &[a.as_fd(), b.as_fd()]).unwrap());
+    assert!(ours.try_send(&Record::Whole, &[]).unwrap());
+    manager.kept.insert("portolan-kept-1".into(), OwnedFd::from(theirs));
+    assert_eq!(all(&manager.give_back().unwrap().store), ["a value a", "b value b"]);
+}
+
+#[test]
+fn the_room_that_every_system_gives_holds_what_is_kept_by_default() {
+    // Twice as many listening sockets as there are by default.
+    let most = portolan_shared::model::LISTENER_SOCKETS_DEFAULT as usize;
+    let (ours, _theirs) = Channel::pair().unwrap();
+    sockopt::set_socket_send_buffer_size(&ours, 212_992).unwrap();
+    let mut kept = Store::default();
+    let one = file("x");
+    for number in 0..2000 {
+        let name = format!("listener-127.100.{number}.1-23456-{number}");
+        kept.keep(name, vec![0; 200], vec![one.try_clone().unwrap()]).unwrap();
+    }
+    let (mut records, mut there) = (0, 0);
+    let facts = Facts::default();
+    // Descriptors that are under way are others' too: it is the records that take room.
+    put_all(&view(&kept, &facts), |record, _| {
+        records += 1;
+        there += usize::from(ours.try_send(record, &[]).unwrap());
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(there, records);
+    while ours.try_send(&Record::Next, &[]).unwrap() {
+        there += 1;
+    }
+    assert!((there - 8) * DESCRIPTORS_MAX > 2 * most, "{there}");
 }
 
 #[test]

@@ -149,10 +149,12 @@ impl Wrapper {
                 }
                 let master = self.master.insert(master);
                 // First of all: until then another wrapper would not know of it.
-                self.parcel.master(Some(master.view()));
+                let known = self.parcel.master(Some(master.view()));
                 self.noted.0 = Some(master.pid());
-                master.greet(self.starts, &self.store, self.parcel.is_there());
-                self.starts = self.starts.saturating_add(1);
+                if !known {
+                    self.pack();
+                }
+                self.greet();
                 self.note();
             }
             Err(error) => {
@@ -208,6 +210,11 @@ impl Wrapper {
         self.parcel.upgrade(until_ms);
         self.before_upgrade = Some((self.store.clone(), until_ms));
         self.timers.clear(Timer::Adoption);
+        self.greet();
+    }
+
+    /// Tells a master that begins who we are and what is kept for it.
+    fn greet(&mut self) {
         if let Some(master) = &mut self.master {
             master.greet(self.starts, &self.store, self.parcel.is_there());
             self.starts = self.starts.saturating_add(1);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use portolan_shared::notify::Notifier;
 
 use crate::log;
+use crate::parcel::Missing;
 
 /// The way to it, and what is not to be said twice.
 #[derive(Debug)]
@@ -97,12 +98,20 @@ impl Notices {
         }
     }
 
-    /// It did not take what another wrapper would need.
-    pub fn not_stored(&mut self, error: &io::Error) {
+    /// For some time now it has not had what another wrapper would need.
+    pub fn not_stored(&mut self, why: &Missing) {
         if !std::mem::replace(&mut self.refused, true) {
             log::warning(format_args!(
-                "the service manager cannot keep descriptors for another wrapper: {error}"
+                "the service manager does not have all that another wrapper would need: {why}; it is tried \
+                 again, and until then a restart, or wrapper and master killed at once, may lose listening sockets"
             ));
+        }
+    }
+
+    /// It has all of it.
+    pub fn stored(&mut self) {
+        if std::mem::take(&mut self.refused) {
+            log::notice("the service manager has all that another wrapper would need once more");
         }
     }
 

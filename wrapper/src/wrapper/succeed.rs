@@ -24,14 +24,17 @@ use crate::timers::Timer;
 
 /// How long what was dropped may stay open with the service manager: what is dropped together is closed
 /// together.
-const PACK_DELAY: Duration = Duration::from_millis(100);
-/// When a manager that does not take it is asked again.
-const PACK_AGAIN: Duration = Duration::from_secs(30);
+pub(super) const PACK_DELAY: Duration = Duration::from_millis(100);
+/// When it is tried again where it failed: at first after [`PACK_DELAY`], then after twice as long each time, up to
+/// this. What was in the way may be gone in a moment, as descriptors that were just sent to workers.
+const PACK_AGAIN_MAX: Duration = Duration::from_secs(30);
+/// From so long on between two attempts it is no moment any more, and is told.
+const PACK_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Wrapper {
     /// Goes on where another wrapper was killed.
     pub(super) fn succeed(&mut self, left: Contents) {
-        let Contents { store, upgrade, program: _, master, facts } = left;
+        let Contents { store, upgrade, master, facts, .. } = left;
         let lives = master.as_ref().is_some_and(|former| !children::has_ended(&former.pidfd));
         self.served = facts.served;
         if !lives && !facts.served {
@@ -97,8 +100,11 @@ impl Wrapper {
         let facts = self.facts();
         let pid = self.master.as_ref().map(Master::pid);
         if self.noted.0 != pid {
-            self.parcel.master(self.master.as_ref().map(Master::view));
+            let known = self.parcel.master(self.master.as_ref().map(Master::view));
             self.noted.0 = pid;
+            if !known {
+                self.pack();
+            }
         }
         if self.noted.1 != facts {
             self.parcel.facts(&facts);
@@ -136,10 +142,17 @@ impl Wrapper {
         let packed = self.parcel.pack(self.notices.notifier(), &view);
         self.noted = (self.master.as_ref().map(Master::pid), facts);
         match packed {
-            Ok(()) => self.timers.clear(Timer::Pack),
-            Err(error) => {
-                self.notices.not_stored(&error);
-                self.timers.set(Timer::Pack, Instant::now() + PACK_AGAIN);
+            Ok(()) => {
+                self.notices.stored();
+                self.pack_again = PACK_DELAY;
+                self.timers.clear(Timer::Pack);
+            }
+            Err(why) => {
+                if self.pack_again >= PACK_PATIENCE {
+                    self.notices.not_stored(&why);
+                }
+                self.timers.set(Timer::Pack, Instant::now() + self.pack_again);
+                self.pack_again = (self.pack_again * 2).min(PACK_AGAIN_MAX);
             }
         }
     }
