@@ -4,6 +4,7 @@
 //!
 //! - A link is a socketpair of its own: `Predecessor` with one end goes to the worker that serves, then
 //!   `Successor` with the other to the one that retires. We keep neither.
+//! - A worker that has lost its link says so (`Unlinked`), whatever the reason, and gets another one.
 //! - While the instance stops, nobody gets a new link: there is no one to go over to.
 
 use std::os::fd::AsFd as _;
@@ -16,7 +17,8 @@ use portolan_shared::model::LogLevel;
 use crate::handover::HandedWorker;
 use crate::master::Master;
 use crate::slots::WorkerId;
-use crate::succession::Pair;
+use crate::succession::{Pair, Seat};
+use crate::supervise::HEARD_IN_A_TURN;
 use crate::worker::{KILL_AFTER, Phase};
 
 impl Master {
@@ -40,11 +42,28 @@ impl Master {
         if self.state.stops() || self.current.is_none() {
             return;
         }
-        let pairs = self.succession.settle(&self.slots.seats(now), now);
+        // Who has closed its channel is about to end.
+        let ends = |id| self.workers.get(&id).is_none_or(|worker| worker.deaf);
+        let mut seats = self.slots.seats(now);
+        for seat in &mut seats {
+            if let Seat::Taken(id) = *seat
+                && ends(id)
+            {
+                *seat = Seat::Soon;
+            }
+        }
+        let pairs = self.succession.settle(&seats, now);
         for pair in pairs {
             if let Err(error) = self.link_workers(pair) {
                 self.succession.not_linked(pair.giver, now);
                 let line = format!("a worker that retires has no link to its successor: {error}");
+                self.say(LogLevel::Warning, &line);
+            } else if pair.broken > 0 {
+                let pid = |id| self.workers.get(&id).map_or(0, |worker| worker.pid);
+                let (giver, taker, broken) = (pid(pair.giver), pid(pair.taker), pair.broken);
+                let line = format!(
+                    "Former worker ({giver}) is linked to worker ({taker}) anew: {broken} links have broken in a row"
+                );
                 self.say(LogLevel::Warning, &line);
             }
         }
@@ -57,16 +76,27 @@ impl Master {
             return Err(std::io::Error::other("one of them has ended"));
         };
         let (generation, slot) = giver;
-        self.say_to(pair.taker, &ToWorker::Predecessor { generation, slot }, &to_giver);
+        self.say_to(pair.taker, &ToWorker::Predecessor { generation, slot }, &to_giver)?;
         let (generation, slot) = taker;
-        self.say_to(pair.giver, &ToWorker::Successor { generation, slot }, &to_taker);
-        Ok(())
+        // Where this fails the first one sees the end of its link.
+        self.say_to(pair.giver, &ToWorker::Successor { generation, slot }, &to_taker)
     }
 
-    fn say_to(&mut self, id: WorkerId, message: &ToWorker, end: &Channel) {
-        if let Some(worker) = self.workers.get_mut(&id) {
-            worker.say(message, &[end.as_fd()]);
+    fn say_to(&mut self, id: WorkerId, message: &ToWorker, end: &Channel) -> std::io::Result<()> {
+        let worker = self.workers.get_mut(&id);
+        worker.map_or(Ok(()), |worker| worker.try_say(message, &[end.as_fd()]))
+    }
+
+    /// A worker has lost its link to its successor.
+    pub fn handle_unlinked(&mut self, id: WorkerId, links: u32, now: Instant) {
+        if self.workers.get(&id).is_none_or(|worker| worker.phase != Phase::Retiring) {
+            return;
         }
+        // It may be its end that broke the link: then it closed its channel, too.
+        if let Some(taker) = self.succession.successor(id) {
+            self.hear(taker, HEARD_IN_A_TURN, now);
+        }
+        self.succession.unlinked(id, links, now);
     }
 
     /// Takes over what the former program had paired.

@@ -30,7 +30,7 @@ use crate::worker::{Birth, Phase, Worker};
 
 /// Messages of one process that are heard in a turn: one that says more, because it was taken over, does
 /// not keep the master from its other work.
-const HEARD_IN_A_TURN: usize = 64;
+pub const HEARD_IN_A_TURN: usize = 64;
 /// Messages that are heard of one that has ended: more than its socket holds. Without a bound whoever it
 /// gave its end of the channel to could go on for ever.
 const HEARD_AFTER_THE_END: usize = 4096;
@@ -259,7 +259,7 @@ impl Master {
     }
 
     /// Takes what a worker has said, at most so much; its channel stays readable where there is more.
-    fn hear(&mut self, id: WorkerId, most: usize, now: Instant) {
+    pub fn hear(&mut self, id: WorkerId, most: usize, now: Instant) {
         for _ in 0..most {
             let Some(worker) = self.workers.get(&id).filter(|worker| !worker.deaf) else { return };
             match worker.channel.receive::<ToMaster>() {
@@ -333,6 +333,7 @@ impl Master {
                 }
             }
             ToMaster::Draining { streams } => worker.streams = Some(streams),
+            ToMaster::Unlinked { links } => self.handle_unlinked(id, links, now),
             ToMaster::Adopted { .. } => {}
             ToMaster::Reply { id: question, text, last } => {
                 self.handle_reply(question, id, &text, last);

@@ -333,6 +333,20 @@ impl Worker {
         }
     }
 
+    /// The same for what can be said again later: what the system lacks now does not make the process mute.
+    pub fn try_say(
+        &mut self,
+        message: &ToWorker,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> std::io::Result<()> {
+        match self.channel.send(message, descriptors) {
+            Err(ChannelError::Io(error)) if !self.mute => return Err(error),
+            Err(_) => self.mute = true,
+            Ok(()) => {}
+        }
+        Ok(())
+    }
+
     /// Lets it finish what is in flight, hand over what lives, and leave; whether it is to have a
     /// successor. Who has nothing to hand over, or does not know how, is soft-stopped.
     pub fn retire(&mut self, now: Instant, stop_deadline: Option<Instant>) -> bool {

@@ -327,4 +327,10 @@ pub enum ToMaster {
         /// `CARGO_PKG_VERSION`.
         version: String,
     },
+    /// From a worker that retires: its link to its successor has broken, or never came to be, and it has
+    /// no other. It wants another one.
+    Unlinked {
+        /// How many `Successor`s it was told of by the master that it has now: which link this is.
+        links: u32,
+    },
 }

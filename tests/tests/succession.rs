@@ -95,8 +95,44 @@ fn a_successor_that_dies_is_replaced_by_the_slots_next_holder() {
     scene.linked((1, 1), (1, 2));
     scene.kill(1, 2);
     scene.linked_again((1, 1), (1, 2), 2);
-    let links = scene.links();
-    assert_eq!(links, 3, "the other one keeps its own");
+    let other = scene.told(2, 1, "successor 2 2", 1);
+    let links = other.iter().filter(|one| one.what.starts_with("successor")).count();
+    assert_eq!(links, 1, "the other one keeps its own");
+}
+
+#[test]
+fn a_link_that_breaks_between_two_who_live_is_made_anew_and_the_others_are_left_alone() {
+    let scene = start(2);
+    scene.fakes.behave("1 unlink 4");
+    scene.portolan.reload();
+    // The fifth one holds.
+    let taker = scene.told(1, 2, "predecessor 1 1", 5)[0].pid;
+    scene.told(1, 2, "hello 1 1", 1);
+    scene.portolan.wait_error(&format!("is linked to worker ({taker}) anew: 4 links have broken"));
+    let count = |slot, what: &str| {
+        scene.told(slot, 1, what, 1).iter().filter(|one| one.what == what).count()
+    };
+    assert_eq!((count(1, "successor 1 2"), count(2, "successor 2 2")), (5, 1));
+    assert_eq!(count(1, "end of a link"), 4);
+    // The pair is as it would be: another generation follows both.
+    scene.fakes.behave("");
+    scene.portolan.reload();
+    scene.linked((1, 1), (1, 3));
+}
+
+#[test]
+fn a_link_that_breaks_under_another_master_is_made_anew() {
+    let scene = start(1);
+    scene.portolan.reload();
+    scene.linked((1, 1), (1, 2));
+    let master = scene.portolan.master();
+    assert!(processes::signal(master, Signal::KILL));
+    // Whoever retires gets another link from the next master, whatever the former one came to.
+    scene.linked_again((1, 1), (1, 2), 2);
+    scene.fakes.behave("1 unlink 1");
+    scene.kill(1, 2);
+    scene.told(1, 2, "predecessor 1 1", 4);
+    scene.told(1, 2, "hello 1 1", 3);
 }
 
 #[test]

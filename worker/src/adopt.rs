@@ -45,6 +45,7 @@ impl Worker {
     /// Another master says that it has this channel now.
     pub(crate) fn be_adopted(&mut self, nonce: u64, master_pid: i32) {
         self.hello.master_pid = master_pid;
+        self.count_links_anew();
         self.applets.clear();
         self.serving.deputised.clear();
         self.settle_listeners();

@@ -8,6 +8,7 @@
 //! | SIGQUIT | writes its states and pools to the log |
 //! | SIGUSR2, SIGHUP, SIGTERM, SIGINT, SIGTTOU, SIGTTIN | nothing but count them: the order comes over the channel |
 
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
 use nix::sys::signal::Signal;
@@ -45,7 +46,7 @@ impl Worker {
             self.check_channel(flushed.err());
         }
         loop {
-            match self.channel.receive::<ToWorker>() {
+            match self.channel.receive_even_cut::<ToWorker>() {
                 Ok(Some(received)) => self.obey(received),
                 Ok(None) => break,
                 Err(ChannelError::Closed) => {
@@ -90,18 +91,26 @@ impl Worker {
         }
     }
 
+    /// The descriptor of an order, for which there may have been no room.
+    fn beside(&mut self, descriptors: &mut Vec<OwnedFd>) -> Option<OwnedFd> {
+        let own = descriptors.pop();
+        if own.is_none() {
+            self.log.say(LogLevel::Err, format_args!("an order came without its descriptor"));
+        }
+        own
+    }
+
     fn obey(&mut self, received: Received<ToWorker>) {
         let Received { message, mut descriptors } = received;
         match message {
             ToWorker::SoftStop => self.soft_stop("the master's order"),
             ToWorker::Retire => self.retire("the master's order"),
             ToWorker::Successor { generation, slot } => {
-                if let Some(socket) = descriptors.pop() {
-                    self.meet_successor(socket, generation, slot);
-                }
+                let socket = self.beside(&mut descriptors);
+                self.meet_successor(socket, generation, slot);
             }
             ToWorker::Predecessor { generation, slot } => {
-                if let Some(socket) = descriptors.pop() {
+                if let Some(socket) = self.beside(&mut descriptors) {
                     self.meet_predecessor(socket, generation, slot);
                 }
             }
@@ -125,14 +134,14 @@ impl Worker {
                 self.settle_listeners();
             }
             ToWorker::Doorbell { lane } => {
-                if let Some(doorbell) = descriptors.pop() {
+                if let Some(doorbell) = self.beside(&mut descriptors) {
                     self.doorbells.insert(lane, doorbell);
                     // Whoever waits there may have been missed while its bell was unknown here.
                     self.ring(lane);
                 }
             }
             ToWorker::LogSocket { endpoint } => {
-                if let Some(socket) = descriptors.pop() {
+                if let Some(socket) = self.beside(&mut descriptors) {
                     self.log.attach(endpoint, socket);
                     self.tasks.wake(self.log_task, Reasons::MESSAGE);
                 }

@@ -55,6 +55,7 @@ fn to_master() -> Vec<ToMaster> {
         ToMaster::Leaving,
         ToMaster::Draining { streams: 70_000 },
         ToMaster::Reply { id: 9, text: "loops: 1\n".into(), last: true },
+        ToMaster::Unlinked { links: 3 },
     ]
 }
 
@@ -131,6 +132,7 @@ fn the_bytes_of_the_stable_orders_never_change() {
     }
     assert_eq!(encode(&ToMaster::Ready).unwrap(), [1, 0, 1]);
     assert_eq!(encode(&ToMaster::Leaving).unwrap(), [1, 0, 4]);
+    assert_eq!(encode(&ToMaster::Unlinked { links: 3 }).unwrap(), [1, 0, 8, 3]);
 }
 
 #[test]

@@ -20,11 +20,13 @@
 //! | `stubborn` | neither stops nor leaves |
 //! | `short` | lacks resources from the start |
 //! | `garble` | says something that no worker says |
+//! | `unlink N` | lets the first so many links from predecessors go |
 //!
 //! What it is told goes to the file `heard`, one line each: `SLOT GENERATION PID WHAT`. The checker's
 //! slot there is 65536, the runner's 65535. Once the checker has its peer's end it sends a word to the
 //! runner, which notes that it came. A worker says `Hello` over each link to a successor, which notes whose
-//! (`hello SLOT GENERATION`); both note whom they are to be linked to.
+//! (`hello SLOT GENERATION`); both note whom they are to be linked to. Whose link to its successor ends notes that
+//! and says so to the master, with `stay` and `linger`.
 //!
 //! As a resolver it answers what stands in the file `names`, lines of `NAME ADDRESS…` (without an address:
 //! it is not known); names that are not there are never answered. The line `resolver WORD` of the
@@ -120,8 +122,12 @@ struct Fake {
     signals: Signals,
     /// Of the checker and the runner: the way to each other.
     peer: Option<OwnedFd>,
-    /// To successors and from predecessors.
-    links: Vec<Channel>,
+    /// To successors, with the number of each, and from predecessors.
+    links: Vec<(Channel, Option<u32>)>,
+    /// How many successors it was told of.
+    successors: u32,
+    /// Links from predecessors that are let go.
+    unlinks: u32,
     accepts: bool,
     retires: bool,
     paused: bool,
@@ -194,12 +200,17 @@ impl Fake {
             signals,
             peer: None,
             links: Vec::new(),
+            successors: 0,
+            unlinks: 0,
             accepts: true,
             retires: false,
             paused: false,
             leaves_at: None,
             capture,
         };
+        if worker.is("unlink") {
+            worker.unlinks = worker.words.get(1).and_then(|count| count.parse().ok()).unwrap_or(0);
+        }
         worker.become_ready()?;
         Ok(worker)
     }
@@ -267,7 +278,7 @@ impl Fake {
             }
             self.wait();
             self.hear_peer();
-            self.hear_links();
+            self.hear_links()?;
             for signal in self.signals.take() {
                 if signal == Signal::SIGUSR1 && self.accepts {
                     self.note("signal");
@@ -285,11 +296,14 @@ impl Fake {
                                 self.greet_peer()?;
                             }
                             (ToWorker::Successor { generation, slot }, Some(link)) => {
-                                self.greet_successor(generation, slot, link.into())?;
+                                self.greet_successor(generation, slot, link.into());
                             }
                             (ToWorker::Predecessor { generation, slot }, Some(link)) => {
                                 self.note(&format!("predecessor {} {generation}", slot + 1));
-                                self.links.push(link.into());
+                                match self.unlinks.checked_sub(1) {
+                                    Some(left) => self.unlinks = left,
+                                    None => self.links.push((link.into(), None)),
+                                }
                             }
                             (message, _) => self.obey(&message)?,
                         }
@@ -338,21 +352,22 @@ impl Fake {
         }
     }
 
-    fn greet_successor(&mut self, generation: u32, slot: u16, mut link: Channel) -> Result<()> {
+    fn greet_successor(&mut self, generation: u32, slot: u16, mut link: Channel) {
         self.note(&format!("successor {} {generation}", slot + 1));
         // Its slot says more to the test than its lane.
         let Hello { generation, slot, .. } = self.hello;
         let hello =
             ToSuccessor::Hello { protocol: HANDOVER, generation, lane: slot + 1, memory: 0 };
-        link.send(&hello, &[])?;
-        self.links.push(link);
-        Ok(())
+        // Nobody may be there any more.
+        let _ = link.send(&hello, &[]);
+        self.successors += 1;
+        self.links.push((link, Some(self.successors)));
     }
 
     /// Notes who hands over to us.
-    fn hear_links(&mut self) {
+    fn hear_links(&mut self) -> Result<()> {
         for position in (0..self.links.len()).rev() {
-            match self.links[position].receive::<ToSuccessor>() {
+            match self.links[position].0.receive::<ToSuccessor>() {
                 Ok(Some(received)) => {
                     if let ToSuccessor::Hello { generation, lane, .. } = received.message {
                         self.note(&format!("hello {lane} {generation}"));
@@ -360,11 +375,16 @@ impl Fake {
                 }
                 Ok(None) => {}
                 Err(_) => {
-                    self.links.remove(position);
+                    let (_, number) = self.links.remove(position);
                     self.note("end of a link");
+                    if number == Some(self.successors) {
+                        let links = self.successors;
+                        self.channel.send(&ToMaster::Unlinked { links }, &[])?;
+                    }
                 }
             }
         }
+        Ok(())
     }
 
     fn wait(&self) {
@@ -439,6 +459,8 @@ impl Fake {
             }
             ToWorker::Adopt { nonce, .. } => {
                 self.note("adopt");
+                self.successors = 0;
+                self.links.iter_mut().for_each(|(_, number)| *number = None);
                 self.serves = BTreeSet::from([self.hello.slot]);
                 self.channel.send(&self.adopted(*nonce), &[])?;
             }

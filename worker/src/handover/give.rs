@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use portolan_shared::channel::{Channel, ChannelError};
 use portolan_shared::message::handover::{FromSuccessor, HANDOVER, Moved, ToSuccessor, Verdict};
-use portolan_shared::message::{DESCRIPTORS_MAX, MESSAGE_MAX};
+use portolan_shared::message::{DESCRIPTORS_MAX, MESSAGE_MAX, ToMaster};
 use portolan_shared::model::LogLevel;
 use postcard::ser_flavors::Size;
 
@@ -32,9 +32,13 @@ struct Batch {
 
 impl Worker {
     /// The master has named a successor: over this channel living connections go to it.
-    pub(crate) fn meet_successor(&mut self, socket: OwnedFd, generation: u32, slot: u16) {
-        let Ok(watched) = socket.as_fd().try_clone_to_owned() else {
-            self.log.say(LogLevel::Err, format_args!("a successor's channel cannot be watched"));
+    /// `None`: there was no room for its descriptor.
+    pub(crate) fn meet_successor(&mut self, socket: Option<OwnedFd>, generation: u32, slot: u16) {
+        self.handover.links = self.handover.links.wrapping_add(1);
+        let watched = socket.as_ref().and_then(|socket| socket.try_clone().ok());
+        let (Some(socket), Some(watched)) = (socket, watched) else {
+            self.log.say(LogLevel::Err, format_args!("a successor's channel finds no room here"));
+            self.ask_for_link();
             return;
         };
         let key = self.handover.giving.vacant_key() as LinkKey;
@@ -77,6 +81,18 @@ impl Worker {
             }
         }
         self.offer_all();
+    }
+
+    /// Another master has the channel, and counts from none.
+    pub(crate) fn count_links_anew(&mut self) {
+        self.handover.links = 0;
+    }
+
+    /// There is no link to a successor any more, but for what nobody has taken it would still be of use.
+    fn ask_for_link(&mut self) {
+        if self.followed {
+            self.tell(&ToMaster::Unlinked { links: self.handover.links });
+        }
     }
 
     /// Everything that lives here is offered to the present successor.
@@ -403,9 +419,12 @@ impl Worker {
         let Some(link) = self.handover.giving.get_mut(key as usize) else { return };
         let left = std::mem::take(&mut link.under_way);
         // Without a link nothing of it is offered yet.
-        self.remove_link(key);
+        let last = self.remove_link(key);
         for (gone, _) in left.into_values() {
             self.return_one(gone, Handing::Own);
+        }
+        if last {
+            self.ask_for_link();
         }
     }
 
@@ -414,9 +433,12 @@ impl Worker {
         self.log.say(LogLevel::Err, format_args!("the successor is not listened to: {why}"));
         let Some(link) = self.handover.giving.get_mut(key as usize) else { return };
         let left = std::mem::take(&mut link.under_way);
-        self.remove_link(key);
+        let last = self.remove_link(key);
         for (gone, _) in left.into_values() {
             self.let_go(gone);
+        }
+        if last {
+            self.ask_for_link();
         }
     }
 
@@ -430,11 +452,10 @@ impl Worker {
         }
     }
 
-    fn remove_link(&mut self, key: LinkKey) {
-        let Some(link) = self.handover.giving.try_remove(key as usize) else { return };
-        if self.handover.newest == Some(key) {
-            self.handover.newest = None;
-        }
+    /// Whether it was the one over which connections are offered.
+    fn remove_link(&mut self, key: LinkKey) -> bool {
+        let Some(link) = self.handover.giving.try_remove(key as usize) else { return false };
+        let newest = self.handover.newest.take_if(|newest| *newest == key).is_some();
         self.forget_link(link.token);
         if link.taken > 0 || link.refused > 0 {
             let (slot, generation) = (link.slot + 1, link.generation);
@@ -444,6 +465,7 @@ impl Worker {
             );
             self.log.say(LogLevel::Notice, text);
         }
+        newest
     }
 
     /// Takes a link's descriptor out of the table.

@@ -28,8 +28,9 @@
 //! - A socket that is under way is shared: it is closed, never shut down, and no option of it is set.
 //! - Who lets a connection go writes no log line and adds to no total: its life is not over.
 //! - Links are few: one to the successor, older ones on which answers are due, one per predecessor.
+//! - Who has lost the one to its successor says so to the master, which makes another.
 //!
-//! Limits: [`CONNECTIONS_PER_CYCLE`] and [`MESSAGES_PER_CYCLE`], so that others are served meanwhile;
+//! Limits: [`LINKS_MAX`] links from predecessors; [`CONNECTIONS_PER_CYCLE`] and [`MESSAGES_PER_CYCLE`], so that others are served meanwhile;
 //! [`UNDER_WAY_MAX`] descriptors without an answer, fewer where the process may have few.
 
 mod client;
@@ -47,6 +48,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use portolan_shared::channel::Channel;
+use portolan_shared::memory::LANES_MAX;
 use portolan_shared::message::handover::UNDER_WAY_MAX;
 use slab::Slab;
 
@@ -72,6 +74,9 @@ const MESSAGES_PER_CYCLE: usize = 4;
 const BATCH_BYTES: usize = 48 * 1024;
 /// How long nothing is offered after the successor had no room, milliseconds.
 const NO_ROOM_MS: Millis = 1000;
+
+/// Most links from predecessors: there are no more processes.
+const LINKS_MAX: usize = LANES_MAX as usize;
 
 /// A link's position in its table.
 pub type LinkKey = u32;
@@ -160,6 +165,8 @@ pub struct Handover {
     giving: Slab<Giving>,
     /// The link over which connections are offered.
     newest: Option<LinkKey>,
+    /// How many links this master has told of, one that did not come to be included.
+    links: u32,
     offers: VecDeque<Offer>,
     /// Nothing is offered before this time.
     rests_until: Millis,

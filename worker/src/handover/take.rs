@@ -4,9 +4,10 @@
 //! it is known from the channel alone. What breaks a rule ends the link, and with it everything that was
 //! not answered, which the other side takes back.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use portolan_shared::channel::{Channel, ChannelError, Received};
+use portolan_shared::log::Kind;
 use portolan_shared::message::DESCRIPTORS_MAX;
 use portolan_shared::message::handover::{
     FromSuccessor, HANDOVER, Moved, ToSuccessor, Verdict, What,
@@ -14,15 +15,18 @@ use portolan_shared::message::handover::{
 use portolan_shared::model::LogLevel;
 
 use super::parcel::descriptors_of;
-use super::{Arrived, Handing, LinkKey, MESSAGES_PER_CYCLE, Taking, Unpacker};
+use super::{Arrived, Handing, LINKS_MAX, LinkKey, MESSAGES_PER_CYCLE, Taking, Unpacker};
 use crate::descriptor::{Owner, READ, Trigger, WRITE};
 use crate::event_loop::Worker;
 
 impl Worker {
     /// The master has named one who retires: over this channel its living connections come.
     pub(crate) fn meet_predecessor(&mut self, socket: OwnedFd, generation: u32, slot: u16) {
-        let Ok(watched) = socket.as_fd().try_clone_to_owned() else {
-            self.log.say(LogLevel::Err, format_args!("a predecessor's channel cannot be watched"));
+        // Where it finds none the other side sees the end of the link, and says so to the master.
+        let watched = socket.try_clone().ok();
+        let Some(watched) = watched.filter(|_| self.handover.taking.len() < LINKS_MAX) else {
+            let text = format_args!("a predecessor's channel finds no room here");
+            self.log.say_limited(Kind::Resource, LogLevel::Err, text);
             return;
         };
         let key = self.handover.taking.vacant_key() as LinkKey;
@@ -56,7 +60,7 @@ impl Worker {
             }
             self.make_room_for_message();
             let Some(link) = self.handover.taking.get(key as usize) else { return };
-            match link.channel.receive_first::<ToSuccessor>() {
+            match link.channel.receive_first_even_cut::<ToSuccessor>() {
                 Ok(Some(received)) => {
                     if let Err(why) = self.take_message(key, received) {
                         self.break_with_predecessor(key, why);
@@ -117,6 +121,12 @@ impl Worker {
             (ToSuccessor::Moved(_), None) => return Err("it did not greet"),
         };
         let counts: Vec<usize> = moved.iter().map(|one| descriptors_of(&one.what)).collect();
+        if received.descriptors.is_empty() && !moved.is_empty() {
+            // There was no room for them here: those connections stay where they are, for now.
+            let answers = moved.iter().map(|one| (one.number, Verdict::NoRoom)).collect();
+            self.answer(key, answers, Vec::new());
+            return Ok(());
+        }
         if counts.iter().sum::<usize>() != received.descriptors.len() {
             return Err("descriptors are missing, or too many");
         }

@@ -1,6 +1,6 @@
 //! Living connections go to a successor: clients of mode http and server connections.
 
-use portolan_shared::message::ToWorker;
+use portolan_shared::message::{ToMaster, ToWorker};
 use portolan_shared::model::{Answer, Config, ConnectionMode, HttpReuse, Mode, Response};
 
 use super::http::{GET, OK, POST, acquainted, hear, next, rig, say, seconds, status};
@@ -83,6 +83,52 @@ fn who_is_answered_while_its_worker_retires_is_not_sent_away() {
     rig.settle();
     assert!(gone(&rig));
     exchange(&mut rig, &mut client, &mut server);
+}
+
+/// How often a worker has asked for another link, each time with how many it was told of.
+fn unlinked(rig: &Rig, at: usize) -> Vec<u32> {
+    let told = rig.members[at].told.iter();
+    told.filter_map(|told| match told {
+        ToMaster::Unlinked { links } => Some(*links),
+        _ => None,
+    })
+    .collect()
+}
+
+#[test]
+fn who_has_lost_its_link_says_so_and_hands_over_by_the_next_one() {
+    let mut rig = rig(|_| {});
+    let (mut client, mut server) = acquainted(&mut rig);
+    say(&mut rig, &mut client, GET);
+    hear(&mut server);
+    rig.hand_over();
+    rig.settle();
+    assert_eq!(unlinked(&rig, 0), [0; 0]);
+    rig.members[1].worker.drop_predecessors();
+    rig.settle();
+    assert_eq!(unlinked(&rig, 0), [1]);
+    // There was no room for the descriptor of the next one.
+    rig.order(0, &ToWorker::Successor { generation: 2, slot: 0 });
+    rig.settle();
+    assert_eq!(unlinked(&rig, 0), [1, 2]);
+    // Another master counts from none.
+    rig.order(0, &ToWorker::Adopt { nonce: 1, master_pid: 1 });
+    rig.link(0, 1);
+    rig.settle();
+    rig.members[1].worker.drop_predecessors();
+    rig.settle();
+    assert_eq!(unlinked(&rig, 0), [1, 2, 1]);
+    // One that is replaced while it stands is missed by nobody.
+    rig.link(0, 1);
+    rig.link(0, 1);
+    rig.settle();
+    assert_eq!(unlinked(&rig, 0), [1, 2, 1]);
+    say(&mut rig, &mut server, OK);
+    assert_eq!(status(&mut client), "200 OK");
+    assert!(gone(&rig));
+    exchange(&mut rig, &mut client, &mut server);
+    assert_eq!(unlinked(&rig, 0), [1, 2, 1], "nor by one who leaves");
+    assert_eq!(unlinked(&rig, 1), [0; 0]);
 }
 
 #[test]
