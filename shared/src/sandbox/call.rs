@@ -62,6 +62,12 @@ pub const fn without(argument: u8, mask: i32) -> Condition {
     Condition { argument, is: Is::Masked { mask: mask as u32 as u64, value: 0 } }
 }
 
+/// All of these bits are set in the argument.
+pub const fn with(argument: u8, mask: i32) -> Condition {
+    let mask = mask as u32 as u64;
+    Condition { argument, is: Is::Masked { mask, value: mask } }
+}
+
 /// The argument is this number, but for bits that do not matter.
 pub const fn apart_from(argument: u8, ignored: i32, number: i32) -> Condition {
     let mask = !(ignored as u32) as u64;

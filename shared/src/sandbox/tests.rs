@@ -308,8 +308,16 @@ fn only_itself_is_signalled_and_only_to_abort() {
         assert!(!worker_asks(ALL, libc::SYS_fcntl, [9, command, 1]));
     }
     let fcntl = |flags| worker_asks(ALL, libc::SYS_fcntl, [9, libc::F_SETFL, flags]);
-    assert!(fcntl(libc::O_NONBLOCK) && !fcntl(libc::O_ASYNC));
+    assert!(fcntl(libc::O_NONBLOCK) && !fcntl(libc::O_NONBLOCK | libc::O_ASYNC));
     assert!(!worker_asks(ALL, libc::SYS_rt_sigaction, [libc::SIGSYS, 0, 0, 8]));
+}
+
+#[test]
+fn a_socket_that_others_have_too_is_never_made_one_that_waits() {
+    let fcntl = |flags| worker_asks(ALL, libc::SYS_fcntl, [9, libc::F_SETFL, flags]);
+    assert!(fcntl(libc::O_NONBLOCK | libc::O_RDWR) && !fcntl(0) && !fcntl(libc::O_RDWR));
+    assert!(worker_asks(ALL, libc::SYS_ioctl, [9, libc::FIONREAD as i32]));
+    assert!(!worker_asks(ALL, libc::SYS_ioctl, [9, libc::FIONBIO as i32]));
 }
 
 #[test]

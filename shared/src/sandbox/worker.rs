@@ -8,7 +8,7 @@
 //! - Calls of the data path have no condition, see [`call`](super::call). Where something can be lost by
 //!   that it is said.
 
-use super::call::{Call, Condition, Is, apart_from, call, equal, without};
+use super::call::{Call, Condition, Is, apart_from, call, equal, with, without};
 use super::filter::{self, Facts, Meaning};
 use super::{Refused, deny};
 
@@ -133,13 +133,14 @@ pub const OPTIONS: &[Call] = &[
     ),
     call!(
         SYS_fcntl,
-        "flags and copies; F_SETOWN with F_SETSIG would signal others",
+        "flags and copies; F_SETOWN with F_SETSIG would signal others, and who has a socket in common would wait \
+         where it is made a waiting one",
         &[
             &[equal(1, libc::F_DUPFD_CLOEXEC)],
             &[equal(1, libc::F_GETFD)],
             &[equal(1, libc::F_SETFD)],
             &[equal(1, libc::F_GETFL)],
-            &[equal(1, libc::F_SETFL), without(2, libc::O_ASYNC)],
+            &[equal(1, libc::F_SETFL), without(2, libc::O_ASYNC), with(2, libc::O_NONBLOCK)],
             &[equal(1, libc::F_SETPIPE_SZ)],
             &[equal(1, libc::F_GETPIPE_SZ)],
             &[equal(1, libc::F_GET_SEALS)],
@@ -148,8 +149,8 @@ pub const OPTIONS: &[Call] = &[
     ),
     call!(
         SYS_ioctl,
-        "bytes that wait, and flags; nothing of terminals and devices",
-        &[&[equal(1, libc::FIONREAD as i32)], &[equal(1, libc::FIONBIO as i32)],]
+        "bytes that wait; nothing of terminals and devices, nor FIONBIO, of which a filter sees no value",
+        &[&[equal(1, libc::FIONREAD as i32)]]
     ),
 ];
 
