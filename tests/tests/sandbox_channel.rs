@@ -16,6 +16,10 @@ use portolan_tests::{Stage, client, deadline, processes};
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
+/// So much more memory at most, in kB, has a master to whom somebody talks without end: it hears 64 messages a turn,
+/// keeps none of them, and leaves the rest in the socket, where the kernel counts it as the sender's.
+const FLOODED_KB_MAX: u64 = 8 * 1024;
+
 /// The others and the master are as they were.
 fn expect_whole(stage: &Stage, master: i32, others: &[i32]) {
     let portolan = &stage.portolan;
@@ -139,6 +143,21 @@ fn who_talks_without_end_does_not_hold_the_master() {
     let workers: Vec<i32> = portolan.whole().iter().map(|worker| worker.pid).collect();
     let descriptors = || processes::descriptors(master).len();
     let before = descriptors();
+    // The most that was ever resident.
+    let peak_kb = || -> u64 {
+        let peak = processes::status(master, "VmHWM").expect("its peak");
+        peak.trim_end_matches("kB").trim().parse().expect("a number")
+    };
+    let commands = || {
+        let info = portolan.ask("show info");
+        assert!(info.contains(&format!("Pid: {master}\n")), "{info}");
+        let activity = portolan.ask("show activity");
+        let other = format!("# worker 2 pid {} generation 1\n", workers[1]);
+        let (_, answer) = activity.split_once(&other).expect("the other worker");
+        assert!(answer.starts_with("worker: "), "{activity}");
+    };
+    commands();
+    let peak_before = peak_kb();
     let channel = stolen::end(workers[0]);
     let over = AtomicBool::new(false);
     let (mut sent, mut full) = (0, 0);
@@ -146,8 +165,7 @@ fn who_talks_without_end_does_not_hold_the_master() {
         let floods: Vec<_> =
             (0..2).map(|_| scope.spawn(|| flood(channel.as_fd(), &over))).collect();
         for _ in 0..20 {
-            let info = portolan.ask("show info");
-            assert!(info.contains(&format!("Pid: {master}\n")), "{info}");
+            commands();
         }
         over.store(true, Ordering::Relaxed);
         for flood in floods {
@@ -156,17 +174,30 @@ fn who_talks_without_end_does_not_hold_the_master() {
         }
     });
     assert!(sent > 0 && full > 0, "{sent} sent, {full} times full: the master was never behind");
+    let grown = peak_kb() - peak_before;
+    assert!(grown < FLOODED_KB_MAX, "{grown} kB more, after {sent} messages");
     let told = portolan.errors().lines().filter(|line| line.contains("is short of")).count();
     assert!((1..100).contains(&told), "{told} lines");
     deadline::until("its descriptors are closed", || descriptors() <= before + 2);
     expect_whole(&stage, master, &workers[1..]);
 }
 
-/// Messages as fast as this machine can; how many were sent, and how often the channel was full.
+/// Messages of all kinds that end nothing, long ones too, as fast as this machine can; how many were sent, and how often the channel was full.
 fn flood(channel: BorrowedFd<'_>, over: &AtomicBool) -> (u64, u64) {
     let (mut sent, mut full) = (0, 0);
-    let messages =
-        [true, false].map(|short| encoded(&ToMaster::Short { short, reason: "all".to_owned() }));
+    let long = "all".repeat(20_000);
+    let short = |short, reason: &str| ToMaster::Short { short, reason: reason.to_owned() };
+    let messages = [
+        short(true, "all"),
+        short(false, "all"),
+        short(true, &long),
+        ToMaster::Reply { id: u32::MAX, text: long.clone(), last: false },
+        short(false, &long),
+        ToMaster::Failed { step: StartStep::Setup, reason: long },
+        ToMaster::Draining { streams: u32::MAX },
+        ToMaster::Unlinked { links: u32::MAX },
+    ]
+    .map(|message| encoded(&message));
     let mut room = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(32))];
     for n in 0_usize.. {
         if over.load(Ordering::Relaxed) {
@@ -177,7 +208,7 @@ fn flood(channel: BorrowedFd<'_>, over: &AtomicBool) -> (u64, u64) {
         if n % 8 == 0 {
             assert!(beside.push(SendAncillaryMessage::ScmRights(&descriptors)));
         }
-        let pieces = [IoSlice::new(&messages[n % 2])];
+        let pieces = [IoSlice::new(&messages[n / 3 % messages.len()])];
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         match rustix::net::sendmsg(channel, &pieces, &mut beside, flags) {
             Ok(_) => sent += 1,
