@@ -48,10 +48,10 @@ proof: build
 	@RELOADS='$(RELOADS)' KILLS='$(KILLS)' CLIENTS='$(CLIENTS)' WAIT='$(WAIT)' \
 	ONLY='$(ONLY)' PROOF_SEED='$(PROOF_SEED)' $(RELEASE)/portolan-bench proof
 
-# Looks for bytes that break a promise of the HTTP/1 codec, of health checks or of keys, with libFuzzer
-# and the stable compiler.
-#   TARGET=head|chunked|connection|check|key   what they are
-#   SECONDS=600                            for how long; 0: until it finds some
+# Looks for bytes that break a promise of the HTTP/1 codec, of health checks, of keys or of who takes connections
+# over, with libFuzzer and the stable compiler.
+#   TARGET=head|chunked|connection|check|key|kept   what they are
+#   SECONDS=600                                 for how long; 0: until it finds some
 FUZZ_TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_FLAGS := -C passes=sancov-module -C codegen-units=1 \
     $(addprefix -C llvm-args=-sanitizer-coverage-,level=4 inline-8bit-counters pc-table trace-compares)

@@ -57,7 +57,8 @@ impl Worker {
         let mut exchange = self.http.exchange();
         self.http.requests += 1;
         if let Some(session) = self.sessions.get_mut(key as usize) {
-            session.requests += 1;
+            // Another worker may have said any number.
+            session.requests = session.requests.saturating_add(1);
             session.scan = http1::Scan::default();
             session.seen = false;
             exchange.began = if session.began == NEVER { now } else { session.began };

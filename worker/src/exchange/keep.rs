@@ -94,7 +94,7 @@ impl Worker {
         let (id, server, session_key) = (stream.backend, stream.server, stream.session);
         let backend = &self.config.backends[id as usize];
         let of = &backend.servers[server as usize];
-        let reuses = exchange.reuses.map_or(0, |reuses| reuses + 1);
+        let reuses = exchange.reuses.map_or(0, |reuses| reuses.saturating_add(1));
         if of.http.max_reuse.is_some_and(|most| reuses >= most) {
             return;
         }

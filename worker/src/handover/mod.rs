@@ -33,6 +33,8 @@
 //! Limits: [`LINKS_MAX`] links from predecessors; [`CONNECTIONS_PER_CYCLE`] and [`MESSAGES_PER_CYCLE`], so that others are served meanwhile;
 //! [`UNDER_WAY_MAX`] descriptors without an answer, fewer where the process may have few.
 
+#[cfg(test)]
+mod checks;
 mod client;
 mod excess;
 mod exchange;
@@ -41,6 +43,8 @@ mod headerless;
 mod parcel;
 mod pooled;
 mod positions;
+#[cfg(test)]
+mod replay;
 mod take;
 mod tunnel;
 

@@ -21,6 +21,10 @@ pub const DESCRIPTORS_MAX: usize = 9;
 /// Most bytes of one field that are taken, or offered: an answer of a configured page may be long.
 pub const BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Most bytes of all that a worker holds for its connections at which it takes more of them from files: whoever
+/// retires may have been taken over, and a file of nothing costs it nothing.
+pub const HELD_MAX: usize = 256 * 1024 * 1024;
+
 /// Why something is not handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfit {
@@ -164,6 +168,36 @@ fn read_all(file: impl AsFd, length: usize) -> Option<Vec<u8>> {
         }
     }
     Some(bytes)
+}
+
+/// How many bytes of a connection are in its message, and in files.
+pub fn bytes_of(what: &What) -> (usize, usize) {
+    use portolan_shared::message::handover::Stage;
+    fn of(pending: &Pending) -> Option<&Bytes> {
+        match pending {
+            Pending::Bytes(bytes) => Some(bytes),
+            Pending::Empty | Pending::Pipe { .. } => None,
+        }
+    }
+    let all = match what {
+        What::Client(client) => {
+            let output = match &client.stage {
+                Stage::Answering { output, .. } => Some(output),
+                Stage::Head | Stage::Lingering | Stage::Busy => None,
+            };
+            [Some(&client.input), output, None]
+        }
+        What::Tunnel(tunnel) => {
+            let text = tunnel.http.as_ref().map(|http| &http.text);
+            [of(&tunnel.front.pending), of(&tunnel.back.pending), text]
+        }
+        What::Headerless(headerless) => [Some(&headerless.bytes), None, None],
+        What::Pooled(_) => [None; 3],
+    };
+    all.into_iter().flatten().fold((0, 0), |(inline, files), bytes| match bytes {
+        Bytes::Inline(bytes) => (inline + bytes.len(), files),
+        Bytes::File { length } => (inline, files + *length as usize),
+    })
 }
 
 /// How many descriptors come with a connection.

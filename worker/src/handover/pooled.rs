@@ -113,7 +113,7 @@ pub(crate) fn is_private(backend: &Backend, server: &Server) -> bool {
 
 /// What a server connection is made of, as one number: the same in every process and version that
 /// makes it of the same.
-fn identity(backend: &Backend, server: &Server, tune: &Tune) -> u64 {
+pub(super) fn identity(backend: &Backend, server: &Server, tune: &Tune) -> u64 {
     let made_of = (
         &server.address,
         server.source.as_ref().or(backend.source.as_ref()),

@@ -10,14 +10,16 @@ use portolan_shared::channel::{Channel, ChannelError, Received};
 use portolan_shared::log::Kind;
 use portolan_shared::message::DESCRIPTORS_MAX;
 use portolan_shared::message::handover::{
-    FromSuccessor, HANDOVER, Moved, ToSuccessor, Verdict, What,
+    FromSuccessor, HANDOVER, INLINE_MAX, Moved, ToSuccessor, Verdict, What,
 };
 use portolan_shared::model::LogLevel;
 
-use super::parcel::descriptors_of;
+use super::parcel::{HELD_MAX, bytes_of, descriptors_of};
 use super::{Arrived, Handing, LINKS_MAX, LinkKey, MESSAGES_PER_CYCLE, Taking, Unpacker};
 use crate::descriptor::{Owner, READ, Trigger, WRITE};
 use crate::event_loop::Worker;
+use crate::session::Session;
+use crate::stream::{Pending, Stream};
 
 impl Worker {
     /// The master has named one who retires: over this channel its living connections come.
@@ -130,12 +132,23 @@ impl Worker {
         if counts.iter().sum::<usize>() != received.descriptors.len() {
             return Err("descriptors are missing, or too many");
         }
+        let from_files = moved.iter().any(|one| bytes_of(&one.what).1 > 0);
+        // It is a walk over all that live here.
+        let mut room = if from_files { HELD_MAX.saturating_sub(self.held_bytes()) } else { 0 };
         let mut descriptors = received.descriptors.into_iter();
         let mut answers = Vec::with_capacity(moved.len());
         let mut arrived = Vec::new();
         for (Moved { number, what }, count) in moved.into_iter().zip(counts) {
             let own: Vec<OwnedFd> = descriptors.by_ref().take(count).collect();
-            let verdict = match self.take_one(what, Unpacker::new(own), descriptors.len()) {
+            let one = match bytes_of(&what) {
+                (inline, _) if inline > INLINE_MAX => Err(Verdict::NoPlace),
+                (_, files) if files > room => Err(Verdict::NoRoom),
+                (_, files) => {
+                    room -= files;
+                    self.take_one(what, Unpacker::new(own), descriptors.len())
+                }
+            };
+            let verdict = match one {
                 Ok(one) => {
                     arrived.push(one);
                     Verdict::Taken
@@ -146,6 +159,23 @@ impl Worker {
         }
         self.answer(key, answers, arrived);
         Ok(())
+    }
+
+    /// Bytes that wait here for clients and servers, or for the rest of a message.
+    fn held_bytes(&self) -> usize {
+        let of_session = |session: &Session| session.input.len() + session.output.len();
+        let waits = |pending: &Pending| match pending {
+            Pending::Buffer { buffer, .. } => buffer.len(),
+            Pending::Pipe { .. } | Pending::Empty => 0,
+        };
+        let of_stream = |stream: &Stream| {
+            // The text is there twice, as text and as what was captured.
+            let text = stream.http.as_ref().map_or(0, |http| 2 * http.text.bytes.len());
+            let header = stream.header.as_ref().map_or(0, |header| header.bytes.len());
+            waits(&stream.front.pending) + waits(&stream.back.pending) + text + header
+        };
+        let sessions: usize = self.sessions.iter().map(|(_, session)| of_session(session)).sum();
+        sessions + self.streams.iter().map(|(_, stream)| of_stream(stream)).sum::<usize>()
     }
 
     /// Finds a place for a connection; `others` descriptors wait for theirs.

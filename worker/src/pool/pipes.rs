@@ -1,6 +1,7 @@
 //! Pipes for splicing: pooled, and bounded over all workers by the share each gets.
 //!
-//! Shell: a pipe is two descriptors. A pipe that still holds bytes is closed, never reused.
+//! Shell: a pipe is two descriptors. A pipe that still holds bytes is closed, never reused; nor is one that
+//! came from another process, which may have kept its ends and would hear what others say.
 //!
 //! Limits: a pipe holds the first of [`CAPACITIES`] that the system allows (`fs.pipe-max-size`, and per user
 //! `fs.pipe-user-pages-soft`), else what it gives (64 kB, or a page or two past the user's bound).
@@ -23,6 +24,8 @@ pub struct Pipe {
     pub reader: OwnedFd,
     /// Where bytes go in.
     pub writer: OwnedFd,
+    /// Nobody else has its ends.
+    own: bool,
 }
 
 /// The pool.
@@ -61,20 +64,20 @@ impl Pipes {
         // A smaller one works as well, only slower.
         let _ = CAPACITIES.iter().find(|size| fcntl_setpipe_size(&writer, **size).is_ok());
         self.count();
-        Some(Pipe { reader, writer })
+        Some(Pipe { reader, writer, own: true })
     }
 
     /// A pipe with bytes in it that came from another process, and counts here from now on, if need be
     /// beyond the bound.
     pub fn adopt(&mut self, reader: OwnedFd, writer: OwnedFd) -> Pipe {
         self.count();
-        Pipe { reader, writer }
+        Pipe { reader, writer, own: false }
     }
 
     /// Takes one back; one that still holds bytes is closed.
     pub fn give(&mut self, pipe: Pipe, held: u32) {
         self.out -= 1;
-        if held == 0 && self.free.len() + self.out < self.limit {
+        if held == 0 && pipe.own && self.free.len() + self.out < self.limit {
             self.free.push(pipe);
         }
     }

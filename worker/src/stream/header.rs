@@ -114,7 +114,11 @@ impl Worker {
                         (Command::Proxy, Some(addresses)) => Some(tell(&addresses)),
                         _ => None,
                     };
-                    (Some(Reading::Complete(told)), header.length - before)
+                    let Some(take) = header.length.checked_sub(before) else {
+                        // It came from another worker, which says that it was whole already.
+                        return Reading::Broken("the header ended before".to_owned());
+                    };
+                    (Some(Reading::Complete(told)), take)
                 }
                 Err(error) => return Reading::Broken(error.to_string()),
             };
