@@ -122,6 +122,8 @@ pub struct Worker {
     pub(crate) watched: Vec<BackendId>,
     /// Changes that were not followed yet.
     pub(crate) changes: Vec<Change>,
+    /// When an operator ended the streams of these servers.
+    pub(crate) shut_down: BTreeMap<Object, Millis>,
     /// To choose servers by.
     pub(crate) random: Random,
     /// Backends whose queue is to be served.

@@ -454,6 +454,7 @@ pub(crate) fn assemble(parts: Parts, channel: Channel) -> Result<Worker, (Channe
         backends,
         queued: BTreeSet::new(),
         changes: Vec::new(),
+        shut_down: BTreeMap::new(),
         random: Random::new(seed),
         rung: BTreeSet::new(),
         listeners: Vec::new(),

@@ -29,6 +29,9 @@ use crate::termination::{Cause, Phase, Termination};
 /// More bytes than any connection carries in centuries; keeps a false count from running over.
 const RECEIVED_MAX: u64 = 1 << 62;
 
+/// How long after an order a stream may still arrive that was on its way then: longer than any is.
+const UNDER_WAY_MS: Millis = 10_000;
+
 /// A tunnel's side as it came.
 struct Arrived {
     fd: OwnedFd,
@@ -218,7 +221,7 @@ impl Worker {
                 self.changes.push(Change::Came(key));
             }
             self.resume_tunnel(key);
-            if let Some(why) = self.pardon(key) {
+            if let Some(why) = self.pardon(key).or_else(|| self.was_shut_down(key)) {
                 self.drive(key, Input::Over(Termination::new(why, Phase::Data)));
             }
         }
@@ -288,6 +291,16 @@ impl Worker {
     fn pardon(&mut self, key: StreamKey) -> Option<Cause> {
         let at = self.handover.condemned.iter().position(|(other, _)| *other == key)?;
         Some(self.handover.condemned.swap_remove(at).1)
+    }
+
+    /// Why it is over, if an operator ended its server's streams while it was under way: its old worker had
+    /// given it away by then, and we did not have it.
+    fn was_shut_down(&self, key: StreamKey) -> Option<Cause> {
+        let stream = self.streams.get(key as usize)?;
+        let backend = self.config.backends.get(stream.backend as usize)?;
+        let ordered = *self.shut_down.get(&backend.servers.get(stream.server as usize)?.object)?;
+        let is_recent = self.clock.now().saturating_sub(ordered) <= UNDER_WAY_MS;
+        (is_recent && stream.accepted <= ordered).then_some(Cause::Killed)
     }
 
     /// Whether its old worker has not followed the last change of its servers.

@@ -36,6 +36,7 @@ impl Worker {
 
     /// An operator ends the streams of the server with this place in shared memory.
     pub(crate) fn shut_down_server(&mut self, object: Object) {
+        self.shut_down.insert(object, self.clock.now());
         let found = (0..).zip(&self.config.backends).find_map(|(id, backend)| {
             let server = backend.servers.iter().position(|server| server.object == object)?;
             Some((id, server as ServerId))

@@ -102,6 +102,37 @@ fn what_became_of_a_server_on_the_way_is_followed_on_arrival() {
 }
 
 #[test]
+fn streams_of_a_server_end_on_command_on_their_way_too() {
+    for ordered in [true, false] {
+        let mut rig = Rig::new(1, |_| {});
+        let (mut client, mut server) = rig.pair();
+        rig.begin_generation();
+        rig.settle();
+        let (what, descriptors) = rig.pack(0, 0);
+        if ordered {
+            // Every worker hears of it before the stream has arrived.
+            let object = rig.config.backends[0].servers[0].object;
+            rig.members[0].worker.shut_down_server(object);
+            rig.members[1].worker.shut_down_server(object);
+        }
+        let arrived = rig.take(1, what, descriptors).unwrap();
+        rig.members[1].worker.bring_stream_back(arrived, Handing::Own);
+        rig.members[0].worker.let_stream_go(0);
+        rig.settle();
+        if ordered {
+            assert_eq!(client.look(), Seen::End(Vec::new()));
+        } else {
+            client.say(b"goes on");
+            rig.settle();
+            assert_eq!(server.look(), Seen::Bytes(b"goes on".to_vec()));
+            drop((client, server));
+            rig.settle();
+        }
+        rig.check_empty();
+    }
+}
+
+#[test]
 fn nothing_is_done_to_what_is_under_way_and_all_of_it_when_it_comes_back() {
     let mut rig = Rig::new(1, |config| {
         let health = &mut config.backends[0].servers[0].health;
