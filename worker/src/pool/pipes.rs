@@ -132,6 +132,15 @@ mod tests {
     }
 
     #[test]
+    fn a_pipe_from_elsewhere_is_lent_to_nobody_else() {
+        let mut pool = Pipes::new(4, 0);
+        let (reader, writer) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).unwrap();
+        let pipe = pool.adopt(reader, writer);
+        pool.give(pipe, 0);
+        assert_eq!((pool.figures().0, pool.figures().1), (0, 0));
+    }
+
+    #[test]
     fn a_pipe_from_elsewhere_counts_and_is_not_kept_beyond_the_bound() {
         let mut pool = Pipes::new(1, 0);
         let (reader, writer) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).unwrap();
