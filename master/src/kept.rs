@@ -20,12 +20,13 @@ use portolan_shared::log::monotonic_ms;
 use portolan_shared::memory::Lane;
 use portolan_shared::message::wrapper::{CHANNEL, PIDFD};
 use portolan_shared::model::LogLevel;
+use portolan_shared::sealed::unseal;
 use serde::{Deserialize, Serialize};
 
 use crate::aides::Post;
 use crate::handover::{FORMAT, HandedGeneration};
 use crate::master::Master;
-use crate::prepare::{sealed, unsealed};
+use crate::prepare::sealed;
 use crate::state::State;
 use crate::worker::{Phase, Worker};
 
@@ -200,7 +201,7 @@ fn in_this_form(what: &impl Serialize) -> Result<OwnedFd, String> {
 }
 
 fn of_this_form<T: serde::de::DeserializeOwned>(memfd: &OwnedFd) -> Option<T> {
-    unsealed::<(u16, T)>(memfd).filter(|(format, _)| *format == FORMAT).map(|(_, what)| what)
+    unseal::<(u16, T)>(memfd).filter(|(format, _)| *format == FORMAT).map(|(_, what)| what)
 }
 
 impl Master {

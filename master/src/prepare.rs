@@ -22,7 +22,7 @@ use portolan_shared::log;
 use portolan_shared::message::StartStep;
 use portolan_shared::message::wrapper::ToWrapper;
 use portolan_shared::model::{Config, LogLevel};
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use portolan_shared::sealed::seal;
 use serde::{Deserialize, Serialize};
 
 use crate::advice::{self, Refusal};
@@ -412,29 +412,5 @@ impl Master {
 
 /// A memfd that holds this and cannot be changed any more.
 pub fn sealed(what: &impl Serialize) -> Result<OwnedFd, String> {
-    let bytes = postcard::to_stdvec(what).map_err(|error| format!("encoding: {error}"))?;
-    let write = || -> std::io::Result<OwnedFd> {
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let memfd = memfd_create("portolan", flags)?;
-        let mut file = std::fs::File::from(memfd);
-        std::io::Write::write_all(&mut file, &bytes)?;
-        let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL;
-        fcntl_add_seals(&file, seals)?;
-        Ok(file.into())
-    };
-    write().map_err(|error| format!("cannot store a state: {error}"))
-}
-
-/// What such a memfd holds; `None` where it is of another version.
-pub fn unsealed<T: serde::de::DeserializeOwned>(memfd: &OwnedFd) -> Option<T> {
-    let size = usize::try_from(rustix::fs::fstat(memfd).ok()?.st_size).ok()?;
-    let mut bytes = vec![0; size];
-    let mut filled = 0;
-    while filled < size {
-        match rustix::io::pread(memfd, &mut bytes[filled..], filled as u64) {
-            Ok(0) | Err(_) => return None,
-            Ok(length) => filled += length,
-        }
-    }
-    postcard::from_bytes(&bytes).ok()
+    seal("portolan", what).map_err(|error| format!("cannot store a state: {error}"))
 }

@@ -19,6 +19,7 @@ use portolan_shared::message::wrapper::{MISCONFIGURED, WRAPPER_FD};
 use portolan_shared::model::{Config, LogLevel};
 use portolan_shared::sandbox::Report;
 use portolan_shared::sandbox::supervisors::{self, Supervisor};
+use portolan_shared::sealed::unseal;
 use portolan_shared::signal::Signals;
 use portolan_shared::sys;
 use rustix::fs::{Mode, OFlags};
@@ -35,7 +36,7 @@ use crate::listeners::unix::{self, FileId};
 use crate::listeners::{self, Passed, Table};
 use crate::master::{FAILED, Master};
 use crate::obituary::Obituaries;
-use crate::prepare::{ACCEPTED, Accepted, BINARY, CONTROL, REGISTRY, unsealed};
+use crate::prepare::{ACCEPTED, Accepted, BINARY, CONTROL, REGISTRY};
 use crate::questions::{Questions, Waiting};
 use crate::servers::Tally;
 use crate::shared_memory::{Left, SharedMemory};
@@ -391,8 +392,8 @@ fn serve(
             .map_err(|error| format!("the wrapper cannot keep the worker's program: {error}"))?;
         binary
     };
-    let accepted: Option<Accepted> = left.accepted.as_ref().and_then(unsealed);
-    let registry = left.registry.as_ref().and_then(unsealed);
+    let accepted: Option<Accepted> = left.accepted.as_ref().and_then(unseal);
+    let registry = left.registry.as_ref().and_then(unseal);
     // Memory of another version is left to its processes until they end; new ones begin anew.
     let adopted = SharedMemory::adopt(left.memory, registry).ok().flatten();
     let memory_kept = adopted.is_some();

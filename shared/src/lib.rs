@@ -7,7 +7,8 @@
 //! hashes of passwords can be checked; `check_result` is what a health check finds; `expression`
 //! compiles regular expressions; `capture` keeps what a process read last for those who outlive it;
 //! `sandbox` is what each of them gives up for good; `process_stat` is what the system says of a process, and
-//! `stillness` judges by it for how long one has stood still.
+//! `stillness` judges by it for how long one has stood still; `sealed` is a value that one process leaves for
+//! another.
 
 pub mod capture;
 pub mod channel;
@@ -21,6 +22,7 @@ pub mod model;
 pub mod notify;
 pub mod process_stat;
 pub mod sandbox;
+pub mod sealed;
 pub mod signal;
 pub mod standing;
 pub mod stillness;
